@@ -1,0 +1,131 @@
+//! Did you mean: the nearest known name to a misspelt one.
+
+use super::Diagnostic;
+use crate::source::Span;
+
+/// Names longer than this are not compared: nobody misspells them by hand.
+const LONGEST: usize = 64;
+
+/// The candidate nearest to `name`, if it is near enough to be what was meant: a third of the longer
+/// name's letters may differ, and at least one. Of equally near ones, the first.
+///
+/// # Examples
+/// ```
+/// use cellc::diagnostic::suggest::nearest;
+///
+/// assert_eq!(nearest("spe", ["max", "sep", "avg"]), Some("sep"));
+/// assert_eq!(nearest("transformer", ["max", "sep", "avg"]), None);
+/// ```
+pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let letters: Vec<char> = name.chars().collect();
+    // Of equally near names one of the same length is likelier meant than a shorter or longer one.
+    let mut best: Option<((usize, usize), &str)> = None;
+    for candidate in candidates {
+        let other: Vec<char> = candidate.chars().collect();
+        let longer = letters.len().max(other.len());
+        if longer > LONGEST || candidate == name {
+            continue;
+        }
+        let limit = (longer / 3).max(1);
+        // A name of one letter is near every other one.
+        if letters.len().min(other.len()) < 2 && !name.eq_ignore_ascii_case(candidate) {
+            continue;
+        }
+        let distance = distance(&letters, &other);
+        let rank = (distance, letters.len().abs_diff(other.len()));
+        if distance <= limit && best.is_none_or(|(least, _)| rank < least) {
+            best = Some((rank, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+/// Edits that turn one word into the other: insert, delete or replace a letter, or swap two
+/// neighbours (no substring edited twice). A change of case alone costs nothing to speak of, so it
+/// is not an edit.
+///
+/// # Source
+/// Damerau, "A technique for computer detection and correction of spelling errors", 1964, in the
+/// restricted form known as optimal string alignment.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let is_same = |x: char, y: char| x.eq_ignore_ascii_case(&y);
+    // Rows i - 2, i - 1 and i of the table of distances between prefixes.
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let replace = last[j - 1] + usize::from(!is_same(a[i - 1], b[j - 1]));
+            row[j] = replace.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && is_same(a[i - 1], b[j - 2]) && is_same(a[i - 2], b[j - 1]) {
+                row[j] = row[j].min(before_last[j - 2] + 1);
+            }
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+impl Diagnostic {
+    /// Offers the candidate nearest to a misspelt `name` as a replacement of `span`, if one is near.
+    #[must_use]
+    pub fn suggest<'c>(
+        self,
+        span: Span,
+        name: &str,
+        candidates: impl IntoIterator<Item = &'c str>,
+    ) -> Self {
+        match nearest(name, candidates) {
+            Some(candidate) => self.replace(span, candidate, "a similar name exists"),
+            None => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edits(a: &str, b: &str) -> usize {
+        let [a, b] = [a, b].map(|word| word.chars().collect::<Vec<_>>());
+        distance(&a, &b)
+    }
+
+    #[test]
+    fn distances_of_known_pairs() {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("kitten", "sitting", 3),
+            ("spe", "sep", 1),
+            ("ca", "abc", 3),
+            ("Normal", "normal", 0),
+            ("squeze", "squeeze", 1),
+            ("factorised", "factorized", 1),
+        ] {
+            assert_eq!(edits(a, b), expected, "{a} {b}");
+            assert_eq!(edits(b, a), expected, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn near_names_only() {
+        let ops = ["sep", "max", "avg", "squeeze", "factorized", "conv"];
+        assert_eq!(nearest("sepp", ops), Some("sep"));
+        assert_eq!(nearest("Max", ops), Some("max"));
+        assert_eq!(nearest("factorised", ops), Some("factorized"));
+        assert_eq!(nearest("convolution", ops), None);
+        assert_eq!(nearest("dense", ops), None);
+        assert_eq!(nearest("x", ["y", "z"]), None);
+        assert_eq!(nearest("X", ["y", "x"]), Some("x"));
+        assert_eq!(nearest("sep", ["sep"]), None);
+        assert_eq!(nearest("", ops), None);
+        assert_eq!(nearest(&"a".repeat(100), ["a"]), None);
+    }
+
+    #[test]
+    fn ties_go_to_the_first() {
+        assert_eq!(nearest("n1", ["n2", "n3"]), Some("n2"));
+    }
+}

@@ -1,0 +1,130 @@
+//! Run-time errors: what can go wrong outside the text of a `.cell` file.
+//!
+//! Faults in a `.cell` file are [`Diagnostics`](crate::diagnostic::Diagnostics) with spans; everything
+//! else (files, data sets, checkpoints, training) is this one enum, whose variants carry data.
+
+use std::io;
+use std::path::PathBuf;
+
+use dfdx::tensor::CpuError;
+
+/// Everything that can fail at run time.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or folder could not be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A source file is larger than the parser accepts.
+    #[error("`{}` has {bytes} bytes, a source file may have at most {limit}", path.display())]
+    SourceTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        bytes: u64,
+        /// The largest accepted size in bytes.
+        limit: u64,
+    },
+    /// A source file is not UTF-8.
+    #[error("`{}` is not UTF-8 text: bad byte at offset {offset}", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Offset of the first bad byte.
+        offset: usize,
+    },
+    /// A data set's file does not have the layout it must have.
+    #[error("data set file `{}`: {fault}", path.display())]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// A data set specification such as `cifar10:DIR` is not one of the known forms.
+    #[error("unknown data set `{spec}`: expected `digits`, `cifar10:DIR` or `idx:DIR`")]
+    UnknownDataSet {
+        /// What the user wrote.
+        spec: String,
+    },
+    /// A checkpoint does not belong to the network it is loaded into, or is damaged.
+    #[error("checkpoint `{}`: {fault}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// dfdx's CPU device failed, for want of memory.
+    #[error("the CPU device failed: {0}")]
+    Device(#[from] CpuError),
+    /// The loss stopped being a finite number.
+    #[error("the loss is not finite at step {step} (epoch {epoch}); try a smaller learning rate")]
+    NotFinite {
+        /// Optimizer step, counted from 0 over the whole run.
+        step: usize,
+        /// Epoch, counted from 1.
+        epoch: usize,
+    },
+    /// A setting has a value that makes no sense.
+    #[error("{setting} is {value}: {reason}")]
+    Config {
+        /// Name of the setting.
+        setting: &'static str,
+        /// The value given.
+        value: String,
+        /// Why it is refused.
+        reason: String,
+    },
+    /// A new search was asked to write into the folder of an earlier one.
+    #[error("`{}` already holds a search; resume it or choose another folder", path.display())]
+    RunExists {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// The operating system refused a thread.
+    #[error("cannot start {threads} worker threads: {source}")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// Why.
+        source: io::Error,
+    },
+    /// A run folder holds a ledger that does not fit the requested search.
+    #[error("ledger `{}`, line {line}: {fault}", path.display())]
+    Ledger {
+        /// The ledger file.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        fault: String,
+    },
+}
+
+impl Error {
+    /// For `map_err`: an IO error while reading `path`.
+    pub fn read(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Read { path, source }
+    }
+
+    /// For `map_err`: an IO error while writing `path`.
+    pub fn write(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Write { path, source }
+    }
+}

@@ -1,0 +1,15 @@
+//! `cellc`: a language for neural-architecture search, its compiler, and a search that writes the
+//! language it reads.
+//!
+//! Operations, cells and search spaces are text in `.cell` files. A file compiles to a network that is a
+//! [dfdx](https://docs.rs/dfdx) module; a search fills the holes of a space and emits files of the same
+//! language, which people diff, version, recompile at any N@F scale, and train. It is the system of Zoph
+//! et al., "Learning Transferable Architectures for Scalable Image Recognition" (CVPR 2018), made a
+//! language.
+
+pub mod diagnostic;
+pub mod error;
+pub mod rng;
+pub mod source;
+pub mod storage;
+pub mod syntax;

@@ -1,0 +1,98 @@
+//! Writing files so that a reader never sees half of one.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// Replaces `path` by a file with these bytes: all of them, or the file as it was, even if the machine
+/// loses its power.
+///
+/// # Errors
+/// [`Error::Write`] names `path`.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    stream_atomically(path, |out| out.write_all(bytes))
+}
+
+/// As [`write_atomically`], the bytes coming from `write`.
+///
+/// They go to a file beside `path`, are synced to the disk, and take the name in one step; then the
+/// folder is synced, so that the name survives as well.
+///
+/// # Errors
+/// [`Error::Write`] names `path`.
+pub fn stream_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), Error> {
+    replace(path, |beside| {
+        let mut out = BufWriter::new(File::create(beside)?);
+        write(&mut out)?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    })?;
+    sync_folder(path)
+}
+
+/// Replaces `path` so that a killed process leaves the old text or the new one. Nothing is synced: for
+/// files that can be made again, many of which are written.
+///
+/// # Errors
+/// [`Error::Write`] names `path`.
+pub fn replace_text(path: &Path, text: &str) -> Result<(), Error> {
+    replace(path, |beside| fs::write(beside, text))
+}
+
+fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Error> {
+    let beside = beside(path).map_err(Error::write(path))?;
+    let written = write(&beside).and_then(|()| fs::rename(&beside, path));
+    written.map_err(|error| {
+        // The unfinished copy is of no use; that it may stay behind is the smaller fault.
+        let _ = fs::remove_file(&beside);
+        Error::write(path)(error)
+    })
+}
+
+/// A name in the same folder that no other process writes to.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
+    Ok(path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id())))
+}
+
+/// Makes the names in the folder that holds `path` durable, where the system can.
+///
+/// # Errors
+/// [`Error::Write`] names the folder.
+pub fn sync_folder(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    if cfg!(unix) {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::write(folder))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_whole_and_leaves_nothing_beside() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("a.txt");
+        write_atomically(&path, b"one").expect("written");
+        write_atomically(&path, b"two").expect("replaced");
+        assert_eq!(fs::read(&path).expect("readable"), b"two");
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn names_the_file_that_cannot_be_written() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("missing").join("a.txt");
+        let error = write_atomically(&path, b"one").expect_err("the folder is missing");
+        assert!(error.to_string().contains("a.txt"), "{error}");
+    }
+}

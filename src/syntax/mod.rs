@@ -1,0 +1,73 @@
+//! Text to tree and back: the grammar of `.cell` files, the parser made from it, the formatter.
+//!
+//! `scan` looks at the characters, the generated parser in `grammar` at the tokens, `build` makes
+//! the tree, `fault` the messages, `recover` reads on after a fault. [`parse`] is total: any text
+//! gives a tree or diagnostics.
+
+pub mod ast;
+mod build;
+mod fault;
+mod grammar;
+pub(crate) mod print;
+mod recover;
+mod scan;
+
+pub use self::print::{WIDTH, print};
+
+use pest::Parser;
+
+use self::build::Builder;
+use self::grammar::{CellParser, Rule};
+use self::scan::Scan;
+use crate::diagnostic::Diagnostics;
+use crate::source::SourceFile;
+
+/// Parses a source file.
+///
+/// If the whole does not parse, its items are parsed one by one and without the statements that do
+/// not parse, so that all faults are reported together.
+///
+/// # Errors
+/// Codes E0101 to E0106.
+///
+/// # Examples
+/// ```
+/// use cellc::{source::SourceFile, syntax};
+///
+/// let file = syntax::parse(&SourceFile::new("relu.cell", "op twice(x) = x |> relu |> relu"))?;
+/// assert_eq!(file.items.len(), 1);
+/// # Ok::<(), cellc::diagnostic::Diagnostics>(())
+/// ```
+pub fn parse(source: &SourceFile) -> Result<ast::File, Diagnostics> {
+    let text = source.text.as_str();
+    let Scan { comments, blank_lines, items: starts, mut faults, is_too_long } = scan::scan(text);
+    if is_too_long {
+        return Diagnostics::or(faults, ast::File::default());
+    }
+    if faults.is_empty() {
+        match CellParser::parse(Rule::file, text) {
+            Ok(mut roots) => {
+                let root = roots.next().expect("a parse has one root");
+                let items = Builder::new(0, &mut faults).items(root);
+                return Diagnostics::or(faults, ast::File { items, comments, blank_lines });
+            }
+            Err(error) => {
+                recover::find_faults(text, &starts, &mut faults);
+                if faults.is_empty() {
+                    faults.push(fault::unexpected(text, 0, &error).0);
+                }
+            }
+        }
+    } else {
+        recover::find_faults(text, &starts, &mut faults);
+    }
+    Diagnostics::or(faults, ast::File::default())
+}
+
+/// Formats a source file: parses it and prints the tree.
+///
+/// # Errors
+/// As [`parse`]; a file that does not parse is not formatted.
+pub fn format(source: &SourceFile) -> Result<String, Diagnostics> {
+    parse(source).map(|file| print(&file))
+}

@@ -1,0 +1,395 @@
+//! Expressions, values and lists to pieces; no lines yet.
+
+use super::layout::Piece;
+use crate::source::Span;
+use crate::syntax::ast::*;
+
+/// How tightly a tensor expression binds, loosest first.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub(super) enum Level {
+    Pipe,
+    Sum,
+    Product,
+    Operand,
+}
+
+/// How tightly a static value binds, loosest first.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub(super) enum ValueLevel {
+    Or,
+    And,
+    Not,
+    Compare,
+    Sum,
+    Term,
+    Atom,
+}
+
+/// Collects pieces.
+#[derive(Default)]
+pub(super) struct Phrase(pub(super) Vec<Piece>);
+
+impl Phrase {
+    pub(super) fn text(&mut self, text: impl Into<String>) {
+        self.0.push(Piece::Text(text.into()));
+    }
+
+    pub(super) fn break_before(&mut self, next: Span) {
+        self.0.push(Piece::Break { before: next.start });
+    }
+
+    pub(super) fn ident(&mut self, ident: &Ident) {
+        self.text(ident.name.as_str());
+    }
+
+    pub(super) fn parens(&mut self, content: impl FnOnce(&mut Self)) {
+        self.text("(");
+        self.0.push(Piece::Open(0));
+        content(self);
+        self.0.push(Piece::Close);
+        self.text(")");
+    }
+
+    /// A list with a break after each comma, lines under its first element.
+    pub(super) fn list<T>(
+        &mut self,
+        open: &str,
+        items: &[T],
+        close: &str,
+        span: impl Fn(&T) -> Span,
+        each: impl Fn(&mut Self, &T),
+    ) {
+        self.text(open);
+        self.0.push(Piece::Open(0));
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                self.text(",");
+                self.break_before(span(item));
+            }
+            each(self, item);
+        }
+        self.0.push(Piece::Close);
+        self.text(close);
+    }
+
+    /// A list in braces with a blank inside each.
+    pub(super) fn braces<T>(
+        &mut self,
+        open: &str,
+        items: &[T],
+        span: impl Fn(&T) -> Span,
+        each: impl Fn(&mut Self, &T),
+    ) {
+        if items.is_empty() {
+            self.text(format!("{open}}}"));
+        } else {
+            self.list(&format!("{open} "), items, " }", span, each);
+        }
+    }
+
+    pub(super) fn param(&mut self, param: &Param) {
+        self.ident(&param.name);
+        if let Some(default) = &param.default {
+            self.text(" = ");
+            self.value(default, ValueLevel::Or, true);
+        }
+    }
+
+    pub(super) fn arm(&mut self, value: &Expr) {
+        self.text(" =>");
+        self.break_before(value.span);
+        self.expr(value, Level::Pipe);
+    }
+
+    pub(super) fn stack_entry(&mut self, entry: &StackEntry) {
+        if let Some(times) = &entry.times {
+            self.times(times);
+            self.text(" * ");
+        }
+        self.ident(&entry.cell);
+        if let Some(widen) = entry.widen {
+            self.text(format!(" * {}", number(widen.value)));
+        }
+    }
+
+    /// A count before a cell's name; only a number, a name and a call need no parentheses there.
+    fn times(&mut self, times: &Value) {
+        match times.kind {
+            ValueKind::Number(_)
+            | ValueKind::Name(_)
+            | ValueKind::Call { .. }
+            | ValueKind::Paren(_) => self.value(times, ValueLevel::Atom, true),
+            ValueKind::Pair(..)
+            | ValueKind::Binary { .. }
+            | ValueKind::Not(_)
+            | ValueKind::Choice(_) => {
+                self.parens(|phrase| phrase.value(times, ValueLevel::Or, false));
+            }
+        }
+    }
+
+    pub(super) fn stages(&mut self, stages: &[OpRef]) {
+        self.0.push(Piece::Open(2));
+        for (index, stage) in stages.iter().enumerate() {
+            if index > 0 {
+                self.break_before(stage.span);
+                self.text("|> ");
+            }
+            self.op_ref(stage);
+        }
+        self.0.push(Piece::Close);
+    }
+
+    /// An expression where only those that bind at least as tightly as `level` need no parentheses.
+    pub(super) fn expr(&mut self, expr: &Expr, level: Level) {
+        if expr_level(expr) < level {
+            self.parens(|phrase| phrase.expr(expr, Level::Pipe));
+            return;
+        }
+        match &expr.kind {
+            ExprKind::Name(name) => self.text(name.as_str()),
+            ExprKind::Call { op, args } => {
+                self.op_ref(op);
+                self.list(
+                    "(",
+                    args,
+                    ")",
+                    |arg| arg.span,
+                    |phrase, arg| {
+                        phrase.expr(arg, Level::Pipe);
+                    },
+                );
+            }
+            ExprKind::Pipe { input, stages } => {
+                self.0.push(Piece::Open(2));
+                self.expr(input, Level::Sum);
+                for stage in stages {
+                    self.break_before(stage.span);
+                    self.text("|> ");
+                    self.op_ref(stage);
+                }
+                self.0.push(Piece::Close);
+            }
+            ExprKind::Binary { combine: Combine::Fixed(CombineOp::Concat), left, right } => {
+                self.list(
+                    "concat(",
+                    &[left, right],
+                    ")",
+                    |arg| arg.span,
+                    |phrase, arg| {
+                        phrase.expr(arg, Level::Pipe);
+                    },
+                );
+            }
+            ExprKind::Binary { combine, left, right } => {
+                let (left_level, right_level) = match combine {
+                    Combine::Fixed(CombineOp::Mul) => (Level::Product, Level::Operand),
+                    _ => (Level::Sum, Level::Product),
+                };
+                self.0.push(Piece::Open(2));
+                self.expr(left, left_level);
+                match combine {
+                    Combine::Fixed(op) => {
+                        self.break_before(right.span);
+                        self.text(format!("{} ", combine_op(*op)));
+                    }
+                    Combine::Choice { options, span } => {
+                        self.break_before(*span);
+                        self.braces(
+                            "?{",
+                            options,
+                            |option| option.1,
+                            |phrase, option| {
+                                phrase.text(combine_op(option.0));
+                            },
+                        );
+                        self.text(" ");
+                    }
+                }
+                self.expr(right, right_level);
+                self.0.push(Piece::Close);
+            }
+            ExprKind::Earlier => self.text("?earlier"),
+            ExprKind::Choice(options) => {
+                self.braces(
+                    "?{",
+                    options,
+                    |option| option.span,
+                    |phrase, option| {
+                        phrase.expr(option, Level::Pipe);
+                    },
+                );
+            }
+            ExprKind::Paren(inner) => self.parens(|phrase| phrase.expr(inner, Level::Pipe)),
+        }
+    }
+
+    pub(super) fn op_ref(&mut self, op: &OpRef) {
+        match &op.kind {
+            OpRefKind::Named { name, attrs } => {
+                self.ident(name);
+                if !attrs.is_empty() {
+                    self.list("<", attrs, ">", |attr| attr.value.span, Phrase::attr);
+                }
+            }
+            OpRefKind::Set(name) => self.text(format!("?{}", name.name)),
+            OpRefKind::Choice(options) => {
+                self.braces("?{", options, |option| option.span, Phrase::op_ref);
+            }
+        }
+    }
+
+    fn attr(&mut self, attr: &Attr) {
+        if let Some(name) = &attr.name {
+            self.text(format!("{} = ", name.name));
+        }
+        self.value(&attr.value, ValueLevel::Or, true);
+    }
+
+    /// A value where only those that bind at least as tightly as `level` need no parentheses;
+    /// between angle brackets comparisons always do.
+    pub(super) fn value(&mut self, value: &Value, level: ValueLevel, is_angled: bool) {
+        let own_level = value_level(value);
+        if own_level < level || (is_angled && own_level == ValueLevel::Compare) {
+            self.parens(|phrase| phrase.value(value, ValueLevel::Or, false));
+            return;
+        }
+        match &value.kind {
+            ValueKind::Number(value) => self.text(number(*value)),
+            ValueKind::Name(name) => self.text(name.as_str()),
+            ValueKind::Pair(height, width) => {
+                self.text(format!("{}x{}", side(height), side(width)));
+            }
+            ValueKind::Call { function, args } => {
+                self.ident(function);
+                self.list(
+                    "(",
+                    args,
+                    ")",
+                    |arg| arg.span,
+                    |phrase, arg| {
+                        phrase.value(arg, ValueLevel::Or, false);
+                    },
+                );
+            }
+            ValueKind::Binary { op, left, right } => {
+                let (left_level, right_level) = match own_level {
+                    ValueLevel::Or => (ValueLevel::Or, ValueLevel::And),
+                    ValueLevel::And => (ValueLevel::And, ValueLevel::Not),
+                    ValueLevel::Compare => (ValueLevel::Sum, ValueLevel::Sum),
+                    ValueLevel::Sum => (ValueLevel::Sum, ValueLevel::Term),
+                    _ => (ValueLevel::Term, ValueLevel::Atom),
+                };
+                self.value(left, left_level, is_angled);
+                self.break_before(right.span);
+                self.text(format!("{} ", value_op(*op)));
+                self.value(right, right_level, is_angled);
+            }
+            ValueKind::Not(operand) => {
+                self.text("not ");
+                self.value(operand, ValueLevel::Not, is_angled);
+            }
+            ValueKind::Choice(options) => {
+                self.list(
+                    "?{",
+                    options,
+                    "}",
+                    |option| option.span,
+                    |phrase, option| {
+                        phrase.value(option, ValueLevel::Or, false);
+                    },
+                );
+            }
+            ValueKind::Paren(inner) => {
+                self.parens(|phrase| phrase.value(inner, ValueLevel::Or, false));
+            }
+        }
+    }
+}
+
+fn expr_level(expr: &Expr) -> Level {
+    match &expr.kind {
+        ExprKind::Pipe { .. } => Level::Pipe,
+        ExprKind::Binary { combine, .. } => match combine {
+            Combine::Fixed(CombineOp::Mul) => Level::Product,
+            Combine::Fixed(CombineOp::Concat) => Level::Operand,
+            Combine::Fixed(CombineOp::Add) | Combine::Choice { .. } => Level::Sum,
+        },
+        ExprKind::Name(_)
+        | ExprKind::Call { .. }
+        | ExprKind::Earlier
+        | ExprKind::Choice(_)
+        | ExprKind::Paren(_) => Level::Operand,
+    }
+}
+
+fn value_level(value: &Value) -> ValueLevel {
+    match &value.kind {
+        ValueKind::Binary { op, .. } => match op {
+            ValueOp::Or => ValueLevel::Or,
+            ValueOp::And => ValueLevel::And,
+            ValueOp::Eq | ValueOp::Ne | ValueOp::Lt | ValueOp::Le | ValueOp::Gt | ValueOp::Ge => {
+                ValueLevel::Compare
+            }
+            ValueOp::Add | ValueOp::Sub => ValueLevel::Sum,
+            ValueOp::Mul | ValueOp::Div => ValueLevel::Term,
+        },
+        ValueKind::Not(_) => ValueLevel::Not,
+        ValueKind::Number(_)
+        | ValueKind::Name(_)
+        | ValueKind::Pair(..)
+        | ValueKind::Call { .. }
+        | ValueKind::Choice(_)
+        | ValueKind::Paren(_) => ValueLevel::Atom,
+    }
+}
+
+pub(super) fn combine_op(op: CombineOp) -> &'static str {
+    match op {
+        CombineOp::Add => "+",
+        CombineOp::Mul => "*",
+        CombineOp::Concat => "concat",
+    }
+}
+
+fn value_op(op: ValueOp) -> &'static str {
+    match op {
+        ValueOp::Add => "+",
+        ValueOp::Sub => "-",
+        ValueOp::Mul => "*",
+        ValueOp::Div => "/",
+        ValueOp::Eq => "==",
+        ValueOp::Ne => "!=",
+        ValueOp::Lt => "<",
+        ValueOp::Le => "<=",
+        ValueOp::Gt => ">",
+        ValueOp::Ge => ">=",
+        ValueOp::And => "and",
+        ValueOp::Or => "or",
+    }
+}
+
+/// A side of a pair; the grammar has numbers and names of one letter there.
+fn side(value: &Value) -> String {
+    match &value.kind {
+        ValueKind::Number(value) => value.to_string(),
+        ValueKind::Name(name) => name.clone(),
+        _ => "1".to_owned(),
+    }
+}
+
+/// Digits, in groups of three if there are five or more.
+pub(super) fn number(value: u64) -> String {
+    let digits = value.to_string();
+    if value < 10_000 {
+        return digits;
+    }
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push('_');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

@@ -1,0 +1,39 @@
+//! Parts of a tree as text on one line, for labels, reports and diffs.
+
+use super::layout::Piece;
+use super::phrase::{Level, Phrase, ValueLevel, combine_op};
+use crate::syntax::ast::{CombineOp, Expr, OpRef, Value};
+
+/// An expression.
+pub(crate) fn expr(expr: &Expr) -> String {
+    flat(|phrase| phrase.expr(expr, Level::Pipe))
+}
+
+/// An operation with its attributes.
+pub(crate) fn op_ref(op: &OpRef) -> String {
+    flat(|phrase| phrase.op_ref(op))
+}
+
+/// A static value.
+pub(crate) fn value(value: &Value) -> String {
+    flat(|phrase| phrase.value(value, ValueLevel::Or, false))
+}
+
+/// A way to combine.
+pub(crate) fn combine(op: CombineOp) -> &'static str {
+    combine_op(op)
+}
+
+fn flat(fill: impl FnOnce(&mut Phrase)) -> String {
+    let mut phrase = Phrase::default();
+    fill(&mut phrase);
+    let mut text = String::new();
+    for piece in phrase.0 {
+        match piece {
+            Piece::Text(part) => text.push_str(&part),
+            Piece::Break { .. } => text.push(' '),
+            Piece::Open(_) | Piece::Close => {}
+        }
+    }
+    text
+}
