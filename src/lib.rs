@@ -7,9 +7,15 @@
 //! et al., "Learning Transferable Architectures for Scalable Image Recognition" (CVPR 2018), made a
 //! language.
 
+pub mod check;
+pub mod compile;
 pub mod diagnostic;
+pub mod diff;
 pub mod error;
+pub mod graph;
+pub mod ir;
 pub mod rng;
 pub mod source;
+pub mod space;
 pub mod storage;
 pub mod syntax;

@@ -1,0 +1,99 @@
+//! Counts what a file claims about itself.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::cost::Cost;
+use crate::graph::lower::{self, MAX_F, MAX_N, Scale, Target};
+use crate::graph::passes::simplify;
+use crate::ir::{ClaimKind, Expect, Module};
+use crate::space::Genotype;
+
+/// The most operations of all networks that a file claims something about.
+const MAX_NODES: usize = 1 << 17;
+
+/// Reports every claim that does not hold.
+pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
+    let mut nodes = 0;
+    for expect in &module.expects {
+        claim(module, expect, &mut nodes, faults);
+        if nodes > MAX_NODES {
+            faults.push(
+                Diagnostic::new(
+                    Code::TooLarge,
+                    expect.scale.span,
+                    format!(
+                        "the nets claimed about have more than {MAX_NODES} operations together"
+                    ),
+                )
+                .note("move claims about large nets to files of their own"),
+            );
+            return;
+        }
+    }
+}
+
+fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<Diagnostic>) {
+    let (n, f) = (expect.scale.n, expect.scale.f);
+    for (name, number, most) in [("N", n, MAX_N), ("F", f, MAX_F)] {
+        if !(1..=most as u64).contains(&number.value) {
+            faults.push(
+                Diagnostic::new(
+                    Code::ScaleOutOfRange,
+                    number.span,
+                    format!("{name} is 1 to {most}, found {}", number.value),
+                )
+                .note("write a scale such as 6@768"),
+            );
+            return;
+        }
+    }
+    let net = module.net(&expect.net.name).expect("check::nets reports unknown nets");
+    let scale = Scale { n: n.value as usize, f: f.value as usize };
+    let plain = Target { scale_span: Some(expect.scale.span), ..Target::new(net, scale) };
+    let wants_aux = expect.claims.iter().any(|(kind, _)| *kind == ClaimKind::ParamsWithAux);
+    let genotype = Genotype { choices: Vec::new() };
+    let mut count = |with_aux: bool| {
+        let lowered = lower::lower(module, &genotype, &Target { with_aux, ..plain });
+        lowered
+            .inspect(|lowered| *nodes += lowered.graph.nodes.len())
+            .map(|lowered| Cost::of(&simplify(&lowered.graph)))
+            .map_err(|found| faults.extend(found))
+    };
+    let Ok(cost) = count(false) else { return };
+    let with_aux = if wants_aux { count(true).ok() } else { None };
+    for (kind, claimed) in &expect.claims {
+        let counted = match kind {
+            ClaimKind::Params => cost.total.params,
+            ClaimKind::ParamsWithStatistics => cost.total.params + cost.total.statistics,
+            ClaimKind::Macs => cost.total.macs,
+            ClaimKind::ParamsWithAux => match &with_aux {
+                Some(cost) => cost.total.params,
+                None => continue,
+            },
+        };
+        if counted != claimed.value {
+            let text = grouped(counted);
+            faults.push(
+                Diagnostic::new(
+                    Code::ClaimFails,
+                    claimed.span,
+                    format!("`{}` of {} {scale} is {text}", kind.name(), net.name.name),
+                )
+                .label(format!("claimed {}", grouped(claimed.value)))
+                .replace(claimed.span, text, "write the counted number"),
+            );
+        }
+    }
+}
+
+/// A number with an underscore between groups of three digits, as files write it.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push('_');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,298 @@
+//! Writes a cell's shorthands out: `repeat`, `cell b = a`, `?set` and `?earlier`.
+//!
+//! The result is again a syntax tree, every hole an explicit choice. It is what [`choices`](super::choices)
+//! numbers and what a found architecture is written from. Copies keep the spans of the text they were
+//! written in, so a fault in a repeated block points at the block.
+
+use super::names::{Names, unknown};
+use super::{MAX_BLOCKS, MAX_OPTIONS};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::Span;
+use crate::syntax::ast::{
+    Cell, CellBody, CellStmt, Expr, ExprKind, Ident, Number, OpRef, OpRefKind,
+};
+
+/// The most blocks of all cells of a file.
+const MAX_BLOCKS_OF_ALL: usize = 1 << 14;
+
+/// The most options of all holes of a file.
+const MAX_ALTERNATIVES_OF_ALL: usize = 1 << 18;
+
+/// The longest chain of cells that are each the same as the next.
+const MAX_SAME: usize = 64;
+
+/// How much has been written out: a short file can stand for a long one.
+#[derive(Default)]
+pub(super) struct Budget {
+    blocks: usize,
+    alternatives: usize,
+}
+
+impl Budget {
+    /// True once the file stands for more than is read.
+    pub(super) fn is_spent(&self) -> bool {
+        self.blocks > MAX_BLOCKS_OF_ALL || self.alternatives > MAX_ALTERNATIVES_OF_ALL
+    }
+}
+
+fn span_of(statement: &CellStmt) -> &Span {
+    match statement {
+        CellStmt::Let { span, .. } | CellStmt::Repeat { span, .. } | CellStmt::Out { span, .. } => {
+            span
+        }
+    }
+}
+
+/// A cell without shorthands, or `None` after reporting why there is none.
+pub(super) fn expand(
+    cell: &Cell,
+    names: &Names,
+    budget: &mut Budget,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Cell> {
+    let statements = statements(cell, names, faults)?;
+    let before = faults.len();
+    let mut earlier: Vec<String> = Vec::new();
+    let mut result = Vec::new();
+    for statement in statements {
+        match statement {
+            CellStmt::Let { name, value, span } => {
+                let value = Expander::block(value, names, &earlier, budget, faults);
+                earlier.push(name.name.clone());
+                result.push(CellStmt::Let { name: name.clone(), value, span: *span });
+            }
+            CellStmt::Repeat { count, name, value, span } => {
+                let times = repeat_count(count, faults);
+                for number in 1..=times {
+                    budget.blocks += 1;
+                    let name = Ident { name: format!("{}{number}", name.name), span: name.span };
+                    let value = Expander::block(value, names, &earlier, budget, faults);
+                    earlier.push(name.name.clone());
+                    result.push(CellStmt::Let { name, value, span: *span });
+                }
+            }
+            CellStmt::Out { value, span } => {
+                let value = Expander::block(value, names, &earlier, budget, faults);
+                result.push(CellStmt::Out { value, span: *span });
+            }
+        }
+        budget.blocks += 1;
+        if result.len() > MAX_BLOCKS {
+            faults.push(
+                Diagnostic::new(
+                    Code::MalformedCell,
+                    cell.name.span,
+                    format!("a cell may have at most {MAX_BLOCKS} blocks"),
+                )
+                .note("split the cell, or repeat it in a net's `stack`"),
+            );
+            return None;
+        }
+        if budget.is_spent() {
+            faults.push(
+                Diagnostic::new(
+                    Code::TooLarge,
+                    *span_of(statement),
+                    format!(
+                        "the cells of a file may have at most {MAX_BLOCKS_OF_ALL} blocks and \
+                         {MAX_ALTERNATIVES_OF_ALL} alternatives in all"
+                    ),
+                )
+                .note("use fewer cells, or move some of them to a file of their own"),
+            );
+            return None;
+        }
+    }
+    (faults.len() == before).then(|| Cell { body: CellBody::Block(result), ..cell.clone() })
+}
+
+/// The statements of a cell's body, followed through `= other`.
+fn statements<'a>(
+    cell: &'a Cell,
+    names: &Names<'a>,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<&'a [CellStmt]> {
+    let mut current = cell;
+    for _ in 0..=MAX_SAME {
+        let other = match &current.body {
+            CellBody::Block(statements) => return Some(statements),
+            CellBody::SameAs(other) => other,
+        };
+        let Some(&next) = names.cell_of.get(other.name.as_str()) else {
+            let known = names.cell_of.keys().copied().filter(|&known| known != cell.name.name);
+            faults.push(unknown("cell", &other.name, other.span, known));
+            return None;
+        };
+        if next.name == cell.name {
+            faults.push(
+                Diagnostic::new(
+                    Code::CyclicDefinition,
+                    other.span,
+                    format!("cell `{}` is defined as itself", cell.name.name),
+                )
+                .note("write the blocks of one of the cells out"),
+            );
+            return None;
+        }
+        if !next.inputs.iter().map(|input| &input.name).eq(current.inputs.iter().map(|i| &i.name)) {
+            let written: Vec<&str> = next.inputs.iter().map(|input| input.name.as_str()).collect();
+            faults.push(
+                Diagnostic::new(
+                    Code::MalformedCell,
+                    other.span,
+                    format!("cell `{}` has other inputs than `{}`", other.name, current.name.name),
+                )
+                .note(format!(
+                    "write `cell {}({})`",
+                    current.name.name,
+                    written.join(", ")
+                )),
+            );
+            return None;
+        }
+        current = next;
+    }
+    faults.push(
+        Diagnostic::new(
+            Code::TooLarge,
+            cell.name.span,
+            format!("cell `{}` is another cell by way of more than {MAX_SAME}", cell.name.name),
+        )
+        .note("name the cell whose blocks are written out"),
+    );
+    None
+}
+
+fn repeat_count(count: &Number, faults: &mut Vec<Diagnostic>) -> u64 {
+    if (1..=MAX_BLOCKS as u64).contains(&count.value) {
+        return count.value;
+    }
+    faults.push(
+        Diagnostic::new(
+            Code::AttributeOutOfRange,
+            count.span,
+            format!("a block is repeated 1 to {MAX_BLOCKS} times, found {}", count.value),
+        )
+        .note("write a count in that range"),
+    );
+    0
+}
+
+/// Writes the shorthands of one block out.
+struct Expander<'x, 'a> {
+    names: &'x Names<'a>,
+    earlier: &'x [String],
+    budget: &'x mut Budget,
+    faults: &'x mut Vec<Diagnostic>,
+    /// Option sets being written out, outermost first.
+    open_sets: Vec<String>,
+    /// Options written so far.
+    written: usize,
+}
+
+impl<'x, 'a> Expander<'x, 'a> {
+    fn block(
+        value: &Expr,
+        names: &'x Names<'a>,
+        earlier: &'x [String],
+        budget: &'x mut Budget,
+        faults: &'x mut Vec<Diagnostic>,
+    ) -> Expr {
+        Expander { names, earlier, budget, faults, open_sets: Vec::new(), written: 0 }.expr(value)
+    }
+}
+
+impl Expander<'_, '_> {
+    fn expr(&mut self, expr: &Expr) -> Expr {
+        let kind = match &expr.kind {
+            ExprKind::Name(name) => ExprKind::Name(name.clone()),
+            ExprKind::Call { op, args } => ExprKind::Call {
+                op: self.op(op),
+                args: args.iter().map(|arg| self.expr(arg)).collect(),
+            },
+            ExprKind::Pipe { input, stages } => ExprKind::Pipe {
+                input: Box::new(self.expr(input)),
+                stages: stages.iter().map(|stage| self.op(stage)).collect(),
+            },
+            ExprKind::Binary { combine, left, right } => ExprKind::Binary {
+                combine: combine.clone(),
+                left: Box::new(self.expr(left)),
+                right: Box::new(self.expr(right)),
+            },
+            ExprKind::Earlier => {
+                if self.earlier.is_empty() {
+                    self.faults.push(
+                        Diagnostic::new(
+                            Code::NothingEarlier,
+                            expr.span,
+                            "`?earlier` has nothing to choose from",
+                        )
+                        .label("no block is bound before this one")
+                        .note("bind a block first, such as `a = squeeze(h)`"),
+                    );
+                }
+                self.budget.alternatives += self.earlier.len();
+                let block =
+                    |name: &String| Expr { kind: ExprKind::Name(name.clone()), span: expr.span };
+                ExprKind::Choice(self.earlier.iter().map(block).collect())
+            }
+            ExprKind::Choice(options) => {
+                ExprKind::Choice(options.iter().map(|option| self.expr(option)).collect())
+            }
+            ExprKind::Paren(inner) => ExprKind::Paren(Box::new(self.expr(inner))),
+        };
+        Expr { kind, span: expr.span }
+    }
+
+    fn op(&mut self, op: &OpRef) -> OpRef {
+        let kind = match &op.kind {
+            OpRefKind::Named { .. } => op.kind.clone(),
+            OpRefKind::Set(name) => match self.names.sets.get(name.name.as_str()) {
+                Some(_) if self.open_sets.contains(&name.name) => {
+                    self.faults.push(
+                        Diagnostic::new(
+                            Code::CyclicDefinition,
+                            name.span,
+                            format!("option set `{}` contains itself", name.name),
+                        )
+                        .note("write the options out"),
+                    );
+                    OpRefKind::Choice(Vec::new())
+                }
+                Some(options) => {
+                    self.open_sets.push(name.name.clone());
+                    let kind = self.choice(options, op.span);
+                    self.open_sets.pop();
+                    kind
+                }
+                None => {
+                    let known = self.names.sets.keys().copied();
+                    self.faults.push(unknown("option set", &name.name, name.span, known));
+                    OpRefKind::Choice(Vec::new())
+                }
+            },
+            OpRefKind::Choice(options) => self.choice(options, op.span),
+        };
+        OpRef { kind, span: op.span }
+    }
+
+    /// Options written out; option sets inside option sets multiply, so their number is bounded.
+    fn choice(&mut self, options: &[OpRef], span: Span) -> OpRefKind {
+        self.written += options.len();
+        self.budget.alternatives += options.len();
+        if self.written > MAX_OPTIONS {
+            if self.written - options.len() <= MAX_OPTIONS {
+                self.faults.push(
+                    Diagnostic::new(
+                        Code::MalformedSpace,
+                        span,
+                        format!("a block may have at most {MAX_OPTIONS} alternatives"),
+                    )
+                    .note("use fewer or smaller option sets"),
+                );
+            }
+            return OpRefKind::Choice(Vec::new());
+        }
+        OpRefKind::Choice(options.iter().map(|option| self.op(option)).collect())
+    }
+}

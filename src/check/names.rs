@@ -1,0 +1,209 @@
+//! What a file defines: one name, one meaning.
+//!
+//! Operations and nets may hide those of the prelude; primitives and the language's own static names
+//! cannot be hidden. Cells of the file and of its space share one namespace, since a net finds cells by
+//! name.
+
+use std::collections::BTreeMap;
+
+use crate::diagnostic::{Code, Diagnostic, suggest};
+use crate::ir::{self, Builtin, Module, OpId, Primitive};
+use crate::source::Span;
+use crate::syntax::ast::{self, Ident, Item, SpaceItem};
+
+/// The names a file can use.
+pub(super) struct Names<'a> {
+    /// Operations of file and prelude.
+    pub ops: BTreeMap<String, OpId>,
+    /// Number of operations of the prelude; the file's follow in order.
+    pub first_own_op: usize,
+    /// For each operation, by index, whether each of its attributes must be given.
+    pub required: Vec<Vec<bool>>,
+    /// Option sets of the file's space.
+    pub sets: BTreeMap<&'a str, &'a [ast::OpRef]>,
+    /// Cells with the space they stand in, in order.
+    pub cells: Vec<(&'a ast::Cell, bool)>,
+    /// The cells by name.
+    pub cell_of: BTreeMap<&'a str, &'a ast::Cell>,
+    /// The file's space.
+    pub space: Option<&'a ast::Space>,
+}
+
+/// Static names of the language and what they mean.
+pub(super) const BUILTINS: [(&str, Builtin); 9] = [
+    ("c", Builtin::Width),
+    ("stride", Builtin::Stride),
+    ("size", Builtin::Size),
+    ("first", Builtin::First),
+    ("same", Builtin::Same),
+    ("valid", Builtin::Valid),
+    ("full", Builtin::Full),
+    ("base", Builtin::Base),
+    ("classes", Builtin::Classes),
+];
+
+/// Collects definitions and reports names defined twice.
+pub(super) fn declare<'a>(
+    file: &'a ast::File,
+    module: &mut Module,
+    is_prelude: bool,
+    faults: &mut Vec<Diagnostic>,
+) -> Names<'a> {
+    let first_own_op = module.ops.len();
+    let mut names = Names {
+        ops: module
+            .ops
+            .iter()
+            .enumerate()
+            .map(|(at, op)| (op.name.name.clone(), OpId(at)))
+            .collect(),
+        first_own_op,
+        required: module
+            .ops
+            .iter()
+            .map(|op| op.params.iter().map(|param| param.default.is_none()).collect())
+            .collect(),
+        sets: BTreeMap::new(),
+        cells: Vec::new(),
+        cell_of: BTreeMap::new(),
+        space: None,
+    };
+    let mut seen = Seen::default();
+    for item in &file.items {
+        match item {
+            Item::Op(op) => {
+                if Primitive::of(&op.name.name).is_some() {
+                    faults.push(
+                        Diagnostic::new(
+                            Code::DuplicateName,
+                            op.name.span,
+                            format!("`{}` is a primitive and cannot be redefined", op.name.name),
+                        )
+                        .note("choose another name for the operation"),
+                    );
+                }
+                seen.note("operation", &op.name, faults);
+                names.ops.insert(op.name.name.clone(), OpId(module.ops.len()));
+                names
+                    .required
+                    .push(op.params.iter().map(|param| param.default.is_none()).collect());
+                module.ops.push(ir::Op {
+                    name: op.name.clone(),
+                    params: op
+                        .params
+                        .iter()
+                        .map(|param| ir::Param { name: param.name.name.clone(), default: None })
+                        .collect(),
+                    args: op.args.len(),
+                    requires: Vec::new(),
+                    bindings: Vec::new(),
+                    result: ir::OpResult::When { arms: Vec::new(), otherwise: None },
+                    is_prelude,
+                });
+            }
+            Item::Cell(cell) => {
+                seen.note("cell", &cell.name, faults);
+                names.cells.push((cell, false));
+                names.cell_of.insert(&cell.name.name, cell);
+            }
+            Item::Space(space) => {
+                if let Some(first) = names.space {
+                    faults.push(
+                        Diagnostic::new(
+                            Code::MalformedSpace,
+                            space.name.span,
+                            "a file holds at most one space",
+                        )
+                        .also(first.name.span, "the first one")
+                        .note("move one of them to a file of its own"),
+                    );
+                    continue;
+                }
+                names.space = Some(space);
+                for item in &space.items {
+                    match item {
+                        SpaceItem::Options { name, options, .. } => {
+                            if name.name == "earlier" {
+                                faults.push(
+                                    Diagnostic::new(
+                                        Code::DuplicateName,
+                                        name.span,
+                                        "`?earlier` already means the blocks before a hole",
+                                    )
+                                    .note("choose another name for the option set"),
+                                );
+                            }
+                            seen.note("option set", name, faults);
+                            names.sets.insert(&name.name, options);
+                        }
+                        SpaceItem::Cell(cell) => {
+                            seen.note("cell", &cell.name, faults);
+                            names.cells.push((cell, true));
+                            names.cell_of.insert(&cell.name.name, cell);
+                        }
+                    }
+                }
+            }
+            Item::Net(net) => seen.note("net", &net.name, faults),
+            Item::Expect(_) => {}
+        }
+    }
+    names
+}
+
+/// Names seen so far, by what they name.
+#[derive(Default)]
+pub(super) struct Seen(BTreeMap<(&'static str, String), Span>);
+
+impl Seen {
+    /// Notes a definition; reports it if the name was defined before.
+    pub(super) fn note(&mut self, what: &'static str, name: &Ident, faults: &mut Vec<Diagnostic>) {
+        let key = (what, name.name.clone());
+        if let Some(&first) = self.0.get(&key) {
+            faults.push(
+                Diagnostic::new(
+                    Code::DuplicateName,
+                    name.span,
+                    format!("{what} `{}` is defined twice", name.name),
+                )
+                .label("defined again here")
+                .also(first, "first defined here")
+                .note("rename or remove one of them"),
+            );
+        } else {
+            self.0.insert(key, name.span);
+        }
+    }
+}
+
+/// The fault of a name that would hide one of the language's own.
+pub(super) fn has_meaning(what: &str, name: &Ident) -> Diagnostic {
+    Diagnostic::new(
+        Code::DuplicateName,
+        name.span,
+        format!("`{}` already has a meaning in the language", name.name),
+    )
+    .note(format!("choose another name for the {what}"))
+}
+
+/// The fault of a name that nothing defines, with the nearest name that something does.
+pub(super) fn unknown<'c>(
+    what: &str,
+    name: &str,
+    span: Span,
+    known: impl IntoIterator<Item = &'c str>,
+) -> Diagnostic {
+    let known: Vec<&str> = known.into_iter().collect();
+    let fault = Diagnostic::new(Code::UnknownName, span, format!("unknown {what} `{name}`"));
+    match suggest::nearest(name, known.iter().copied()) {
+        Some(near) => fault.replace(span, near, format!("{what} `{near}` has a similar name")),
+        None if known.is_empty() => fault.note(format!("there is no {what} here")),
+        None => {
+            let shown: Vec<String> =
+                known.iter().take(12).map(|name| format!("`{name}`")).collect();
+            let more = known.len().saturating_sub(shown.len());
+            let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+            fault.note(format!("known here: {}{tail}", shown.join(", ")))
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Nets and claims: which parts a net must have, and what may be claimed.
+
+use std::collections::BTreeMap;
+
+use super::choices::Holes;
+use super::exprs::{Builder, OpHead, Place, Scope};
+use super::names::{BUILTINS, Names, Seen, has_meaning, unknown};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::lower::MAX_TIMES;
+use crate::ir::{Aux, ClaimKind, Expect, Module, Net, OpUse, StackEntry, Value, ValueKind};
+use crate::source::Span;
+use crate::syntax::ast::{self, Item, NetItem};
+
+/// Largest image side, channel count and class count.
+const MAX_DIM: u64 = 1 << 16;
+
+/// Largest factor by which a stack entry may widen.
+const MAX_WIDEN: u64 = 64;
+
+/// Resolves nets and claims of the file into `module`.
+pub(super) fn resolve(
+    file: &ast::File,
+    names: &Names,
+    module: &mut Module,
+    is_prelude: bool,
+    faults: &mut Vec<Diagnostic>,
+) {
+    let heads = OpHead::all(&module.ops);
+    for item in &file.items {
+        if let Item::Net(net) = item
+            && let Some(net) = resolve_net(net, names, &heads, is_prelude, faults)
+        {
+            module.nets.push(net);
+        }
+    }
+    for item in &file.items {
+        let Item::Expect(expect) = item else { continue };
+        if names.space.is_some() {
+            faults.push(
+                Diagnostic::new(
+                    Code::MalformedSpace,
+                    expect.span,
+                    "a file with holes has no single count to claim",
+                )
+                .note("move the `expect` to a file without a space"),
+            );
+            continue;
+        }
+        let net_known = file
+            .items
+            .iter()
+            .any(|item| matches!(item, Item::Net(net) if net.name.name == expect.net.name))
+            || module.net(&expect.net.name).is_some();
+        if !net_known {
+            let known: Vec<&str> = module.nets.iter().map(|net| net.name.name.as_str()).collect();
+            faults.push(unknown("net", &expect.net.name, expect.net.span, known));
+        }
+        let mut claims = Vec::new();
+        for claim in &expect.claims {
+            match ClaimKind::ALL.into_iter().find(|kind| kind.name() == claim.name.name) {
+                Some(kind) => claims.push((kind, claim.value)),
+                None => {
+                    let known = ClaimKind::ALL.map(ClaimKind::name);
+                    let mut fault = unknown("claim", &claim.name.name, claim.name.span, known);
+                    fault.code = Code::UnknownClaim;
+                    faults.push(fault);
+                }
+            }
+        }
+        module.expects.push(Expect { net: expect.net.clone(), scale: expect.scale, claims });
+    }
+}
+
+fn resolve_net(
+    net: &ast::Net,
+    names: &Names,
+    heads: &[OpHead],
+    is_prelude: bool,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Net> {
+    let before = faults.len();
+    let [n, f] = net.params.as_slice() else {
+        faults.push(
+            Diagnostic::new(
+                Code::MalformedNet,
+                net.name.span,
+                format!(
+                    "net `{}` takes two scale parameters, found {}",
+                    net.name.name,
+                    net.params.len()
+                ),
+            )
+            .note(format!("write `net {}<N, F>`", net.name.name)),
+        );
+        return None;
+    };
+    let mut seen = Seen::default();
+    for param in [n, f] {
+        seen.note("scale parameter", param, faults);
+        if BUILTINS.iter().any(|(known, _)| *known == param.name) {
+            faults.push(has_meaning("scale parameter", param));
+        }
+    }
+    let scale = [n.name.clone(), f.name.clone()];
+    let mut once: BTreeMap<&'static str, Span> = BTreeMap::new();
+    let (mut input, mut classes) = ([32, 32, 3], 10);
+    let (mut stem, mut stack, mut head, mut aux) = (None, None, None, None);
+    for item in &net.items {
+        let (part, span) = match item {
+            NetItem::Input { span, .. } => ("input", *span),
+            NetItem::Classes { span, .. } => ("classes", *span),
+            NetItem::Stem { span, .. } => ("stem", *span),
+            NetItem::Stack { span, .. } => ("stack", *span),
+            NetItem::Head { span, .. } => ("head", *span),
+            NetItem::Aux { span, .. } => ("aux", *span),
+        };
+        if let Some(first) = once.insert(part, span) {
+            faults.push(
+                Diagnostic::new(Code::MalformedNet, span, format!("a net has one `{part}`"))
+                    .also(first, "the first one")
+                    .note("remove one of them"),
+            );
+            continue;
+        }
+        let place = Place::Net { scale: scale.clone() };
+        let scope = Scope { place, params: Vec::new(), locals: Vec::new() };
+        let mut builder =
+            Builder { names, op_params: heads, scope, holes: Holes::default(), stages: 0, faults };
+        match item {
+            NetItem::Input { dims, .. } => {
+                for (slot, dim) in input.iter_mut().zip(dims) {
+                    *slot = builder.dim("an image's side or channel count", *dim);
+                }
+            }
+            NetItem::Classes { count, .. } => {
+                classes = builder.dim("the number of classes", *count)
+            }
+            NetItem::Stem { stages, .. } => stem = builder.stages(stages),
+            NetItem::Head { stages, .. } => head = builder.stages(stages),
+            NetItem::Stack { entries, .. } => {
+                let entries: Vec<_> = entries.iter().map(|entry| builder.entry(entry)).collect();
+                stack = entries.into_iter().collect::<Option<Vec<_>>>();
+            }
+            NetItem::Aux { stage, stages, .. } => {
+                aux = builder.stages(stages).map(|stages| (*stage, stages));
+            }
+        }
+    }
+    for part in ["stem", "stack", "head"] {
+        if !once.contains_key(part) {
+            faults.push(
+                Diagnostic::new(
+                    Code::MalformedNet,
+                    net.name.span,
+                    format!("net `{}` has no `{part}`", net.name.name),
+                )
+                .note("a net has a `stem`, a `stack` and a `head`"),
+            );
+        }
+    }
+    let aux = match (aux, &stack) {
+        (Some((stage, stages)), Some(stack)) => {
+            let last = 1 + stack.iter().skip(1).filter(|entry| entry.widen > 1).count();
+            if !(1..=last as u64).contains(&stage.value) {
+                faults.push(
+                    Diagnostic::new(
+                        Code::MalformedNet,
+                        stage.span,
+                        format!("the stack has no stage {}", stage.value),
+                    )
+                    .label(if last == 1 {
+                        "expected 1, the only stage".into()
+                    } else {
+                        format!("expected 1 to {last}")
+                    })
+                    .note("a stage ends before an entry that changes the width"),
+                );
+            }
+            Some(Aux { stage: stage.value as usize, stages })
+        }
+        _ => None,
+    };
+    if faults.len() > before {
+        return None;
+    }
+    Some(Net {
+        name: net.name.clone(),
+        input,
+        classes,
+        stem: stem?,
+        stack: stack?,
+        head: head?,
+        aux,
+        is_prelude,
+    })
+}
+
+impl Builder<'_> {
+    fn dim(&mut self, what: &str, number: ast::Number) -> usize {
+        if !(1..=MAX_DIM).contains(&number.value) {
+            self.faults.push(
+                Diagnostic::new(
+                    Code::SizeOutOfRange,
+                    number.span,
+                    format!("{what} is 1 to {MAX_DIM}, found {}", number.value),
+                )
+                .note("write a number in that range"),
+            );
+            return 1;
+        }
+        number.value as usize
+    }
+
+    fn stages(&mut self, stages: &[ast::OpRef]) -> Option<Vec<OpUse>> {
+        let stages: Vec<_> = stages.iter().map(|stage| self.op_use(stage, 1)).collect();
+        stages.into_iter().collect()
+    }
+
+    fn entry(&mut self, entry: &ast::StackEntry) -> Option<StackEntry> {
+        let times = match &entry.times {
+            Some(times) => self.value(times)?,
+            None => Value { kind: ValueKind::Int(1), span: entry.span },
+        };
+        if let ValueKind::Int(count) = times.kind
+            && !(0..=MAX_TIMES as i64).contains(&count)
+        {
+            self.faults.push(
+                Diagnostic::new(
+                    Code::AttributeOutOfRange,
+                    times.span,
+                    format!("a cell is stacked 0 to {MAX_TIMES} times, found {count}"),
+                )
+                .note("write a count in that range"),
+            );
+            return None;
+        }
+        let widen = match entry.widen {
+            None => 1,
+            Some(widen) if (1..=MAX_WIDEN).contains(&widen.value) => widen.value as usize,
+            Some(widen) => {
+                self.faults.push(
+                    Diagnostic::new(
+                        Code::AttributeOutOfRange,
+                        widen.span,
+                        format!(
+                            "the width is multiplied by 1 to {MAX_WIDEN}, found {}",
+                            widen.value
+                        ),
+                    )
+                    .note("write `* 2` to double the width"),
+                );
+                return None;
+            }
+        };
+        Some(StackEntry { times, cell: entry.cell.clone(), widen })
+    }
+}

@@ -1,0 +1,291 @@
+//! Tries every cell in the contexts a net can put it in, and every net of the file.
+//!
+//! A cell's shapes depend on its place: the first cell of a net reads the raw stem, the cell after a
+//! reduction reads an earlier state of another size, the one after a change of width one of other
+//! channels. Lowering the cell at one small size in each of these finds what is wrong with its text
+//! before any net is built. Which places there are is read off the stacks of the file's nets, or of the
+//! prelude's where those find their cells in the file.
+//!
+//! In a space each genotype that is tried takes another option of every hole, so that as few as the
+//! largest hole has options take every option once. A space too large for that is tried in part: what
+//! is missed here is found when its point is lowered.
+
+use std::collections::BTreeSet;
+
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Help};
+use crate::graph::TensorType;
+use crate::graph::lower::{self, ProbeContext, Scale, Target, Width, probe};
+use crate::ir::{Cell, Module, Net, StackEntry, ValueKind};
+use crate::space::{Decision, Genotype};
+
+/// Width and size of the probe; large enough that divisions such as `c / 4` leave something.
+const SMALL: [usize; 2] = [32, 16];
+
+/// Where a width or a map was too small, it may still be large enough in a net: width and size at which
+/// that is tried again.
+const LARGE: [usize; 2] = [960, 256];
+
+/// The base width at which the file's nets are tried.
+const WIDTH: usize = 32;
+
+/// How many expressions may be evaluated for all probes together.
+const MAX_STEPS: usize = 1 << 18;
+
+/// How many operations the file's nets may have together before the rest of them is left out.
+const MAX_NODES: usize = 1 << 16;
+
+/// N at which the file's nets are tried.
+const N: usize = 2;
+
+/// Adds the shape faults of every cell and net of the module.
+pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
+    cells(module, faults);
+    if faults.is_empty() {
+        nets(module, faults);
+    }
+}
+
+fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
+    let contexts_of: Vec<Vec<ProbeContext>> =
+        module.cells.iter().map(|cell| contexts(&places(module, cell), SMALL)).collect();
+    let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
+    let mut steps = 0;
+    for number in 0..cover.len() {
+        let genotype = cover.genotype(number);
+        for (cell, contexts_of) in module.cells.iter().zip(&contexts_of) {
+            for (at, context) in contexts_of.iter().enumerate() {
+                let mut attempt = |context: &ProbeContext| {
+                    let (found, taken) = probe(module, &genotype, cell, context, MAX_STEPS - steps);
+                    steps += taken;
+                    found
+                };
+                let mut found = attempt(context);
+                if found.iter().any(|fault| is_about_size(fault.code)) {
+                    found = attempt(&contexts(&places(module, cell), LARGE)[at]);
+                    found.retain(|fault| fault.code != Code::WindowTooLarge);
+                }
+                let found_any = !found.is_empty();
+                faults.extend(found.into_iter().map(|fault| in_context(fault, cell, context)));
+                if found_any {
+                    // The same fault in another context would only repeat itself.
+                    break;
+                }
+            }
+            if steps >= MAX_STEPS || faults.len() > 10 * Diagnostics::SHOWN {
+                return;
+            }
+        }
+    }
+}
+
+/// Tries the file's own nets that find their cells. Faults that another scale would not have are left
+/// to whoever asks for a scale.
+fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
+    let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
+    let genotype = Genotype { choices: cover.genotype(0) };
+    let mut nodes = 0;
+    for net in module.nets.iter().filter(|net| !net.is_prelude && applies(module, net)) {
+        let target = Target {
+            width: Width::Base(WIDTH),
+            with_aux: true,
+            ..Target::new(net, Scale { n: N, f: 1 })
+        };
+        let found = match lower::lower(module, &genotype, &target) {
+            Ok(lowered) => {
+                nodes += lowered.graph.nodes.len();
+                if nodes > MAX_NODES {
+                    return;
+                }
+                continue;
+            }
+            Err(found) => found,
+        };
+        faults.extend(found.into_iter().filter(|fault| {
+            !matches!(fault.code, Code::ScaleOutOfRange | Code::SizeOutOfRange | Code::TooLarge)
+        }));
+    }
+}
+
+/// True if the file has every cell of the net's stack.
+fn applies(module: &Module, net: &Net) -> bool {
+    net.stack.iter().all(|entry| is_absent(entry) || module.cell(&entry.cell.name).is_some())
+}
+
+fn is_absent(entry: &StackEntry) -> bool {
+    entry.times.kind == ValueKind::Int(0)
+}
+
+/// Where a cell can stand.
+#[derive(Default)]
+struct Places {
+    /// No cell is before it.
+    is_first: bool,
+    /// Strides between its inputs, each other than 1.
+    strides: BTreeSet<usize>,
+}
+
+fn places(module: &Module, cell: &Cell) -> Places {
+    let applies = |net: &&Net| applies(module, net);
+    let own: Vec<&Net> = module.nets.iter().filter(|net| !net.is_prelude).filter(applies).collect();
+    let nets = if own.is_empty() { module.nets.iter().filter(applies).collect() } else { own };
+    let mut found = Places::default();
+    // How the counts of a stack come out decides which cells are neighbors.
+    for (net, unknown_count) in nets.iter().flat_map(|net| [(net, 1), (net, 2)]) {
+        let mut stacked: Vec<&Cell> = Vec::new();
+        for entry in &net.stack {
+            let count = match entry.times.kind {
+                ValueKind::Int(count) => (count as usize).min(cell.inputs.len()),
+                _ => unknown_count,
+            };
+            let other = module.cell(&entry.cell.name);
+            stacked.extend(other.into_iter().flat_map(|other| std::iter::repeat_n(other, count)));
+        }
+        for (at, _) in stacked.iter().enumerate().filter(|(_, at)| at.name == cell.name) {
+            found.is_first |= at == 0;
+            let before = stacked[..at].iter().rev().take(cell.inputs.len() - 1);
+            found.strides.extend(before.map(|other| other.stride).filter(|&stride| stride != 1));
+        }
+    }
+    if nets.is_empty() || !nets.iter().any(|net| stacks(net, cell)) {
+        found.is_first = true;
+        found.strides = module.cells.iter().map(|cell| cell.stride).filter(|&s| s != 1).collect();
+    }
+    found
+}
+
+fn stacks(net: &Net, cell: &Cell) -> bool {
+    net.stack.iter().any(|entry| entry.cell.name == cell.name.name)
+}
+
+fn contexts(places: &Places, [width, size]: [usize; 2]) -> Vec<ProbeContext> {
+    let same = TensorType::new(6 * width, size, size);
+    let mut contexts = vec![ProbeContext { width, recent: same, previous: Some(same) }];
+    if places.is_first {
+        let stem = TensorType::new(3 * width, size, size);
+        contexts.push(ProbeContext { width, recent: stem, previous: None });
+    }
+    contexts.extend(places.strides.iter().map(|stride| ProbeContext {
+        width,
+        recent: TensorType::new(4 * width, size, size),
+        previous: Some(TensorType::new(3 * width, stride * size, stride * size)),
+    }));
+    contexts
+}
+
+/// True for faults that a wider net or a larger image may not have.
+fn is_about_size(code: Code) -> bool {
+    matches!(code, Code::SizeOutOfRange | Code::WindowTooLarge)
+}
+
+/// Says where in a net a fault shows, if it does not show everywhere.
+fn in_context(mut fault: Diagnostic, cell: &Cell, context: &ProbeContext) -> Diagnostic {
+    match context.previous {
+        None => fault.note("this shows where no other cell comes before this one"),
+        Some(previous) if previous.size() != context.recent.size() => {
+            if fault.code == Code::ShapeMismatch {
+                fault.help.retain(|help| !matches!(help, Help::Note(_)));
+            }
+            let earlier: Vec<String> =
+                cell.inputs[1..].iter().map(|input| format!("`fit({})`", input.name)).collect();
+            let stride = previous.height / context.recent.height;
+            let behind = format!("the inputs differ in size behind a cell of stride {stride}");
+            fault.note(match stride {
+                2 => format!("{behind}: use {}", earlier.join(", ")),
+                // The prelude's `fit` halves once.
+                _ => format!("{behind}: bring earlier ones to the size of the first"),
+            })
+        }
+        Some(_) => fault,
+    }
+}
+
+/// A few genotypes that together take every option of every hole.
+struct Cover<'d> {
+    decisions: &'d [Decision],
+    /// The holes inside each option of each decision.
+    inner: Vec<Vec<Vec<usize>>>,
+    /// How many genotypes it takes to take every option of a decision and of those inside it.
+    lengths: Vec<usize>,
+}
+
+impl<'d> Cover<'d> {
+    fn new(decisions: &'d [Decision]) -> Self {
+        let mut inner: Vec<Vec<Vec<usize>>> =
+            decisions.iter().map(|decision| vec![Vec::new(); decision.options.len()]).collect();
+        let mut lengths = vec![0; decisions.len()];
+        // A hole inside an option comes after the one it stands in.
+        for (index, decision) in decisions.iter().enumerate().rev() {
+            if let Some((outer, option)) = decision.when {
+                inner[outer][option].push(index);
+            }
+            lengths[index] =
+                inner[index].iter().map(|holes| Self::of_option(holes, &lengths)).sum();
+        }
+        Cover { decisions, inner, lengths }
+    }
+
+    fn of_option(holes: &[usize], lengths: &[usize]) -> usize {
+        holes.iter().map(|&hole| lengths[hole]).max().unwrap_or(1)
+    }
+
+    fn len(&self) -> usize {
+        self.lengths.iter().copied().max().unwrap_or(1)
+    }
+
+    /// The genotype of this number; the first takes every first option.
+    fn genotype(&self, number: usize) -> Vec<usize> {
+        let mut choices = vec![0; self.decisions.len()];
+        // What each decision has to take, once it is known to be active.
+        let mut turns: Vec<Option<usize>> = vec![None; self.decisions.len()];
+        for (index, decision) in self.decisions.iter().enumerate() {
+            let turn = if decision.when.is_none() { Some(number) } else { turns[index] };
+            let Some(turn) = turn else { continue };
+            let mut turn = turn % self.lengths[index];
+            for (option, holes) in self.inner[index].iter().enumerate() {
+                let length = Self::of_option(holes, &self.lengths);
+                if turn < length {
+                    choices[index] = option;
+                    holes.iter().for_each(|&hole| turns[hole] = Some(turn));
+                    break;
+                }
+                turn -= length;
+            }
+        }
+        choices
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::SearchSpace;
+
+    #[test]
+    fn a_cover_takes_every_option_in_few_points() {
+        let hole = |label: &str, options: usize, when| Decision {
+            label: label.into(),
+            options: vec!["o".into(); options],
+            when,
+        };
+        let decisions = vec![
+            hole("a", 3, None),
+            hole("a1", 4, Some((0, 1))),
+            hole("a2", 2, Some((0, 1))),
+            hole("a21", 3, Some((2, 1))),
+            hole("b", 5, None),
+        ];
+        let cover = Cover::new(&decisions);
+        // a: one point for the first option, four for the second (1 + 3 in `a2`), one for the third.
+        assert_eq!(cover.len(), 6);
+        let space = SearchSpace { name: "s".into(), decisions: decisions.clone() };
+        let mut taken = BTreeSet::new();
+        for number in 0..cover.len() {
+            let choices = cover.genotype(number);
+            let active = (0..choices.len()).filter(|&index| space.is_active(index, &choices));
+            taken.extend(active.map(|index| (index, choices[index])));
+            assert!(space.contains(&Genotype { choices }));
+        }
+        assert_eq!(taken.len(), 3 + 4 + 2 + 3 + 5);
+        assert_eq!(cover.genotype(0), [0; 5]);
+    }
+}

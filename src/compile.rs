@@ -1,0 +1,192 @@
+//! Text to network: the stages in order, and nothing else.
+//!
+//! ```
+//! use cellc::compile::{self, Request};
+//! use cellc::source::SourceFile;
+//!
+//! let text = compile::embedded("nasnet_a.cell").expect("NASNet-A is in the library of cells");
+//! let module = compile::check(&SourceFile::new("nasnet_a.cell", text))?;
+//! let lowered = compile::network(&module, &Request::new("cifar", "6@768".parse()?))?;
+//! let cost = cellc::graph::cost::Cost::of(&lowered.graph);
+//! assert_eq!(cost.total.params, 3_346_538);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::sync::OnceLock;
+
+use crate::check;
+use crate::diagnostic::Diagnostics;
+use crate::error::Error;
+use crate::graph::lower::{self, Lowered, Scale, Target, Width};
+use crate::graph::{TensorType, hash, passes};
+use crate::ir::Module;
+use crate::source::SourceFile;
+use crate::space::Genotype;
+use crate::syntax;
+
+/// The library of cells: every file of `cells/`, by name.
+pub const EMBEDDED: [(&str, &str); 4] = [
+    ("prelude.cell", include_str!("../cells/prelude.cell")),
+    ("cifar.cell", include_str!("../cells/cifar.cell")),
+    ("nasnet_space.cell", include_str!("../cells/nasnet_space.cell")),
+    ("nasnet_a.cell", include_str!("../cells/nasnet_a.cell")),
+];
+
+/// The files whose operations and nets every other file can use.
+const PRELUDE: [&str; 2] = ["prelude.cell", "cifar.cell"];
+
+/// The text of a file of the library.
+pub fn embedded(name: &str) -> Option<&'static str> {
+    EMBEDDED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// The operations and nets that every file can use.
+pub fn prelude() -> &'static Module {
+    static MODULE: OnceLock<Module> = OnceLock::new();
+    MODULE.get_or_init(|| {
+        let mut module = Module::default();
+        for name in PRELUDE {
+            let text = embedded(name).expect("the prelude is embedded");
+            let file = syntax::parse(&SourceFile::new(name, text)).expect("the prelude parses");
+            module = check::check_prelude(&file, &module).expect("the prelude checks");
+        }
+        module
+    })
+}
+
+/// Parses and checks a file.
+///
+/// # Errors
+/// Everything that is wrong with its text.
+pub fn check(source: &SourceFile) -> Result<Module, Diagnostics> {
+    check::check(&syntax::parse(source)?, prelude())
+}
+
+/// Which network of a module is wanted.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Name of the net.
+    pub net: String,
+    /// N: normal cells a stage.
+    pub n: usize,
+    /// How wide.
+    pub width: Width,
+    /// Shape of the images; the net's own if `None`.
+    pub image: Option<TensorType>,
+    /// Number of classes; the net's own if `None`.
+    pub classes: Option<usize>,
+    /// Whether to build the auxiliary head.
+    pub with_aux: bool,
+    /// The point of the space, for a module that has one.
+    pub genotype: Option<Genotype>,
+}
+
+impl Request {
+    /// The network of `net` at `scale`, with the net's own images and classes and without auxiliary head.
+    pub fn new(net: impl Into<String>, scale: Scale) -> Self {
+        Request {
+            net: net.into(),
+            n: scale.n,
+            width: Width::Filters(scale.f),
+            image: None,
+            classes: None,
+            with_aux: false,
+            genotype: None,
+        }
+    }
+
+    /// The same for images of another shape and another number of classes.
+    #[must_use]
+    pub fn with_data(self, image: TensorType, classes: usize) -> Self {
+        Request { image: Some(image), classes: Some(classes), ..self }
+    }
+}
+
+/// Why a network cannot be had from a checked module.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The cells do not fit the request; the diagnostics point into the file.
+    #[error("{} faults in the network", .0.count())]
+    Cells(Diagnostics),
+    /// The request itself makes no sense.
+    #[error(transparent)]
+    Request(#[from] Error),
+}
+
+impl From<Diagnostics> for Fault {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Fault::Cells(diagnostics)
+    }
+}
+
+/// Lowers and simplifies the requested network.
+///
+/// # Errors
+/// [`Fault::Request`] for an unknown net, or a genotype missing or not of the module's space;
+/// [`Fault::Cells`] where the cells do not fit image, scale or net.
+pub fn network(module: &Module, request: &Request) -> Result<Lowered, Fault> {
+    let lowered = lower_only(module, request)?;
+    Ok(Lowered { graph: passes::simplify(&lowered.graph), ..lowered })
+}
+
+/// Lowers the requested network without simplifying it.
+///
+/// # Errors
+/// As [`network`].
+pub fn lower_only(module: &Module, request: &Request) -> Result<Lowered, Fault> {
+    let net = module.net(&request.net).ok_or_else(|| {
+        let known: Vec<&str> = module.nets.iter().map(|net| net.name.name.as_str()).collect();
+        Error::Config {
+            setting: "net",
+            value: request.net.clone(),
+            reason: format!("there is no such net; known are: {}", known.join(", ")),
+        }
+    })?;
+    let genotype = match (&module.space, &request.genotype) {
+        (None, _) => Genotype { choices: Vec::new() },
+        (Some(space), Some(genotype)) if space.decisions.contains(genotype) => genotype.clone(),
+        (Some(space), given) => {
+            return Err(Fault::Request(Error::Config {
+                setting: "genotype",
+                value: given
+                    .as_ref()
+                    .map_or("missing".into(), |given| format!("{:?}", given.choices)),
+                reason: format!(
+                    "the file is the search space `{}`, not one architecture; search it with `cellc search`",
+                    space.decisions.name
+                ),
+            }));
+        }
+    };
+    let target = Target {
+        net,
+        n: request.n,
+        width: request.width,
+        image: request.image,
+        classes: request.classes,
+        with_aux: request.with_aux,
+        scale_span: None,
+    };
+    Ok(lower::lower(module, &genotype, &target)?)
+}
+
+/// The identity of an architecture: 16 hexadecimal digits, equal for architectures that differ only in
+/// names, order of blocks, swapped operands of commutative combinations, or blocks that nothing reads.
+///
+/// It is the canonical hash of the network at N = 2 and base width 8 on the net's own images, so it
+/// does not depend on the scale an architecture is trained at.
+///
+/// # Errors
+/// As [`network`].
+pub fn architecture_id(
+    module: &Module,
+    net: &str,
+    genotype: Option<&Genotype>,
+) -> Result<String, Fault> {
+    let request = Request {
+        width: Width::Base(8),
+        genotype: genotype.cloned(),
+        ..Request::new(net, Scale { n: 2, f: 0 })
+    };
+    Ok(format!("{:016x}", hash::canonical(&network(module, &request)?.graph)))
+}

@@ -1,0 +1,600 @@
+//! Tensor expressions: operations called, primitives wired, combinations made.
+
+use super::value::Static;
+use super::{Frame, Lowering, MAX_CHANNELS, MAX_DEPTH, MAX_ELEMENTS, MAX_NODES};
+use crate::check::MAX_KERNEL;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::{NodeId, Op, Padding, ShapeFault, TensorType, Window};
+use crate::ir::{
+    AttrDefault, Combine, CombineOp, Expr, ExprKind, OpId, OpResult, OpUse, OpUseKind, Param,
+    Primitive, Require, Value,
+};
+use crate::source::Span;
+
+impl Lowering<'_> {
+    /// Builds an expression; `None` after reporting a fault, or where an operand has one.
+    pub(super) fn expr(&mut self, expr: &Expr, frame: &mut Frame) -> Option<NodeId> {
+        // The stages of a pipeline nest to the left. They are followed in a loop, since a pipeline may be
+        // longer than anything that nests otherwise.
+        let mut start = expr;
+        let mut stages = Vec::new();
+        while let ExprKind::Apply { op, args } = &start.kind
+            && let [input] = args.as_slice()
+            && !self.is_concat(op)
+        {
+            stages.push(op);
+            start = input;
+        }
+        self.enter(expr.span, frame)?;
+        let mut node = self.operand(start, frame);
+        for op in stages.into_iter().rev() {
+            node = node.and_then(|node| self.apply(op, &[node], frame));
+        }
+        self.depth -= 1;
+        node
+    }
+
+    /// True if a use comes down to `concat`, whose operands have names of their own.
+    fn is_concat(&self, op: &OpUse) -> bool {
+        let kind = &self.chosen(op).kind;
+        matches!(kind, OpUseKind::Primitive { primitive: Primitive::Concat, .. })
+    }
+
+    /// Counts one more step, one level deeper; `None` after reporting that there are too many.
+    fn enter(&mut self, span: Span, frame: &Frame) -> Option<()> {
+        if self.is_stopped {
+            return None;
+        }
+        let message = if self.depth == MAX_DEPTH {
+            format!("operations use each other more than {MAX_DEPTH} deep")
+        } else if self.steps == self.max_steps {
+            format!("operations use each other more than {} times", self.max_steps)
+        } else {
+            self.depth += 1;
+            self.steps += 1;
+            return Some(());
+        };
+        self.fault(Code::TooLarge, span, frame, message, "use fewer operations inside operations");
+        self.is_stopped = true;
+        None
+    }
+
+    /// Builds an expression that is no stage of a pipeline.
+    fn operand(&mut self, expr: &Expr, frame: &mut Frame) -> Option<NodeId> {
+        match &expr.kind {
+            ExprKind::Local(local) => {
+                frame.used[local.0] = true;
+                frame.locals[local.0]
+            }
+            ExprKind::Choice { decision, options } => {
+                self.expr(&options[self.genotype[*decision]], frame)
+            }
+            ExprKind::Apply { op, args } => {
+                let op = self.chosen(op);
+                if let OpUseKind::Primitive { primitive: Primitive::Concat, .. } = op.kind {
+                    return self.concat(args, expr.span, frame);
+                }
+                if let OpUseKind::Primitive { primitive: Primitive::Mul, .. } = op.kind {
+                    return self.combine(CombineOp::Mul, &args[0], &args[1], expr.span, frame);
+                }
+                let args: Vec<Option<NodeId>> =
+                    args.iter().map(|arg| self.expr(arg, frame)).collect();
+                self.apply(op, &args.into_iter().collect::<Option<Vec<_>>>()?, frame)
+            }
+            ExprKind::Combine { combine, left, right } => {
+                let op = match combine {
+                    Combine::Fixed(op) => *op,
+                    Combine::Choice { decision, options } => options[self.genotype[*decision]],
+                };
+                self.combine(op, left, right, expr.span, frame)
+            }
+            ExprKind::ConcatUnused => {
+                unreachable!("`concat(unused)` is a cell's whole output, see Lowering::cell")
+            }
+        }
+    }
+
+    fn chosen<'o>(&self, op: &'o OpUse) -> &'o OpUse {
+        let mut op = op;
+        while let OpUseKind::Choice { decision, options } = &op.kind {
+            op = &options[self.genotype[*decision]];
+        }
+        op
+    }
+
+    /// Applies one operation to tensors.
+    pub(super) fn apply(
+        &mut self,
+        op: &OpUse,
+        args: &[NodeId],
+        frame: &mut Frame,
+    ) -> Option<NodeId> {
+        let op = self.chosen(op);
+        let outer_site = self.site;
+        if !frame.in_prelude {
+            self.site = op.span;
+        }
+        let stride = self.stride(args[0], frame);
+        if !frame.is_op {
+            frame.stride = stride;
+        }
+        let result = match &op.kind {
+            OpUseKind::Op { op: callee, attrs } => {
+                self.call(*callee, attrs, args, stride, frame, op.span)
+            }
+            OpUseKind::Primitive { primitive: Primitive::Concat, .. } => {
+                self.wire(Op::Concat, args, &[], frame, op.span)
+            }
+            OpUseKind::Primitive { primitive, attrs } => {
+                self.primitive(*primitive, attrs, args[0], frame, op.span)
+            }
+            OpUseKind::Choice { .. } => unreachable!("Lowering::chosen follows choices to the end"),
+        };
+        self.site = outer_site;
+        result
+    }
+
+    /// The stride of an operation on `arg`: the cell's as long as `arg` has the cell's input size.
+    fn stride(&self, arg: NodeId, frame: &Frame) -> usize {
+        match frame.cell {
+            Some(cell) if self.graph.ty(arg).size() == cell.size => cell.stride,
+            _ => 1,
+        }
+    }
+
+    /// Calls an operation of the module.
+    fn call(
+        &mut self,
+        callee: OpId,
+        attrs: &[Option<Value>],
+        args: &[NodeId],
+        stride: usize,
+        caller: &Frame,
+        span: Span,
+    ) -> Option<NodeId> {
+        let module = self.module;
+        let op = &module.ops[callee.0];
+        let width =
+            if caller.cell.is_some() { caller.width } else { self.graph.ty(args[0]).channels };
+        let given: Vec<Option<Option<Static>>> =
+            attrs.iter().map(|attr| attr.as_ref().map(|value| self.value(value, caller))).collect();
+        let mut params: Vec<Static> = Vec::with_capacity(given.len());
+        for (given, param) in given.into_iter().zip(&op.params) {
+            let value = match given {
+                Some(value) => value?,
+                None => {
+                    let default = param.default.as_ref();
+                    let default = default.expect("check::exprs reports missing attributes");
+                    let frame = self.frame(op, &params, args, width, stride, caller);
+                    self.value(default, &frame)?
+                }
+            };
+            params.push(value);
+        }
+        let mut frame = self.frame(op, &params, args, width, stride, caller);
+        self.op_body(op, &mut frame, caller, span)
+    }
+
+    fn frame<'f>(
+        &self,
+        op: &'f crate::ir::Op,
+        params: &'f [Static],
+        args: &[NodeId],
+        width: usize,
+        stride: usize,
+        caller: &Frame,
+    ) -> Frame<'f> {
+        Frame {
+            params,
+            names: &op.params,
+            locals: args.iter().copied().map(Some).collect(),
+            spans: vec![None; args.len()],
+            local_names: Vec::new(),
+            used: vec![false; args.len()],
+            width,
+            cell: caller.cell,
+            stride,
+            is_op: true,
+            is_out: false,
+            in_prelude: op.is_prelude,
+        }
+    }
+
+    fn op_body(
+        &mut self,
+        op: &crate::ir::Op,
+        frame: &mut Frame,
+        caller: &Frame,
+        span: Span,
+    ) -> Option<NodeId> {
+        let mut requires = op.requires.iter().peekable();
+        for count in 0..=op.bindings.len() {
+            while let Some(require) = requires.next_if(|require| require.after == count) {
+                self.require(op, require, frame, caller, span)?;
+            }
+            let Some(binding) = op.bindings.get(count) else { break };
+            let value = self.expr(binding, frame)?;
+            frame.locals.push(Some(value));
+            frame.spans.push(None);
+            frame.used.push(false);
+        }
+        match &op.result {
+            OpResult::Always(expr) => self.expr(expr, frame),
+            OpResult::When { arms, otherwise } => {
+                for (cond, expr) in arms {
+                    if self.cond(cond, frame)? {
+                        return self.expr(expr, frame);
+                    }
+                }
+                match otherwise {
+                    Some(expr) => self.expr(expr, frame),
+                    None => {
+                        let message = format!("no `when` of `{}` holds for this use", op.name.name);
+                        let names = frame.names.iter().map(|param| param.name.as_str());
+                        let values: Vec<String> = names
+                            .zip(frame.params)
+                            .map(|(name, value)| format!("{name} = {value}"))
+                            .chain([
+                                format!("c = {}", frame.width),
+                                format!("stride = {}", frame.stride),
+                            ])
+                            .collect();
+                        self.faults.push(
+                            Diagnostic::new(Code::NoArmHolds, self.place(span, caller), message)
+                                .label(format!("with {}", values.join(", ")))
+                                .note("add an `otherwise => ...`"),
+                        );
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reports if a condition of an operation does not hold.
+    fn require(
+        &mut self,
+        op: &crate::ir::Op,
+        require: &Require,
+        frame: &Frame,
+        caller: &Frame,
+        span: Span,
+    ) -> Option<()> {
+        if self.cond(&require.cond, frame)? {
+            return Some(());
+        }
+        let message = match &require.message {
+            Some(text) => fill(text, frame),
+            None => format!("a condition of `{}` does not hold", op.name.name),
+        };
+        let mut fault = Diagnostic::new(Code::RequirementNotMet, self.place(span, caller), message);
+        if !op.is_prelude {
+            fault = fault.also(require.span, "required here");
+        }
+        self.faults.push(fault.note(format!("change the attributes of `{}`", op.name.name)));
+        None
+    }
+
+    /// Wires a primitive with one operand.
+    fn primitive(
+        &mut self,
+        primitive: Primitive,
+        attrs: &[Option<Value>],
+        arg: NodeId,
+        frame: &Frame,
+        span: Span,
+    ) -> Option<NodeId> {
+        let ty = self.graph.ty(arg);
+        let width = if frame.cell.is_some() { frame.width } else { ty.channels };
+        let mut values = Vec::with_capacity(attrs.len());
+        for (attr, spec) in attrs.iter().zip(primitive.attrs()) {
+            let at = attr.as_ref().map_or(span, |value| value.span);
+            let value = match (attr, spec.default) {
+                (Some(value), _) => self.value(value, frame)?,
+                (None, AttrDefault::One) => Static::Int(1),
+                (None, AttrDefault::Width) => Static::Int(width as i64),
+                (None, AttrDefault::Same) => Static::Padding(Padding::Same),
+                (None, AttrDefault::Required) => {
+                    unreachable!("check::exprs reports missing attributes")
+                }
+            };
+            values.push((value, at));
+        }
+        let op = match primitive {
+            Primitive::Conv => {
+                let [k, s, out, pad, d] = values[..] else { unreachable!("attributes of conv") };
+                let window = self.window(ty, k, s, d, pad, frame)?;
+                Op::Conv { window, out_channels: self.channels(out, frame)? }
+            }
+            Primitive::DepthwiseConv => {
+                let [k, s, pad, d] = values[..] else { unreachable!("attributes of dwconv") };
+                Op::DepthwiseConv { window: self.window(ty, k, s, d, pad, frame)? }
+            }
+            Primitive::MaxPool | Primitive::AvgPool => {
+                let [k, s, pad] = values[..] else { unreachable!("attributes of a pool") };
+                let window = self.window(ty, k, s, (Static::Int(1), span), pad, frame)?;
+                if primitive == Primitive::MaxPool {
+                    Op::MaxPool { window }
+                } else {
+                    Op::AvgPool { window }
+                }
+            }
+            Primitive::Dense => Op::Dense { out_features: self.channels(values[0], frame)? },
+            Primitive::BatchNorm => Op::BatchNorm,
+            Primitive::Relu => Op::Relu,
+            Primitive::Sigmoid => Op::Sigmoid,
+            Primitive::GlobalAvgPool => Op::GlobalAvgPool,
+            Primitive::Dropout => Op::Dropout,
+            Primitive::Shift => Op::Shift,
+            Primitive::Concat | Primitive::Mul => {
+                unreachable!("combinations are wired by Lowering::expr")
+            }
+        };
+        self.wire(op, &[arg], &[None], frame, span)
+    }
+
+    /// A window from attributes.
+    fn window(
+        &mut self,
+        ty: TensorType,
+        kernel: (Static, Span),
+        stride: (Static, Span),
+        dilation: (Static, Span),
+        padding: (Static, Span),
+        frame: &Frame,
+    ) -> Option<Window> {
+        let kernel_at = kernel.1;
+        let kernel = match kernel.0 {
+            Static::Full => Some(ty.size()),
+            other => self.sides("a kernel", (other, kernel.1), frame),
+        };
+        let stride = self.sides("a stride", stride, frame);
+        let dilation = self.sides("a dilation", dilation, frame);
+        let padding = match padding.0 {
+            Static::Padding(padding) => Some(padding),
+            other => self.wrong_kind("`same` or `valid`", other, padding.1, frame),
+        };
+        let (kernel, stride, dilation, padding) = (kernel?, stride?, dilation?, padding?);
+        let window = Window::new(kernel, stride, dilation, padding, ty.size());
+        if window.is_none() {
+            let message = format!(
+                "a {}x{} window does not fit into a map of {}x{}",
+                kernel[0], kernel[1], ty.height, ty.width
+            );
+            self.fault(
+                Code::WindowTooLarge,
+                kernel_at,
+                frame,
+                message,
+                "use a smaller kernel, `same` padding, or larger images",
+            );
+        }
+        window
+    }
+
+    /// One or two sides of a window, each in range.
+    fn sides(
+        &mut self,
+        what: &str,
+        (value, span): (Static, Span),
+        frame: &Frame,
+    ) -> Option<[usize; 2]> {
+        let sides = match value {
+            Static::Int(side) => [side, side],
+            Static::Pair(sides) => sides,
+            other @ (Static::Bool(_) | Static::Padding(_) | Static::Full) => {
+                return self.wrong_kind("a number or a pair", other, span, frame);
+            }
+        };
+        if sides.iter().all(|side| (1..=MAX_KERNEL).contains(side)) {
+            return Some(sides.map(|side| side as usize));
+        }
+        let message = format!("{what} is 1 to {MAX_KERNEL}, found {value}");
+        self.fault(Code::AttributeOutOfRange, span, frame, message, "write a number in that range");
+        None
+    }
+
+    fn channels(&mut self, (value, span): (Static, Span), frame: &Frame) -> Option<usize> {
+        match value {
+            Static::Int(channels) if (1..=MAX_CHANNELS as i64).contains(&channels) => {
+                Some(channels as usize)
+            }
+            Static::Int(channels) => {
+                let message =
+                    format!("a tensor has 1 to {MAX_CHANNELS} channels, found {channels}");
+                self.fault(
+                    Code::SizeOutOfRange,
+                    span,
+                    frame,
+                    message,
+                    "use another width or scale",
+                );
+                None
+            }
+            other @ (Static::Bool(_) | Static::Pair(_) | Static::Padding(_) | Static::Full) => {
+                self.wrong_kind("a number", other, span, frame)
+            }
+        }
+    }
+
+    /// Combines two expressions, their nodes on the paths `left` and `right`.
+    fn combine(
+        &mut self,
+        op: CombineOp,
+        left: &Expr,
+        right: &Expr,
+        span: Span,
+        frame: &mut Frame,
+    ) -> Option<NodeId> {
+        let in_cell = !frame.is_op && frame.cell.is_some();
+        let (a, b) = if in_cell {
+            let a = self.within("left", |this| this.expr(left, frame));
+            (a, self.within("right", |this| this.expr(right, frame)))
+        } else {
+            (self.expr(left, frame), self.expr(right, frame))
+        };
+        let op = match op {
+            CombineOp::Add => Op::Add,
+            CombineOp::Mul => Op::Mul,
+            CombineOp::Concat => Op::Concat,
+        };
+        let causes = [cause(left, frame), cause(right, frame)];
+        self.wire(op, &[a?, b?], &causes, frame, span)
+    }
+
+    /// Concatenates expressions. In a cell's output the nodes of an operand carry the operand's name.
+    fn concat(&mut self, args: &[Expr], span: Span, frame: &mut Frame) -> Option<NodeId> {
+        let in_cell = !frame.is_op && frame.cell.is_some();
+        let mut nodes = Vec::with_capacity(args.len());
+        for (index, arg) in args.iter().enumerate() {
+            nodes.push(if in_cell {
+                let name = match (frame.is_out, args.len(), index) {
+                    // As in `x + y`, whichever way the combination is written.
+                    (false, 2, 0) => "left".into(),
+                    (false, 2, 1) => "right".into(),
+                    _ => self.operand_name(arg, frame).unwrap_or_else(|| format!("arg{index}")),
+                };
+                self.within(&name, |this| this.expr(arg, frame))
+            } else {
+                self.expr(arg, frame)
+            });
+        }
+        let causes: Vec<_> = args.iter().map(|arg| cause(arg, frame)).collect();
+        self.wire(Op::Concat, &nodes.into_iter().collect::<Option<Vec<_>>>()?, &causes, frame, span)
+    }
+
+    /// The name of a bare operand, seen through the adapter that `check` put round it.
+    fn operand_name(&self, operand: &Expr, frame: &Frame) -> Option<String> {
+        match &operand.kind {
+            ExprKind::Local(local) => frame.local_names.get(local.0).cloned(),
+            ExprKind::Choice { decision, options } => {
+                self.operand_name(&options[self.genotype[*decision]], frame)
+            }
+            ExprKind::Apply { args, .. } => match args.as_slice() {
+                [arg] if arg.span == operand.span => self.operand_name(arg, frame),
+                _ => None,
+            },
+            ExprKind::Combine { .. } | ExprKind::ConcatUnused => None,
+        }
+    }
+
+    /// Adds a node under the current path. `causes` say where each operand comes from.
+    pub(super) fn wire(
+        &mut self,
+        op: Op,
+        inputs: &[NodeId],
+        causes: &[Option<Span>],
+        frame: &Frame,
+        span: Span,
+    ) -> Option<NodeId> {
+        if self.graph.nodes.len() >= MAX_NODES {
+            if !self.is_stopped {
+                let message = format!("the network has more than {MAX_NODES} operations");
+                self.fault(Code::SizeOutOfRange, span, frame, message, "use fewer cells or blocks");
+            }
+            self.is_stopped = true;
+            return None;
+        }
+        let kind = if matches!(op, Op::DepthwiseConv { .. }) { "dw" } else { op.name() };
+        let key = format!("{}.{kind}", self.prefix);
+        let count = self.counters.entry(key).or_insert(0);
+        *count += 1;
+        let path = format!("{}.{kind}{count}", self.prefix);
+        let verb = if matches!(op, Op::Mul) { "multiply" } else { "add" };
+        let fault = match self.graph.wire(op, inputs, self.section, path) {
+            Ok(node) => return self.within_limits(node, frame, span),
+            Err(fault) => fault,
+        };
+        let span = self.place(span, frame);
+        let label =
+            |ty: TensorType| format!("{} channels, {}x{}", ty.channels, ty.height, ty.width);
+        let mut diagnostic = match fault {
+            ShapeFault::Differ { left, right } => {
+                let differ = match (left.channels == right.channels, left.size() == right.size()) {
+                    (true, _) => "height and width differ",
+                    (false, true) => "channels differ",
+                    (false, false) => "channels, height and width differ",
+                };
+                let note = if left.size() == right.size() {
+                    "bring both operands to the same number of channels, such as by `conv<1>`"
+                } else {
+                    "give both operands the same stride"
+                };
+                let message = format!("cannot {verb} tensors of different shapes");
+                Diagnostic::new(Code::ShapeMismatch, span, message)
+                    .label(format!("{differ}: {} and {}", label(left), label(right)))
+                    .note(note)
+            }
+            ShapeFault::Sizes { first, index, other } => {
+                let message = "cannot concatenate tensors of different sizes";
+                Diagnostic::new(Code::ShapeMismatch, span, message)
+                    .label(format!(
+                        "operand 1 has {}, operand {} has {}",
+                        label(first),
+                        index + 1,
+                        label(other)
+                    ))
+                    .note("give all operands the same stride")
+            }
+            ShapeFault::NotFlat { operand } => {
+                Diagnostic::new(Code::DenseOnMap, span, "`dense` needs a map of 1x1")
+                    .label(format!("its operand has {}", label(operand)))
+                    .note("put `gap` before `dense`")
+            }
+        };
+        if !frame.in_prelude && inputs.len() > 1 {
+            for (cause, &input) in causes.iter().zip(inputs) {
+                if let Some(cause) =
+                    cause.filter(|cause| !diagnostic.secondary.iter().any(|l| l.span == *cause))
+                {
+                    diagnostic = diagnostic.also(cause, label(self.graph.ty(input)));
+                }
+            }
+        }
+        if diagnostic.primary.text.is_empty() {
+            diagnostic = self.in_net(diagnostic, frame);
+        }
+        self.faults.push(diagnostic);
+        None
+    }
+
+    /// The node, unless its result is larger than anything can hold.
+    fn within_limits(&mut self, node: NodeId, frame: &Frame, span: Span) -> Option<NodeId> {
+        let ty = self.graph.ty(node);
+        let message = if ty.channels > MAX_CHANNELS {
+            format!("a tensor has 1 to {MAX_CHANNELS} channels, found {}", ty.channels)
+        } else if ty.elements() > MAX_ELEMENTS {
+            format!("a tensor has at most {MAX_ELEMENTS} values for an image, found {ty}")
+        } else {
+            return Some(node);
+        };
+        self.fault(Code::SizeOutOfRange, span, frame, message, "use another width or scale");
+        None
+    }
+}
+
+/// Where the tensor of an operand was made, in the user's text.
+fn cause(operand: &Expr, frame: &Frame) -> Option<Span> {
+    match &operand.kind {
+        ExprKind::Local(local) => frame.spans[local.0],
+        ExprKind::Apply { args, .. } => match args.as_slice() {
+            // An inserted `id(x)` has the span of `x`; its tensor was made where `x` was.
+            [arg] if arg.span == operand.span => cause(arg, frame),
+            _ => Some(operand.span),
+        },
+        ExprKind::Combine { .. } | ExprKind::Choice { .. } | ExprKind::ConcatUnused => {
+            Some(operand.span)
+        }
+    }
+}
+
+/// An author's message with `{name}` replaced by the values of attributes.
+fn fill(text: &str, frame: &Frame) -> String {
+    let mut filled = text.to_string();
+    let known = frame.names.iter().zip(frame.params);
+    for (Param { name, .. }, value) in known {
+        filled = filled.replace(&format!("{{{name}}}"), &value.to_string());
+    }
+    filled = filled.replace("{c}", &frame.width.to_string());
+    filled.replace("{stride}", &frame.stride.to_string())
+}

@@ -1,0 +1,502 @@
+//! From meaning to graph: [`lower`] builds the network of a module at a scale, primitive by primitive.
+//!
+//! Lowering is an interpreter of the IR: it calls operations, picks each hole's option from the
+//! genotype, evaluates static values, and wires primitives into a [`Graph`]. What a file can get wrong
+//! in any context was found by `check`; what remains are faults of the requested image, scale and
+//! classes, reported like any other.
+//!
+//! # Rules
+//!
+//! - A cell's width `c` starts at `base` and is multiplied by a stack entry's `*` factor.
+//! - Input `j` of a cell is the output of the `j`-th cell before it, or the stem if there is none.
+//! - `stride` is the cell's stride for an operation whose first argument still has the size of the
+//!   cell's first input, 1 for every other.
+//! - `base` is solved from F: the number for which the last cell gives F channels.
+//! - Parameter paths are `cells.3.n2.left.dw1.weight`: section, block, side of the combination, kind of
+//!   primitive counted within that side, name.
+
+mod apply;
+mod net;
+mod value;
+
+pub(crate) use net::MAX_TIMES;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Graph, NodeId, SectionId, TensorType};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::ir::{self, Module, Net};
+use crate::source::Span;
+use crate::space::Genotype;
+use value::Static;
+
+/// The most operations a network may have.
+const MAX_NODES: usize = 200_000;
+
+/// The most parameters a network may have.
+const MAX_PARAMS: usize = 1 << 31;
+
+/// How deep expressions and the operations they use may nest.
+const MAX_DEPTH: usize = 160;
+
+/// How many expressions may be evaluated for one network. Operations that use others twice double the
+/// work with every level, even where no node comes of it.
+const MAX_STEPS: usize = 1 << 19;
+
+/// The most channels a tensor may have.
+const MAX_CHANNELS: usize = 1 << 16;
+
+/// The longest side an image may have.
+const MAX_SIDE: usize = 1 << 16;
+
+/// The most values a tensor may have for one image.
+const MAX_ELEMENTS: usize = 1 << 32;
+
+/// Largest N of a scale.
+pub const MAX_N: usize = 200;
+
+/// Largest F of a scale.
+pub const MAX_F: usize = MAX_CHANNELS;
+
+/// `N@F`: N normal cells a stage, F channels out of the last cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// N.
+    pub n: usize,
+    /// F.
+    pub f: usize,
+}
+
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.n, self.f)
+    }
+}
+
+impl FromStr for Scale {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fault = || format!("`{text}` is not a scale: expected N@F such as 6@768");
+        let (n, f) = text.split_once('@').ok_or_else(fault)?;
+        let number = |text: &str| text.replace('_', "").parse::<usize>().map_err(|_| fault());
+        let scale = Scale { n: number(n)?, f: number(f)? };
+        if !(1..=MAX_N).contains(&scale.n) || !(1..=MAX_F).contains(&scale.f) {
+            return Err(format!("`{text}` is out of range: N is 1 to {MAX_N}, F is 1 to {MAX_F}"));
+        }
+        Ok(scale)
+    }
+}
+
+/// The width a network is built at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// F: channels out of the last cell; the base width is solved from it.
+    Filters(usize),
+    /// The base width itself: channels of each operation in the first cell. A search uses it so that
+    /// children with different numbers of outputs are equally wide.
+    Base(usize),
+}
+
+/// What to build.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'m> {
+    /// The skeleton.
+    pub net: &'m Net,
+    /// N: normal cells a stage.
+    pub n: usize,
+    /// How wide.
+    pub width: Width,
+    /// Shape of an image; the net's own if `None`.
+    pub image: Option<TensorType>,
+    /// Number of classes; the net's own if `None`.
+    pub classes: Option<usize>,
+    /// Whether to build the auxiliary head too.
+    pub with_aux: bool,
+    /// Where the scale was written, if it was written in the file.
+    pub scale_span: Option<Span>,
+}
+
+impl<'m> Target<'m> {
+    /// The network of `net` at `scale` with the net's own image and classes, without auxiliary head.
+    pub fn new(net: &'m Net, scale: Scale) -> Self {
+        Target {
+            net,
+            n: scale.n,
+            width: Width::Filters(scale.f),
+            image: None,
+            classes: None,
+            with_aux: false,
+            scale_span: None,
+        }
+    }
+
+    /// The same for images of another shape and another number of classes.
+    #[must_use]
+    pub fn with_data(self, image: TensorType, classes: usize) -> Self {
+        Target { image: Some(image), classes: Some(classes), ..self }
+    }
+}
+
+/// A lowered network with the scale it came out at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lowered {
+    /// The network.
+    pub graph: Graph,
+    /// N as asked, F as it is.
+    pub scale: Scale,
+    /// The width of the first cell.
+    pub base: usize,
+}
+
+/// Builds the network of `module` with the holes filled as `genotype` says.
+///
+/// # Errors
+/// Diagnostics if F is no multiple of what the cells concatenate, a window does not fit into a map, a
+/// cell the net needs is missing, or the network would be too large.
+///
+/// # Panics
+/// If the genotype is not a point of the module's space.
+///
+/// # Cost
+/// Linear in the number of operations; a few milliseconds for the largest published nets.
+pub fn lower(
+    module: &Module,
+    genotype: &Genotype,
+    target: &Target,
+) -> Result<Lowered, Diagnostics> {
+    let holes = module.space.as_ref().map_or(0, |space| space.decisions.decisions.len());
+    assert_eq!(genotype.choices.len(), holes, "the genotype is a point of the module's space");
+    check_request(target)?;
+    match target.width {
+        Width::Base(base) => build(module, genotype, target, base),
+        Width::Filters(f) => {
+            let base = solve_base(module, genotype, target, f)?;
+            build(module, genotype, target, base)
+        }
+    }
+}
+
+fn build(
+    module: &Module,
+    genotype: &Genotype,
+    target: &Target,
+    base: usize,
+) -> Result<Lowered, Diagnostics> {
+    let mut lowering = Lowering::new(module, genotype, target, base);
+    let f = lowering.net(target);
+    let graph = lowering.finish()?;
+    Ok(Lowered { graph, scale: Scale { n: target.n, f }, base })
+}
+
+/// Refuses scales and images that no network can have.
+fn check_request(target: &Target) -> Result<(), Diagnostics> {
+    let [height, width, channels] = target.net.input;
+    let image = target.image.unwrap_or(TensorType::new(channels, height, width));
+    let f = match target.width {
+        Width::Filters(f) => f,
+        Width::Base(base) => base,
+    };
+    let asked = [
+        ("N", target.n, MAX_N),
+        ("F", f, MAX_F),
+        ("the image's height", image.height, MAX_SIDE),
+        ("the image's width", image.width, MAX_SIDE),
+        ("the image's channels", image.channels, MAX_CHANNELS),
+    ];
+    let faults = asked.into_iter().filter(|(_, found, most)| !(1..=*most).contains(found));
+    let span = target.scale_span.unwrap_or_default();
+    let faults = faults.map(|(what, found, most)| {
+        let message = format!("{what} is 1 to {most}, found {found}");
+        let code = if what.len() == 1 { Code::ScaleOutOfRange } else { Code::SizeOutOfRange };
+        Diagnostic::new(code, span, message).note("ask for a network in that range")
+    });
+    Diagnostics::or(faults.collect(), ())
+}
+
+/// The base width at which the last cell has `f` channels.
+///
+/// F grows with the base width, in proportion but for divisions that round down and for layers of a
+/// fixed width. The proportion gives a first guess; where it misses, the smallest base width that
+/// gives at least F is bisected for.
+fn solve_base(
+    module: &Module,
+    genotype: &Genotype,
+    target: &Target,
+    f: usize,
+) -> Result<usize, Diagnostics> {
+    /// Divides by all the ratios that cells write.
+    const PROBE: usize = 96;
+    let is_endless = Cell::new(false);
+    let filters = |base: usize| -> Result<usize, Diagnostics> {
+        let mut lowering = Lowering::new(module, genotype, target, base);
+        let filters = lowering.body(target).map(|body| lowering.graph.ty(body.last).channels);
+        is_endless.set(lowering.is_stopped);
+        Ok(Diagnostics::or(lowering.faults, filters)?.unwrap_or(0))
+    };
+    let at_probe = filters(PROBE);
+    if let Ok(found) = at_probe {
+        let guess = (f * PROBE).div_ceil(found.max(1)).clamp(1, MAX_CHANNELS);
+        if filters(guess) == Ok(f) {
+            return Ok(guess);
+        }
+    }
+    if is_endless.get() {
+        // No width makes the network smaller.
+        return Err(
+            at_probe.expect_err("a lowering stops with a fault, see Lowering::enter and wire")
+        );
+    }
+    // Below `low` there is less than F or nothing at all, from `high` on at least F or too much.
+    let (mut low, mut high) = (0, MAX_CHANNELS + 1);
+    while low + 1 < high {
+        let middle = low.midpoint(high);
+        let is_less = match filters(middle) {
+            Ok(found) => found < f,
+            Err(_) => middle < PROBE,
+        };
+        if is_less { low = middle } else { high = middle }
+    }
+    if filters(high) == Ok(f) {
+        return Ok(high);
+    }
+    // A fault at every width is the cells' own and says more than that F cannot be had.
+    at_probe.as_ref().map_err(Clone::clone)?;
+    let mut near: Vec<usize> = Vec::new();
+    for base in [low, high] {
+        if let Ok(lowered) = build(module, genotype, target, base)
+            && !near.contains(&lowered.scale.f)
+        {
+            near.push(lowered.scale.f);
+        }
+    }
+    let out = target.net.stack.last().and_then(|entry| module.cell(&entry.cell.name));
+    let span = target.scale_span.or(out.map(|cell| cell.out.value.span)).unwrap_or_default();
+    let fault = Diagnostic::new(
+        Code::FiltersDoNotDivide,
+        span,
+        format!("no base width of net `{}` gives F = {f}", target.net.name.name),
+    );
+    let fault = match (filters(1), filters(PROBE)) {
+        (Ok(one), Ok(many)) if one * PROBE == many => {
+            fault.label(format!("the last cell has {one} x the base width"))
+        }
+        (Ok(one), Ok(many)) if one == many => {
+            fault.label(format!("the last cell has {one} channels at any base width"))
+        }
+        _ => fault,
+    };
+    let near: Vec<String> = near.iter().map(|f| format!("{}@{f}", target.n)).collect();
+    Err(match near.as_slice() {
+        [] => fault.note("use another N or other cells"),
+        [only] => fault.note(format!("the nearest scale that can be built: {only}")),
+        _ => fault.note(format!("the nearest scales that can be built: {}", near.join(" and "))),
+    }
+    .into())
+}
+
+/// Lowers a cell alone, for the faults only: `check` calls it for the contexts a net can make. Gives
+/// the faults and the steps it took, at most `max_steps`.
+pub(crate) fn probe(
+    module: &Module,
+    genotype: &[usize],
+    cell: &ir::Cell,
+    context: &ProbeContext,
+    max_steps: usize,
+) -> (Vec<Diagnostic>, usize) {
+    let mut lowering = Lowering {
+        module,
+        genotype,
+        graph: Graph::new(context.recent),
+        faults: Vec::new(),
+        scale: ScaleContext { n: 1, f: 1, base: context.width, classes: 10 },
+        net: None,
+        site: cell.name.span,
+        depth: 0,
+        steps: 0,
+        max_steps: max_steps.min(MAX_STEPS),
+        section: SectionId(0),
+        prefix: "probe".into(),
+        counters: BTreeMap::new(),
+        is_stopped: false,
+    };
+    let recent = lowering.graph.input;
+    let mut inputs = vec![recent];
+    if let Some(previous) = context.previous {
+        // Stands for the output of an earlier cell; nothing but its shape is read.
+        let mut node = lowering.graph.node(recent).clone();
+        node.ty = previous;
+        lowering.graph.nodes.push(node);
+        inputs.push(NodeId(1));
+    }
+    let last = inputs[inputs.len() - 1];
+    inputs.resize(cell.inputs.len().max(1), last);
+    lowering.cell(cell, &inputs, context.width, context.previous.is_none());
+    let is_cut_short = lowering.steps == max_steps && max_steps < MAX_STEPS;
+    (if is_cut_short { Vec::new() } else { lowering.faults }, lowering.steps)
+}
+
+/// A place in a net that `check` tries a cell in.
+pub(crate) struct ProbeContext {
+    /// The cell's width.
+    pub width: usize,
+    /// Shape of the most recent input.
+    pub recent: TensorType,
+    /// Shape of the inputs before it; `None` for the first cell of a net.
+    pub previous: Option<TensorType>,
+}
+
+/// Names a net knows beyond those of its cells.
+struct ScaleContext {
+    n: usize,
+    f: usize,
+    base: usize,
+    classes: usize,
+}
+
+/// The state of one lowering.
+struct Lowering<'m> {
+    module: &'m Module,
+    genotype: &'m [usize],
+    graph: Graph,
+    faults: Vec<Diagnostic>,
+    scale: ScaleContext,
+    /// The net at hand, if it is one of the prelude, whose text a diagnostic cannot show.
+    net: Option<&'m str>,
+    /// The innermost place in the user's text; faults inside the prelude are reported there.
+    site: Span,
+    /// Expressions being evaluated.
+    depth: usize,
+    /// Expressions evaluated so far.
+    steps: usize,
+    max_steps: usize,
+    section: SectionId,
+    /// Where in the architecture the next node stands.
+    prefix: String,
+    /// Nodes of each kind wired under each prefix.
+    counters: BTreeMap<String, usize>,
+    /// Set once the network is too large to go on.
+    is_stopped: bool,
+}
+
+/// What a cell tells its operations; absent in a net's stem and heads.
+#[derive(Clone, Copy)]
+struct CellContext {
+    stride: usize,
+    size: [usize; 2],
+    is_first: bool,
+}
+
+/// What an expression can read.
+struct Frame<'f> {
+    /// Attributes of the operation around.
+    params: &'f [Static],
+    /// Their names, for messages.
+    names: &'f [ir::Param],
+    /// Tensors bound so far; `None` where a fault was reported.
+    locals: Vec<Option<NodeId>>,
+    /// Where each was defined, in the user's text.
+    spans: Vec<Option<Span>>,
+    /// In a cell, what each is called.
+    local_names: Vec<String>,
+    /// Which were read.
+    used: Vec<bool>,
+    /// The width `c`.
+    width: usize,
+    cell: Option<CellContext>,
+    /// The value of `stride`: in an operation that of the operation, in a cell that of the use at hand.
+    stride: usize,
+    /// True inside an operation, false in a cell or net.
+    is_op: bool,
+    /// True in the output of a cell.
+    is_out: bool,
+    /// True inside an operation of the prelude.
+    in_prelude: bool,
+}
+
+impl<'m> Lowering<'m> {
+    fn new(module: &'m Module, genotype: &'m Genotype, target: &Target<'m>, base: usize) -> Self {
+        let [height, width, channels] = target.net.input;
+        let image = target.image.unwrap_or(TensorType::new(channels, height, width));
+        let f = match target.width {
+            Width::Filters(f) => f,
+            Width::Base(_) => 0,
+        };
+        let first_cell = module.cells.first().map(|cell| cell.name.span);
+        Lowering {
+            module,
+            genotype: &genotype.choices,
+            graph: Graph::new(image),
+            faults: Vec::new(),
+            scale: ScaleContext {
+                n: target.n,
+                f,
+                base,
+                classes: target.classes.unwrap_or(target.net.classes),
+            },
+            net: target.net.is_prelude.then_some(target.net.name.name.as_str()),
+            site: target.scale_span.or(first_cell).unwrap_or_default(),
+            depth: 0,
+            steps: 0,
+            max_steps: MAX_STEPS,
+            section: SectionId(0),
+            prefix: String::new(),
+            counters: BTreeMap::new(),
+            is_stopped: false,
+        }
+    }
+
+    fn finish(mut self) -> Result<Graph, Diagnostics> {
+        let params: usize =
+            self.graph.params.iter().fold(0, |sum, param| sum.saturating_add(param.len()));
+        if params > MAX_PARAMS {
+            self.faults.push(
+                Diagnostic::new(
+                    Code::SizeOutOfRange,
+                    self.site,
+                    format!("the network would have {params} parameters, at most {MAX_PARAMS} are allowed"),
+                )
+                .note("use a smaller scale"),
+            );
+        }
+        let graph = Diagnostics::or(self.faults, self.graph)?;
+        debug_assert_eq!(graph.verify(), Ok(()));
+        Ok(graph)
+    }
+
+    /// Reports a fault at `span` of the text `frame` was written in.
+    fn fault(&mut self, code: Code, span: Span, frame: &Frame, message: String, note: &str) {
+        let fault = Diagnostic::new(code, self.place(span, frame), message);
+        let fault = self.in_net(fault, frame);
+        self.faults.push(fault.note(note));
+    }
+
+    /// Where a fault at `span` of the text `frame` was written in can be shown.
+    fn place(&self, span: Span, frame: &Frame) -> Span {
+        if frame.in_prelude { self.site } else { span }
+    }
+
+    /// Names the net whose stem or head has the fault, if its text cannot be shown.
+    fn in_net(&self, fault: Diagnostic, frame: &Frame) -> Diagnostic {
+        match self.net {
+            Some(net) if frame.in_prelude && frame.cell.is_none() => {
+                let part = if self.prefix.is_empty() { "stack" } else { self.prefix.as_str() };
+                fault.label(format!("in the `{part}` of net `{net}`"))
+            }
+            _ => fault,
+        }
+    }
+
+    /// Runs `inner` with `part` added to the path of its nodes.
+    fn within<T>(&mut self, part: &str, inner: impl FnOnce(&mut Self) -> T) -> T {
+        let length = self.prefix.len();
+        self.prefix.push('.');
+        self.prefix.push_str(part);
+        let result = inner(self);
+        self.prefix.truncate(length);
+        result
+    }
+}

@@ -1,0 +1,28 @@
+//! Merges operations that compute the same thing: same operation, same operands, no parameters.
+//!
+//! Operations with parameters are never merged: two convolutions of one tensor start equal only by
+//! chance and learn apart. Dropout is not merged either, since each draws its own mask.
+
+use std::collections::HashMap;
+
+use crate::graph::{Graph, NodeId, Op};
+
+/// Replaces each repeated operation by its first occurrence.
+pub(super) fn pass(graph: &Graph) -> Vec<Option<NodeId>> {
+    let mut first: HashMap<(&Op, Vec<NodeId>), NodeId> = HashMap::new();
+    let mut stands_for: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let id = NodeId(index);
+        if !node.params.is_empty() || matches!(node.op, Op::Input | Op::Dropout) {
+            stands_for.push(id);
+            continue;
+        }
+        let mut operands: Vec<NodeId> =
+            node.inputs.iter().map(|input| stands_for[input.0]).collect();
+        if node.op.is_commutative() {
+            operands.sort_unstable();
+        }
+        stands_for.push(*first.entry((&node.op, operands)).or_insert(id));
+    }
+    stands_for.into_iter().map(Some).collect()
+}

@@ -1,0 +1,67 @@
+//! Passes that simplify a graph without changing what it computes, one a file.
+//!
+//! A pass gives for each node the earlier node that stands for it (itself if it stays); `rebuild`
+//! drops the others with their parameters. The graph is verified after each pass in debug builds.
+
+mod dead_nodes;
+mod drop_identity;
+mod merge_equal;
+
+use super::{Graph, NodeId, ParamId};
+
+/// One pass: for each node, the node that stands for it, or `None` if nothing needs it.
+type Pass = fn(&Graph) -> Vec<Option<NodeId>>;
+
+/// The passes in order, with the names that dumps use.
+pub const PASSES: [(&str, Pass); 3] = [
+    ("drop_identity", drop_identity::pass),
+    ("merge_equal", merge_equal::pass),
+    ("dead_nodes", dead_nodes::pass),
+];
+
+/// Runs every pass once, in order.
+pub fn simplify(graph: &Graph) -> Graph {
+    PASSES.iter().fold(graph.clone(), |graph, (name, pass)| {
+        let simpler = rebuild(&graph, &pass(&graph));
+        debug_assert_eq!(simpler.verify(), Ok(()), "after pass {name}");
+        simpler
+    })
+}
+
+/// The graph of the nodes that stand for themselves, every reference replaced.
+fn rebuild(graph: &Graph, stands_for: &[Option<NodeId>]) -> Graph {
+    let mut result = Graph {
+        nodes: Vec::new(),
+        params: Vec::new(),
+        sections: graph.sections.clone(),
+        input: NodeId(0),
+        output: NodeId(0),
+        aux: None,
+    };
+    let mut moved: Vec<Option<NodeId>> = vec![None; graph.nodes.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        match stands_for[index] {
+            Some(stand_in) if stand_in.0 == index => {}
+            Some(stand_in) => {
+                moved[index] = moved[stand_in.0];
+                continue;
+            }
+            None => continue,
+        }
+        let mut node = node.clone();
+        for input in &mut node.inputs {
+            *input = moved[input.0].expect("a node that stays has operands that stay");
+        }
+        for id in &mut node.params {
+            result.params.push(graph.params[id.0].clone());
+            *id = ParamId(result.params.len() - 1);
+        }
+        moved[index] = Some(NodeId(result.nodes.len()));
+        result.nodes.push(node);
+    }
+    let kept = |id: NodeId| moved[id.0].expect("input, output and aux stay");
+    result.input = kept(graph.input);
+    result.output = kept(graph.output);
+    result.aux = graph.aux.map(kept);
+    result
+}

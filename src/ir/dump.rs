@@ -1,0 +1,217 @@
+//! Stable text of a module, for snapshots and `cellc show --stage ir`.
+//!
+//! Tensors are shown as `%0`, `%1`, ... in the order they are bound, attributes by name, holes as
+//! `?3{ ... }` with the number of their decision.
+
+use std::fmt;
+
+use super::{
+    Builtin, Combine, CombineOp, Expr, ExprKind, Module, Op, OpResult, OpUse, OpUseKind, Value,
+    ValueKind,
+};
+use crate::syntax::ast::ValueOp;
+
+impl fmt::Display for Module {
+    /// The file's own definitions; those of the prelude are left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for op in self.ops.iter().filter(|op| !op.is_prelude) {
+            self.write_op(op, f)?;
+        }
+        for cell in &self.cells {
+            let inputs: Vec<String> = cell
+                .inputs
+                .iter()
+                .enumerate()
+                .map(|(at, input)| format!("%{at} = {}", input.name))
+                .collect();
+            writeln!(f, "cell {}({}) stride {}", cell.name.name, inputs.join(", "), cell.stride)?;
+            for (index, block) in cell.blocks.iter().enumerate() {
+                let local = cell.inputs.len() + index;
+                writeln!(f, "    %{local} {} = {}", block.name.name, self.expr(&block.value, &[]))?;
+            }
+            writeln!(f, "    out {}", self.expr(&cell.out.value, &[]))?;
+        }
+        for net in self.nets.iter().filter(|net| !net.is_prelude) {
+            let stages = |stages: &[OpUse]| {
+                stages.iter().map(|stage| self.op_use(stage, &[])).collect::<Vec<_>>().join(" |> ")
+            };
+            let [height, width, channels] = net.input;
+            writeln!(
+                f,
+                "net {} {height}x{width}x{channels} classes {}",
+                net.name.name, net.classes
+            )?;
+            writeln!(f, "    stem {}", stages(&net.stem))?;
+            for entry in &net.stack {
+                let times = self.value(&entry.times, &[]);
+                writeln!(f, "    stack {times} * {} widen {}", entry.cell.name, entry.widen)?;
+            }
+            writeln!(f, "    head {}", stages(&net.head))?;
+            if let Some(aux) = &net.aux {
+                writeln!(f, "    aux after stage {} {}", aux.stage, stages(&aux.stages))?;
+            }
+        }
+        for expect in &self.expects {
+            let claims: Vec<String> = expect
+                .claims
+                .iter()
+                .map(|(kind, value)| format!("{} {}", kind.name(), value.value))
+                .collect();
+            let (n, filters) = (expect.scale.n.value, expect.scale.f.value);
+            writeln!(f, "expect {} {n}@{filters} {}", expect.net.name, claims.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Module {
+    fn write_op(&self, op: &Op, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = op.params.iter().map(|param| param.name.as_str()).collect();
+        let params: Vec<String> = op
+            .params
+            .iter()
+            .map(|param| match &param.default {
+                Some(default) => format!("{} = {}", param.name, self.value(default, &names)),
+                None => param.name.clone(),
+            })
+            .collect();
+        let args: Vec<String> = (0..op.args).map(|at| format!("%{at}")).collect();
+        writeln!(f, "op {}<{}>({})", op.name.name, params.join(", "), args.join(", "))?;
+        for require in &op.requires {
+            writeln!(f, "    require {}", self.value(&require.cond, &names))?;
+        }
+        for (index, binding) in op.bindings.iter().enumerate() {
+            writeln!(f, "    %{} = {}", op.args + index, self.expr(binding, &names))?;
+        }
+        match &op.result {
+            OpResult::Always(expr) => writeln!(f, "    {}", self.expr(expr, &names)),
+            OpResult::When { arms, otherwise } => {
+                for (cond, expr) in arms {
+                    let (cond, expr) = (self.value(cond, &names), self.expr(expr, &names));
+                    writeln!(f, "    when {cond} => {expr}")?;
+                }
+                match otherwise {
+                    Some(expr) => writeln!(f, "    otherwise => {}", self.expr(expr, &names)),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn expr(&self, expr: &Expr, names: &[&str]) -> String {
+        let list = |exprs: &[Expr]| {
+            exprs.iter().map(|expr| self.expr(expr, names)).collect::<Vec<_>>().join(", ")
+        };
+        match &expr.kind {
+            ExprKind::Local(local) => format!("%{}", local.0),
+            ExprKind::Apply { op, args } => format!("{}({})", self.op_use(op, names), list(args)),
+            ExprKind::Combine { combine, left, right } => {
+                let combine = match combine {
+                    Combine::Fixed(op) => combine_name(*op).to_string(),
+                    Combine::Choice { decision, options } => {
+                        let options: Vec<&str> =
+                            options.iter().map(|op| combine_name(*op)).collect();
+                        format!("?{decision}{{{}}}", options.join(", "))
+                    }
+                };
+                format!("({} {combine} {})", self.expr(left, names), self.expr(right, names))
+            }
+            ExprKind::Choice { decision, options } => format!("?{decision}{{{}}}", list(options)),
+            ExprKind::ConcatUnused => "concat(unused)".into(),
+        }
+    }
+
+    fn op_use(&self, op: &OpUse, names: &[&str]) -> String {
+        let (name, specs, attrs): (&str, Vec<&str>, &[Option<Value>]) = match &op.kind {
+            OpUseKind::Op { op, attrs } => {
+                let op = &self.ops[op.0];
+                (&op.name.name, op.params.iter().map(|param| param.name.as_str()).collect(), attrs)
+            }
+            OpUseKind::Primitive { primitive, attrs } => {
+                (primitive.name(), primitive.attrs().iter().map(|spec| spec.name).collect(), attrs)
+            }
+            OpUseKind::Choice { decision, options } => {
+                let options: Vec<String> =
+                    options.iter().map(|option| self.op_use(option, names)).collect();
+                return format!("?{decision}{{{}}}", options.join(", "));
+            }
+        };
+        let attrs: Vec<String> = specs
+            .iter()
+            .zip(attrs)
+            .filter_map(|(spec, attr)| {
+                Some(format!("{spec} = {}", self.value(attr.as_ref()?, names)))
+            })
+            .collect();
+        if attrs.is_empty() { name.into() } else { format!("{name}<{}>", attrs.join(", ")) }
+    }
+
+    fn value(&self, value: &Value, names: &[&str]) -> String {
+        match &value.kind {
+            ValueKind::Int(value) => value.to_string(),
+            ValueKind::Pair(height, width) => {
+                format!("{}x{}", self.value(height, names), self.value(width, names))
+            }
+            ValueKind::Param(index) => names.get(*index).copied().unwrap_or("?").to_string(),
+            ValueKind::Builtin(builtin) => builtin_name(*builtin).into(),
+            ValueKind::Channels(local) => format!("channels(%{})", local.0),
+            ValueKind::SizeOf(local) => format!("size(%{})", local.0),
+            ValueKind::Odd(inner) => format!("odd({})", self.value(inner, names)),
+            ValueKind::Binary { op, left, right } => {
+                format!(
+                    "({} {} {})",
+                    self.value(left, names),
+                    operator(*op),
+                    self.value(right, names)
+                )
+            }
+            ValueKind::Not(inner) => format!("not {}", self.value(inner, names)),
+            ValueKind::Choice { decision, options } => {
+                let options: Vec<String> =
+                    options.iter().map(|option| self.value(option, names)).collect();
+                format!("?{decision}{{{}}}", options.join(", "))
+            }
+        }
+    }
+}
+
+fn combine_name(op: CombineOp) -> &'static str {
+    match op {
+        CombineOp::Add => "+",
+        CombineOp::Mul => "*",
+        CombineOp::Concat => "concat",
+    }
+}
+
+fn builtin_name(builtin: Builtin) -> &'static str {
+    match builtin {
+        Builtin::Width => "c",
+        Builtin::Stride => "stride",
+        Builtin::Size => "size",
+        Builtin::First => "first",
+        Builtin::Same => "same",
+        Builtin::Valid => "valid",
+        Builtin::Full => "full",
+        Builtin::Base => "base",
+        Builtin::Classes => "classes",
+        Builtin::ScaleN => "N",
+        Builtin::ScaleF => "F",
+    }
+}
+
+fn operator(op: ValueOp) -> &'static str {
+    match op {
+        ValueOp::Add => "+",
+        ValueOp::Sub => "-",
+        ValueOp::Mul => "*",
+        ValueOp::Div => "/",
+        ValueOp::Eq => "==",
+        ValueOp::Ne => "!=",
+        ValueOp::Lt => "<",
+        ValueOp::Le => "<=",
+        ValueOp::Gt => ">",
+        ValueOp::Ge => ">=",
+        ValueOp::And => "and",
+        ValueOp::Or => "or",
+    }
+}

@@ -1,0 +1,411 @@
+//! The meaning of a file: names resolved, attributes bound to parameters, holes numbered; still
+//! hierarchical, still free of any concrete shape.
+//!
+//! # How a module is read
+//!
+//! - An [`Op`] is a function from tensors to one tensor. Its attributes are static values known at the
+//!   call. Three names are always known inside: `c`, the width of the cell; `stride`, the cell's
+//!   stride if the operation's first argument still has the cell's input resolution, else 1; `size`,
+//!   the cell's input resolution.
+//! - A [`Cell`] is a list of blocks over its inputs, most recent first. A bare operand of a combination
+//!   stands for `id(operand)`, a bare operand of `out concat(...)` for `fixup(operand)`; `check` has
+//!   already written both applications out.
+//! - A [`Net`] turns an image into logits by stacking cells. Cells are found by name, so the nets of
+//!   the prelude work on the cells of any file.
+//! - A hole is a choice between alternatives that are all present; it carries the index of its
+//!   [`Decision`](crate::space::Decision). Without a space there are none.
+//!
+//! # Invariants
+//!
+//! Every [`OpId`] and [`LocalId`] is in range; locals are bound before they are read; operations do not
+//! call each other in a cycle; the attributes of a use are as many as the callee's parameters; a hole's
+//! decision exists and has as many options as the hole has alternatives. `check` establishes them.
+
+mod dump;
+mod primitive;
+
+use crate::source::Span;
+use crate::space::SearchSpace;
+use crate::syntax::ast;
+pub use primitive::{AttrDefault, AttrSpec, Primitive};
+
+pub use ast::CombineOp;
+
+/// Index into [`Module::ops`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub usize);
+
+/// Index of a tensor name: an operation's arguments then its bindings; a cell's inputs then its blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocalId(pub usize);
+
+/// A checked file, the prelude included.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Module {
+    /// Operations; those of the prelude come first.
+    pub ops: Vec<Op>,
+    /// Cells of the file or of its space.
+    pub cells: Vec<Cell>,
+    /// Nets; those of the prelude come first.
+    pub nets: Vec<Net>,
+    /// The search space, if the file has one.
+    pub space: Option<Space>,
+    /// Claims about the file's cells.
+    pub expects: Vec<Expect>,
+}
+
+impl Module {
+    /// The cell of this name.
+    pub fn cell(&self, name: &str) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.name.name == name)
+    }
+
+    /// The net of this name; one of the file hides one of the prelude.
+    pub fn net(&self, name: &str) -> Option<&Net> {
+        self.nets.iter().rev().find(|net| net.name.name == name)
+    }
+
+    /// The operation of this name that the file sees; one of the file hides one of the prelude.
+    pub fn op(&self, name: &str) -> Option<OpId> {
+        self.ops.iter().rposition(|op| op.name.name == name).map(OpId)
+    }
+}
+
+/// A search space with the text its points are written in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Space {
+    /// The decisions in the order they are taken.
+    pub decisions: SearchSpace,
+    /// The space's cells with `repeat` unrolled and option sets written out, holes still open; in the
+    /// order of [`Module::cells`].
+    pub expanded: Vec<ast::Cell>,
+}
+
+/// An operation defined in text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Op {
+    /// Its name.
+    pub name: ast::Ident,
+    /// Its attributes.
+    pub params: Vec<Param>,
+    /// Number of tensor arguments; they are the first locals.
+    pub args: usize,
+    /// Conditions on a use.
+    pub requires: Vec<Require>,
+    /// Tensors bound inside, each the next local.
+    pub bindings: Vec<Expr>,
+    /// The result.
+    pub result: OpResult,
+    /// True if it comes from the prelude, whose text a diagnostic cannot show.
+    pub is_prelude: bool,
+}
+
+/// An attribute of an operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Its value where a use gives none; may read earlier attributes.
+    pub default: Option<Value>,
+}
+
+/// A condition on a use of an operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Require {
+    /// The condition.
+    pub cond: Value,
+    /// The author's message, with `{name}` for the value of an attribute.
+    pub message: Option<String>,
+    /// How many bindings are above it; it may ask about their tensors.
+    pub after: usize,
+    /// The statement.
+    pub span: Span,
+}
+
+/// How an operation's result is found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OpResult {
+    /// Always the same expression.
+    Always(Expr),
+    /// The first arm whose condition holds.
+    When {
+        /// Conditions and results in order.
+        arms: Vec<(Value, Expr)>,
+        /// The result if no condition holds.
+        otherwise: Option<Expr>,
+    },
+}
+
+/// A cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// Its name.
+    pub name: ast::Ident,
+    /// Its inputs, most recent first; the first locals.
+    pub inputs: Vec<ast::Ident>,
+    /// Its stride, 1 or more.
+    pub stride: usize,
+    /// Its blocks, each the next local.
+    pub blocks: Vec<Block>,
+    /// Its output.
+    pub out: Block,
+}
+
+/// A named block of a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// Its name; `out` for the output.
+    pub name: ast::Ident,
+    /// What it computes.
+    pub value: Expr,
+    /// The decisions of its holes in the order the holes are read in the text.
+    pub holes: Vec<usize>,
+}
+
+/// A tensor expression.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expr {
+    /// What it is.
+    pub kind: ExprKind,
+    /// Where it was written.
+    pub span: Span,
+}
+
+/// The forms of a tensor expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExprKind {
+    /// A named tensor.
+    Local(LocalId),
+    /// An operation applied to tensors.
+    Apply {
+        /// The operation.
+        op: OpUse,
+        /// Its arguments.
+        args: Vec<Expr>,
+    },
+    /// Two tensors combined.
+    Combine {
+        /// How.
+        combine: Combine,
+        /// Left operand.
+        left: Box<Expr>,
+        /// Right operand.
+        right: Box<Expr>,
+    },
+    /// One of several tensors.
+    Choice {
+        /// The decision.
+        decision: usize,
+        /// The alternatives.
+        options: Vec<Expr>,
+    },
+    /// `concat(unused)`: every block that no other block read, each through `fixup`.
+    ConcatUnused,
+}
+
+/// An operation with its attributes bound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpUse {
+    /// Which.
+    pub kind: OpUseKind,
+    /// Where it was written, attributes included.
+    pub span: Span,
+}
+
+/// The forms of a use.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OpUseKind {
+    /// An operation of the module.
+    Op {
+        /// Which.
+        op: OpId,
+        /// One value a parameter; `None` takes the parameter's default.
+        attrs: Vec<Option<Value>>,
+    },
+    /// A primitive.
+    Primitive {
+        /// Which.
+        primitive: Primitive,
+        /// One value an attribute of its signature; `None` takes the default.
+        attrs: Vec<Option<Value>>,
+    },
+    /// One of several.
+    Choice {
+        /// The decision.
+        decision: usize,
+        /// The alternatives.
+        options: Vec<OpUse>,
+    },
+}
+
+/// How two tensors are combined.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Combine {
+    /// In one way.
+    Fixed(CombineOp),
+    /// In one of several.
+    Choice {
+        /// The decision.
+        decision: usize,
+        /// The alternatives.
+        options: Vec<CombineOp>,
+    },
+}
+
+/// A static value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// What it is.
+    pub kind: ValueKind,
+    /// Where it was written.
+    pub span: Span,
+}
+
+/// The forms of a static value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ValueKind {
+    /// A number.
+    Int(i64),
+    /// Height by width.
+    Pair(Box<Value>, Box<Value>),
+    /// Parameter of the operation around, by index.
+    Param(usize),
+    /// A name every place of its kind knows.
+    Builtin(Builtin),
+    /// `channels(x)`
+    Channels(LocalId),
+    /// `size(x)`
+    SizeOf(LocalId),
+    /// `odd(k)`
+    Odd(Box<Value>),
+    /// Two values and an operator.
+    Binary {
+        /// The operator.
+        op: ast::ValueOp,
+        /// Left operand.
+        left: Box<Value>,
+        /// Right operand.
+        right: Box<Value>,
+    },
+    /// `not x`
+    Not(Box<Value>),
+    /// One of several values.
+    Choice {
+        /// The decision.
+        decision: usize,
+        /// The alternatives.
+        options: Vec<Value>,
+    },
+}
+
+/// A static name that the language itself defines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Builtin {
+    /// `c`: in a cell the cell's width; in a net the channels of the tensor at hand.
+    Width,
+    /// `stride`
+    Stride,
+    /// `size`: the cell's input resolution.
+    Size,
+    /// `first`: no cell comes before this one.
+    First,
+    /// `same`
+    Same,
+    /// `valid`
+    Valid,
+    /// `full`: a kernel as large as the map.
+    Full,
+    /// `base`: the width of the first cell, solved from F.
+    Base,
+    /// `classes`
+    Classes,
+    /// The net's first scale parameter.
+    ScaleN,
+    /// The net's second scale parameter.
+    ScaleF,
+}
+
+/// A macro skeleton.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Net {
+    /// Its name.
+    pub name: ast::Ident,
+    /// Default image: height, width, channels.
+    pub input: [usize; 3],
+    /// Default number of classes.
+    pub classes: usize,
+    /// From the image to the first cell.
+    pub stem: Vec<OpUse>,
+    /// The cells.
+    pub stack: Vec<StackEntry>,
+    /// From the last cell to the logits.
+    pub head: Vec<OpUse>,
+    /// The auxiliary head.
+    pub aux: Option<Aux>,
+    /// True if it comes from the prelude.
+    pub is_prelude: bool,
+}
+
+/// One entry of a stack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StackEntry {
+    /// How often.
+    pub times: Value,
+    /// The name of the cell.
+    pub cell: ast::Ident,
+    /// What the width is multiplied by before this entry's cells.
+    pub widen: usize,
+}
+
+/// An auxiliary classifier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aux {
+    /// Stage after whose last cell it sits, counted from 1.
+    pub stage: usize,
+    /// From that cell to the auxiliary logits.
+    pub stages: Vec<OpUse>,
+}
+
+/// A claim.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expect {
+    /// The net's name.
+    pub net: ast::Ident,
+    /// N and F.
+    pub scale: ast::ScaleLit,
+    /// What is claimed.
+    pub claims: Vec<(ClaimKind, ast::Number)>,
+}
+
+/// Which count a claim is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimKind {
+    /// Trainable parameters without the auxiliary head.
+    Params,
+    /// Trainable parameters with the auxiliary head.
+    ParamsWithAux,
+    /// Parameters and batch-norm statistics without the auxiliary head.
+    ParamsWithStatistics,
+    /// Multiply-adds of convolutions and dense layers for one image, without the auxiliary head.
+    Macs,
+}
+
+impl ClaimKind {
+    /// Every kind.
+    pub const ALL: [ClaimKind; 4] = [
+        ClaimKind::Params,
+        ClaimKind::ParamsWithAux,
+        ClaimKind::ParamsWithStatistics,
+        ClaimKind::Macs,
+    ];
+
+    /// Its name in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClaimKind::Params => "params",
+            ClaimKind::ParamsWithAux => "params_with_aux",
+            ClaimKind::ParamsWithStatistics => "params_with_statistics",
+            ClaimKind::Macs => "macs",
+        }
+    }
+}
