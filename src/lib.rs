@@ -9,11 +9,14 @@
 
 pub mod check;
 pub mod compile;
+pub mod device;
 pub mod diagnostic;
 pub mod diff;
 pub mod error;
 pub mod graph;
 pub mod ir;
+pub mod network;
+pub mod plan;
 pub mod rng;
 pub mod source;
 pub mod space;

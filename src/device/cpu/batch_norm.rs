@@ -1,0 +1,257 @@
+//! Batch normalization: one channel is one contiguous row of the batch.
+//!
+//! Sums over a row are taken in `f64` in interleaved partial sums, and the variance in a second
+//! pass around the mean, so that a large mean costs no digits.
+
+use rayon::prelude::*;
+
+use super::Kernels;
+use super::isa::for_each_isa;
+use super::threads::min_tiles;
+
+/// Interleaved partial sums of a row.
+const LANES: usize = 32;
+
+impl Kernels {
+    /// Batch normalization with the statistics of the batch:
+    /// `y = gamma * (x - mean) / sqrt(variance + eps) + beta`.
+    ///
+    /// `mean` and `inv_std` receive the mean and `1 / sqrt(variance + eps)` of each channel; the
+    /// variance is the biased one.
+    ///
+    /// # Shapes
+    /// - `x`, `y`: `[C, row]` with `row = N * H * W`
+    /// - `gamma`, `beta`, `mean`, `inv_std`: `[C]`
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape, or a row is empty.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub fn bn_forward_train(
+        &self,
+        c: usize,
+        row: usize,
+        x: &[f32],
+        gamma: &[f32],
+        beta: &[f32],
+        eps: f32,
+        y: &mut [f32],
+        mean: &mut [f32],
+        inv_std: &mut [f32],
+    ) {
+        assert!(row > 0, "a channel has at least one number");
+        assert_eq!(x.len(), c * row, "length of the input");
+        assert_eq!(y.len(), c * row, "length of the output");
+        assert_eq!([gamma.len(), beta.len()], [c, c], "lengths of gamma and beta");
+        assert_eq!([mean.len(), inv_std.len()], [c, c], "lengths of the statistics");
+        let outputs = y.par_chunks_exact_mut(row).zip(mean).zip(inv_std);
+        let channels = outputs.zip(x.par_chunks_exact(row)).zip(gamma).zip(beta);
+        channels.with_min_len(min_tiles(x.len())).for_each(
+            |(((((y, mean), inv_std), x), &gamma), &beta)| {
+                statistics(*self, x, eps, mean, inv_std);
+                normalize(*self, x, *mean, *inv_std * gamma, beta, y);
+            },
+        );
+    }
+
+    /// Moves the running statistics towards those of a batch:
+    /// `running = (1 - momentum) * running + momentum * batch`, where the batch's variance is the
+    /// unbiased one, as in PyTorch.
+    ///
+    /// # Shapes
+    /// - all slices: `[C]`; `row` is the number of values the batch's statistics are from
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub fn bn_update_running(
+        &self,
+        mean: &[f32],
+        inv_std: &[f32],
+        eps: f32,
+        row: usize,
+        momentum: f32,
+        running_mean: &mut [f32],
+        running_var: &mut [f32],
+    ) {
+        let c = mean.len();
+        assert_eq!(inv_std.len(), c, "length of the deviations");
+        assert_eq!([running_mean.len(), running_var.len()], [c, c], "lengths of the running ones");
+        let unbias = if row > 1 { row as f64 / (row as f64 - 1.0) } else { 1.0 };
+        let momentum = f64::from(momentum);
+        let towards = |running: &mut f32, batch: f64| {
+            *running = ((1.0 - momentum) * f64::from(*running) + momentum * batch) as f32;
+        };
+        for (running, &mean) in running_mean.iter_mut().zip(mean) {
+            towards(running, f64::from(mean));
+        }
+        for (running, &inv_std) in running_var.iter_mut().zip(inv_std) {
+            let biased = (f64::from(inv_std).powi(-2) - f64::from(eps)).max(0.0);
+            towards(running, biased * unbias);
+        }
+    }
+
+    /// Batch normalization with given statistics.
+    ///
+    /// # Shapes
+    /// - `x`, `y`: `[C, row]`
+    /// - `gamma`, `beta`, `running_mean`, `running_var`: `[C]`
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub fn bn_forward_eval(
+        &self,
+        c: usize,
+        row: usize,
+        x: &[f32],
+        gamma: &[f32],
+        beta: &[f32],
+        running_mean: &[f32],
+        running_var: &[f32],
+        eps: f32,
+        y: &mut [f32],
+    ) {
+        assert_eq!(x.len(), c * row, "length of the input");
+        assert_eq!(y.len(), c * row, "length of the output");
+        assert_eq!([gamma.len(), beta.len()], [c, c], "lengths of gamma and beta");
+        assert_eq!([running_mean.len(), running_var.len()], [c, c], "lengths of the statistics");
+        let statistics = running_mean.par_iter().zip(running_var).zip(gamma).zip(beta);
+        let channels = y.par_chunks_mut(row.max(1)).zip(x.par_chunks(row.max(1))).zip(statistics);
+        channels.with_min_len(min_tiles(x.len())).for_each(
+            |((y, x), (((&mean, &var), &gamma), &beta))| {
+                normalize(*self, x, mean, inverse_root(f64::from(var), eps) * gamma, beta, y);
+            },
+        );
+    }
+
+    /// Gradients of [`Kernels::bn_forward_train`] from its `mean` and `inv_std`; those of `gamma`
+    /// and `beta` are added to `ggamma` and `gbeta`.
+    ///
+    /// With `z = (x - mean) * inv_std`:
+    /// `gx = gamma * inv_std * (gy - mean(gy) - z * mean(gy * z))`.
+    ///
+    /// # Shapes
+    /// - `x`, `gy`, `gx`: `[C, row]`
+    /// - `gamma`, `mean`, `inv_std`, `ggamma`, `gbeta`: `[C]`
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape, or a row is empty.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub fn bn_backward(
+        &self,
+        c: usize,
+        row: usize,
+        x: &[f32],
+        gy: &[f32],
+        gamma: &[f32],
+        mean: &[f32],
+        inv_std: &[f32],
+        gx: &mut [f32],
+        accumulate: bool,
+        ggamma: &mut [f32],
+        gbeta: &mut [f32],
+    ) {
+        assert!(row > 0, "a channel has at least one number");
+        assert_eq!(x.len(), c * row, "length of the input");
+        assert_eq!(gy.len(), c * row, "length of the output's gradient");
+        assert_eq!(gx.len(), c * row, "length of the input's gradient");
+        assert_eq!([mean.len(), inv_std.len()], [c, c], "lengths of the statistics");
+        assert_eq!([gamma.len(), ggamma.len(), gbeta.len()], [c; 3], "lengths of gamma and beta");
+        let outputs = gx.par_chunks_exact_mut(row).zip(ggamma).zip(gbeta);
+        let inputs = x.par_chunks_exact(row).zip(gy.par_chunks_exact(row));
+        let channels = outputs.zip(inputs).zip(gamma.par_iter().zip(mean).zip(inv_std));
+        channels.with_min_len(min_tiles(2 * x.len())).for_each(
+            |((((gx, ggamma), gbeta), (x, gy)), ((&gamma, &mean), &inv_std))| {
+                let mut sums = [0.0; 2];
+                gradient_sums(*self, x, gy, mean, &mut sums);
+                let [sum, sum_centered] = sums;
+                let inv = f64::from(inv_std);
+                *gbeta += sum as f32;
+                *ggamma += (sum_centered * inv) as f32;
+                let coefficients = Coefficients {
+                    scale: gamma * inv_std,
+                    mean,
+                    mean_gy: (sum / row as f64) as f32,
+                    slope: (sum_centered * inv * inv / row as f64) as f32,
+                };
+                input_gradient(*self, x, gy, coefficients, accumulate, gx);
+            },
+        );
+    }
+}
+
+/// The numbers that the gradient of a channel's input is computed with.
+#[derive(Clone, Copy)]
+struct Coefficients {
+    scale: f32,
+    mean: f32,
+    mean_gy: f32,
+    slope: f32,
+}
+
+fn inverse_root(variance: f64, eps: f32) -> f32 {
+    (1.0 / (variance + f64::from(eps)).sqrt()) as f32
+}
+
+for_each_isa! {
+    fn statistics(x: &[f32], eps: f32, mean: &mut f32, inv_std: &mut f32) {
+        let row = x.len() as f64;
+        let exact_mean = row_sum(x, x, |x, _| f64::from(x)) / row;
+        let variance = row_sum(x, x, |x, _| {
+            let centered = f64::from(x) - exact_mean;
+            centered * centered
+        }) / row;
+        *mean = exact_mean as f32;
+        *inv_std = inverse_root(variance, eps);
+    }
+}
+
+for_each_isa! {
+    fn normalize(x: &[f32], mean: f32, scale: f32, beta: f32, y: &mut [f32]) {
+        // Not folded into one multiply-add: with a large mean, that would lose the digits of x -
+        // mean.
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = (x - mean) * scale + beta;
+        }
+    }
+}
+
+for_each_isa! {
+    /// The sums of `gy` and of `gy * (x - mean)`.
+    fn gradient_sums(x: &[f32], gy: &[f32], mean: f32, sums: &mut [f64; 2]) {
+        let centered = |x: f32, gy: f32| f64::from(gy * (x - mean));
+        *sums = [row_sum(gy, gy, |gy, _| f64::from(gy)), row_sum(x, gy, centered)];
+    }
+}
+
+for_each_isa! {
+    fn input_gradient(
+        x: &[f32],
+        gy: &[f32],
+        c: Coefficients,
+        accumulate: bool,
+        gx: &mut [f32],
+    ) {
+        for ((gx, x), gy) in gx.iter_mut().zip(x).zip(gy) {
+            let g = c.scale * (gy - c.mean_gy - (x - c.mean) * c.slope);
+            *gx = if accumulate { *gx + g } else { g };
+        }
+    }
+}
+
+/// The sum of `f` over two rows of the same length.
+#[inline(always)]
+fn row_sum(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f64) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    for (a, b) in a.iter().zip(b) {
+        for l in 0..LANES {
+            lanes[l] += f(a[l], b[l]);
+        }
+    }
+    for (lane, (&a, &b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *lane += f(a, b);
+    }
+    lanes.iter().sum()
+}

@@ -1,0 +1,365 @@
+//! Convolutions that mix all channels, as matrix products over tiles of output pixels.
+//!
+//! A 1x1 kernel at stride 1 multiplies the batch `[C_in, N * H * W]` where it lies; other windows
+//! are gathered into a matrix first (`im2col`), one tile at a time.
+
+use rayon::prelude::*;
+
+use super::Kernels;
+use super::im2col;
+use super::isa::for_each_isa;
+use super::matmul::{
+    Left, Right, Target, pack_left, packed_len, panels_len, product, product_of_rows,
+};
+use super::scratch::with_scratch;
+use super::simd::masked;
+use super::threads::{SharedOutput, min_tiles};
+use crate::graph::Window;
+
+/// Numbers in the gathered matrix of a tile, at most (unless one output row needs more).
+const TILE: usize = 1 << 17;
+
+/// Output pixels of a tile that needs no gathering.
+const POINTWISE_TILE: usize = 1 << 10;
+
+/// Input channels of a tile of the data gradient.
+const CHANNEL_TILE: usize = 4;
+
+/// Most partial sums of a weight gradient.
+const PARTS: usize = 8;
+
+/// Numbers in all partial sums of a weight gradient together, at most (unless one needs more).
+const PARTIAL_SUMS: usize = 1 << 19;
+
+/// The sizes of one convolution.
+struct Problem<'w> {
+    w: &'w Window,
+    n: usize,
+    ci: usize,
+    co: usize,
+}
+
+impl Problem<'_> {
+    /// True if the matrix of the windows is the input itself.
+    fn is_pointwise(&self) -> bool {
+        self.w.is_pointwise() && self.w.pad == [0, 0] && self.w.input == self.w.output
+    }
+
+    /// Numbers of one input channel.
+    fn input_row(&self) -> usize {
+        self.n * self.w.input_area()
+    }
+
+    /// Numbers of one output channel.
+    fn output_row(&self) -> usize {
+        self.n * self.w.output_area()
+    }
+
+    /// Inner dimension of the product: inputs of one output pixel.
+    fn fan_in(&self) -> usize {
+        self.ci * self.w.taps()
+    }
+
+    fn work(&self) -> usize {
+        self.co * self.fan_in() * self.output_row() / 16
+    }
+
+    /// The unit in which output pixels are counted into tiles and the number of units: single
+    /// pixels if nothing is gathered, otherwise rows of the output map.
+    fn units(&self) -> (usize, usize) {
+        if self.is_pointwise() {
+            (1, self.output_row())
+        } else {
+            (self.w.output[1], self.n * self.w.output[0])
+        }
+    }
+
+    /// Units in a tile of which `fan_in` rows are gathered.
+    fn tile(&self, fan_in: usize) -> usize {
+        let (unit, units) = self.units();
+        let tile = if self.is_pointwise() { POINTWISE_TILE } else { TILE / (fan_in * unit) };
+        tile.clamp(1, units.max(1))
+    }
+
+    fn check(&self, x: &[f32], y: &[f32], weight: &[f32]) {
+        assert_eq!(x.len(), self.ci * self.input_row(), "length of the input");
+        assert_eq!(y.len(), self.co * self.output_row(), "length of the output");
+        assert_eq!(weight.len(), self.co * self.fan_in(), "length of the weight");
+    }
+}
+
+impl Kernels {
+    /// Convolution: `y = conv(x)`, or `y = conv(max(x, 0))` if `relu_in`.
+    ///
+    /// # Shapes
+    /// - `x`: `[C_in, N, H, W]`, `weight`: `[C_out, C_in, KH, KW]`
+    /// - `y`: `[C_out, N, H', W']`
+    ///
+    /// # Cost
+    /// `N * H' * W' * C_out * C_in * KH * KW` multiply-adds.
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub fn conv_forward(
+        &self,
+        w: &Window,
+        n: usize,
+        ci: usize,
+        co: usize,
+        x: &[f32],
+        weight: &[f32],
+        relu_in: bool,
+        y: &mut [f32],
+    ) {
+        let problem = Problem { w, n, ci, co };
+        problem.check(x, y, weight);
+        let (kernels, fan_in) = (*self, problem.fan_in());
+        let (unit, units) = problem.units();
+        let tile = problem.tile(fan_in);
+        let output = SharedOutput::new(y);
+        let left = Left { data: weight, row: fan_in, col: 1 };
+        with_scratch(packed_len(kernels, co, fan_in), |packed| {
+            pack_left(kernels, co, fan_in, left, packed);
+            let packed = &*packed;
+            let tiles = units.div_ceil(tile);
+            (0..tiles).into_par_iter().with_min_len(min_tiles(problem.work())).for_each(|t| {
+                let rows = t * tile..units.min((t + 1) * tile);
+                let pixels = rows.len() * unit;
+                let columns = rows.start * unit..rows.end * unit;
+                // SAFETY: the columns of the tiles are disjoint.
+                let target = unsafe { Target::columns(output, problem.output_row(), columns) };
+                let gathered = if problem.is_pointwise() { 0 } else { fan_in * pixels };
+                with_scratch(gathered + panels_len(kernels, fan_in), |buffer| {
+                    let (columns, panels) = buffer.split_at_mut(gathered);
+                    let right = if problem.is_pointwise() {
+                        Right { data: &x[rows.start..], row: problem.input_row(), relu: relu_in }
+                    } else {
+                        im2col::gather(kernels, w, problem.input_row(), x, relu_in, rows, columns);
+                        Right { data: columns, row: pixels, relu: false }
+                    };
+                    product(kernels, co, fan_in, packed, right, target, panels);
+                });
+            });
+        });
+    }
+
+    /// Gradient of [`Kernels::conv_forward`] for `x`.
+    ///
+    /// # Shapes
+    /// - `gy`: `[C_out, N, H', W']`, `weight`: `[C_out, C_in, KH, KW]`
+    /// - `gx`, `x`: `[C_in, N, H, W]`; `x` is only read if `relu_in` is set
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub fn conv_backward_data(
+        &self,
+        w: &Window,
+        n: usize,
+        ci: usize,
+        co: usize,
+        x: &[f32],
+        weight: &[f32],
+        relu_in: bool,
+        gy: &[f32],
+        gx: &mut [f32],
+        accumulate: bool,
+    ) {
+        let problem = Problem { w, n, ci, co };
+        problem.check(gx, gy, weight);
+        if relu_in {
+            assert_eq!(x.len(), gx.len(), "length of the input");
+        }
+        let mask = relu_in.then_some(x);
+        if problem.is_pointwise() {
+            self.pointwise_backward_data(&problem, mask, weight, gy, gx, accumulate);
+        } else {
+            self.windowed_backward_data(&problem, mask, weight, gy, gx, accumulate);
+        }
+    }
+
+    /// Gradient of [`Kernels::conv_forward`] for the weight, added to `gweight`.
+    ///
+    /// # Shapes
+    /// - `x`: `[C_in, N, H, W]`, `gy`: `[C_out, N, H', W']`
+    /// - `gweight`: `[C_out, C_in, KH, KW]`
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    ///
+    /// # Determinism
+    /// The batch is cut into parts by its shape; the sums of the parts are added in order.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub fn conv_backward_weight(
+        &self,
+        w: &Window,
+        n: usize,
+        ci: usize,
+        co: usize,
+        x: &[f32],
+        relu_in: bool,
+        gy: &[f32],
+        gweight: &mut [f32],
+    ) {
+        let problem = Problem { w, n, ci, co };
+        problem.check(x, gy, gweight);
+        let (kernels, taps) = (*self, w.taps());
+        let (unit, units) = problem.units();
+
+        // A task is a block of input channels over a part of the batch.
+        let blocks = (gweight.len() >> 14).clamp(1, ci.clamp(1, PARTS));
+        let channels = ci.div_ceil(blocks).max(1);
+        let blocks = ci.div_ceil(channels);
+        let parts = (PARTIAL_SUMS / gweight.len().max(1)).clamp(1, PARTS);
+        let part = units.div_ceil(parts).max(POINTWISE_TILE.div_ceil(unit));
+        let parts = units.div_ceil(part);
+        let task_len = co * channels * taps;
+        with_scratch(blocks * parts * task_len, |sums| {
+            sums.fill(0.0);
+            let tasks = sums.par_chunks_mut(task_len.max(1)).enumerate();
+            tasks.with_min_len(min_tiles(problem.work())).for_each(|(task, sums)| {
+                let (block, rows) = (task / parts, task % parts * part);
+                let first = block * channels;
+                let fan_in = channels.min(ci - first) * taps;
+                let end = units.min(rows + part);
+                let x = &x[first * problem.input_row()..];
+                let sums = &mut sums[..co * fan_in];
+                let gy_row = problem.output_row();
+                if problem.is_pointwise() {
+                    let (k, gy, x) = (end - rows, &gy[rows..], &x[rows..]);
+                    let x_row = problem.input_row();
+                    product_of_rows(kernels, co, fan_in, k, gy, gy_row, x, x_row, relu_in, sums);
+                    return;
+                }
+                let tile = problem.tile(fan_in);
+                for start in (rows..end).step_by(tile) {
+                    let rows = start..end.min(start + tile);
+                    let k = rows.len() * unit;
+                    with_scratch(fan_in * k, |columns| {
+                        im2col::gather(kernels, w, problem.input_row(), x, relu_in, rows, columns);
+                        let gy = &gy[start * unit..];
+                        product_of_rows(
+                            kernels, co, fan_in, k, gy, gy_row, columns, k, false, sums,
+                        );
+                    });
+                }
+            });
+            for (task, sums) in sums.chunks_exact(task_len.max(1)).enumerate() {
+                let first = task / parts * channels;
+                let fan_in = channels.min(ci - first) * taps;
+                let gradients = gweight.chunks_exact_mut(problem.fan_in());
+                for (gradient, sums) in gradients.zip(sums.chunks_exact(fan_in)) {
+                    for (g, s) in gradient[first * taps..].iter_mut().zip(sums) {
+                        *g += s;
+                    }
+                }
+            }
+        });
+    }
+
+    fn pointwise_backward_data(
+        self,
+        problem: &Problem<'_>,
+        mask: Option<&[f32]>,
+        weight: &[f32],
+        gy: &[f32],
+        gx: &mut [f32],
+        accumulate: bool,
+    ) {
+        let (ci, co, row) = (problem.ci, problem.co, problem.input_row());
+        let output = SharedOutput::new(gx);
+        with_scratch(packed_len(self, ci, co), |packed| {
+            pack_left(self, ci, co, Left { data: weight, row: 1, col: ci }, packed);
+            let packed = &*packed;
+            let tiles = row.div_ceil(POINTWISE_TILE);
+            (0..tiles).into_par_iter().with_min_len(min_tiles(problem.work())).for_each(|t| {
+                let offset = t * POINTWISE_TILE;
+                let pixels = POINTWISE_TILE.min(row - offset);
+                // SAFETY: the columns of the tiles are disjoint.
+                let target = unsafe { Target::columns(output, row, offset..offset + pixels) };
+                let target = target.accumulate(accumulate).masked(mask);
+                let right = Right { data: &gy[offset..], row, relu: false };
+                with_scratch(panels_len(self, co), |panels| {
+                    product(self, ci, co, packed, right, target, panels);
+                });
+            });
+        });
+    }
+
+    fn windowed_backward_data(
+        self,
+        problem: &Problem<'_>,
+        mask: Option<&[f32]>,
+        weight: &[f32],
+        gy: &[f32],
+        gx: &mut [f32],
+        accumulate: bool,
+    ) {
+        let &Problem { w, n, ci, co } = problem;
+        let (taps, fan_in) = (w.taps(), problem.fan_in());
+        let (area, out_area) = (w.input_area(), w.output_area());
+        let group = (TILE / (CHANNEL_TILE * taps * out_area).max(1)).clamp(1, n.max(1));
+        let blocks = gx.par_chunks_mut((CHANNEL_TILE * problem.input_row()).max(1)).enumerate();
+        blocks.with_min_len(min_tiles(problem.work())).for_each(|(block, gx)| {
+            let first = block * CHANNEL_TILE;
+            let channels = CHANNEL_TILE.min(ci - first);
+            let rows = channels * taps;
+            let sizes = [
+                packed_len(self, rows, co),
+                panels_len(self, co),
+                rows * group * out_area,
+                channels * group * area,
+            ];
+            with_scratch(sizes.iter().sum(), |buffer| {
+                let (packed, buffer) = buffer.split_at_mut(sizes[0]);
+                let (panels, buffer) = buffer.split_at_mut(sizes[1]);
+                let (columns, maps) = buffer.split_at_mut(sizes[2]);
+                let left = Left { data: &weight[first * taps..], row: 1, col: fan_in };
+                pack_left(self, rows, co, left, packed);
+                for image in (0..n).step_by(group) {
+                    let images = group.min(n - image);
+                    let pixels = images * out_area;
+                    let columns = &mut columns[..rows * pixels];
+                    let maps = &mut maps[..channels * images * area];
+                    let target = Target::whole(columns, pixels);
+                    let right = Right {
+                        data: &gy[image * out_area..],
+                        row: problem.output_row(),
+                        relu: false,
+                    };
+                    product(self, rows, co, packed, right, target, panels);
+                    maps.fill(0.0);
+                    im2col::scatter(self, w, images, columns, maps);
+                    for (channel, map) in maps.chunks_exact((images * area).max(1)).enumerate() {
+                        let start = channel * n * area + image * area;
+                        let gx = &mut gx[start..start + map.len()];
+                        let mask = mask.map(|x| &x[first * n * area + start..][..map.len()]);
+                        merge(self, map, mask, accumulate, gx);
+                    }
+                }
+            });
+        });
+    }
+}
+
+for_each_isa! {
+    /// Writes or adds a gradient, only where the masking input is positive.
+    fn merge(gradient: &[f32], mask: Option<&[f32]>, accumulate: bool, gx: &mut [f32]) {
+        if !accumulate {
+            gx.fill(0.0);
+        }
+        match mask {
+            Some(x) => {
+                for ((gx, &g), &x) in gx.iter_mut().zip(gradient).zip(x) {
+                    *gx += masked(g, x);
+                }
+            }
+            None => {
+                for (gx, &g) in gx.iter_mut().zip(gradient) {
+                    *gx += g;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Dense layers on `[features, N]`.
+
+use super::Kernels;
+use super::matmul::{
+    Left, Right, Target, pack_left, packed_len, panels_len, product, product_of_rows,
+};
+use super::scratch::with_scratch;
+
+impl Kernels {
+    /// Dense layer: `y = weight x + bias`.
+    ///
+    /// # Shapes
+    /// - `x`: `[in, N]`, `weight`: `[out, in]`, `bias`: `[out]`
+    /// - `y`: `[out, N]`
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub fn dense_forward(
+        &self,
+        n: usize,
+        inputs: usize,
+        outputs: usize,
+        x: &[f32],
+        weight: &[f32],
+        bias: &[f32],
+        y: &mut [f32],
+    ) {
+        assert_eq!(x.len(), inputs * n, "length of the input");
+        assert_eq!(weight.len(), outputs * inputs, "length of the weight");
+        assert_eq!(bias.len(), outputs, "length of the bias");
+        assert_eq!(y.len(), outputs * n, "length of the output");
+        for (y, bias) in y.chunks_exact_mut(n.max(1)).zip(bias) {
+            y.fill(*bias);
+        }
+        let left = Left { data: weight, row: inputs, col: 1 };
+        self.add_product(outputs, n, inputs, left, x, y, true);
+    }
+
+    /// Gradients of [`Kernels::dense_forward`]: `gx` if wanted, with its own `accumulate`; those of
+    /// the weight and the bias are added to `gweight` and `gbias`.
+    ///
+    /// # Shapes
+    /// - `x`, `gx`: `[in, N]`, `weight`, `gweight`: `[out, in]`, `gbias`: `[out]`
+    /// - `gy`: `[out, N]`
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub fn dense_backward(
+        &self,
+        n: usize,
+        inputs: usize,
+        outputs: usize,
+        x: &[f32],
+        weight: &[f32],
+        gy: &[f32],
+        gx: Option<(&mut [f32], bool)>,
+        gweight: &mut [f32],
+        gbias: &mut [f32],
+    ) {
+        assert_eq!(x.len(), inputs * n, "length of the input");
+        assert_eq!(weight.len(), outputs * inputs, "length of the weight");
+        assert_eq!(gy.len(), outputs * n, "length of the output's gradient");
+        assert_eq!(gweight.len(), weight.len(), "length of the weight's gradient");
+        assert_eq!(gbias.len(), outputs, "length of the bias's gradient");
+        if let Some((gx, accumulate)) = gx {
+            assert_eq!(gx.len(), x.len(), "length of the input's gradient");
+            let left = Left { data: weight, row: 1, col: inputs };
+            self.add_product(inputs, n, outputs, left, gy, gx, accumulate);
+        }
+        product_of_rows(*self, outputs, inputs, n, gy, n, x, n, false, gweight);
+        for (gbias, gy) in gbias.iter_mut().zip(gy.chunks_exact(n.max(1))) {
+            *gbias += gy.iter().sum::<f32>();
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "sizes and sides of a product")]
+    fn add_product(
+        self,
+        m: usize,
+        n: usize,
+        k: usize,
+        left: Left<'_>,
+        right: &[f32],
+        out: &mut [f32],
+        accumulate: bool,
+    ) {
+        let sizes = [packed_len(self, m, k), panels_len(self, k)];
+        with_scratch(sizes.iter().sum(), |buffer| {
+            let (packed, panels) = buffer.split_at_mut(sizes[0]);
+            pack_left(self, m, k, left, packed);
+            let target = Target::whole(out, n).accumulate(accumulate);
+            let right = Right { data: right, row: n, relu: false };
+            product(self, m, k, packed, right, target, panels);
+        });
+    }
+}

@@ -1,0 +1,419 @@
+//! Single-threaded matrix products on tiles; the callers split the work and own the tiles.
+//!
+//! There are two forms. [`product`] is `A B` with contiguous rows in `B`: weights times
+//! activations. It packs both sides into panels of a few rows or columns and keeps a block of the
+//! result in registers (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
+//! 2008). [`product_of_rows`] is `A B^T` with contiguous rows in both and a long inner dimension:
+//! weight gradients. It needs no packing, because both sides are read along the inner dimension.
+//!
+//! # Determinism
+//! An element of [`product`] is summed in the order of the inner dimension, in blocks of [`DEPTH`];
+//! one of [`product_of_rows`] in [`LANES`] interleaved sums. Neither depends on the size of the
+//! block in registers, so all instruction sets that fuse multiply and add give the same bits.
+
+use std::ops::Range;
+
+use super::Kernels;
+use super::isa::{Isa, for_each_isa};
+use super::simd::{LANES, Simd, masked, relu, sum_lanes};
+use super::threads::SharedOutput;
+
+/// Inner dimension of a block of [`product`]: a panel of the right side stays in the first cache.
+pub(super) const DEPTH: usize = 256;
+
+/// Numbers of the right side that [`product`] packs at a time, about.
+const PACKED: usize = 1 << 14;
+
+/// Inner dimension of a block of [`product_of_rows`].
+const ROW_BLOCK: usize = 1024;
+
+/// The left side of a product, element `[i, k]` at `data[i * row + k * col]`.
+#[derive(Clone, Copy)]
+pub(super) struct Left<'a> {
+    pub(super) data: &'a [f32],
+    pub(super) row: usize,
+    pub(super) col: usize,
+}
+
+/// The right side of a product, element `[k, j]` at `data[k * row + j]`.
+#[derive(Clone, Copy)]
+pub(super) struct Right<'a> {
+    pub(super) data: &'a [f32],
+    pub(super) row: usize,
+    /// Takes `max(b, 0)` for every element.
+    pub(super) relu: bool,
+}
+
+/// Columns of a matrix that a product is written to.
+pub(super) struct Target<'a> {
+    output: SharedOutput<'a>,
+    /// Numbers of a row of the matrix.
+    row: usize,
+    columns: Range<usize>,
+    accumulate: bool,
+    mask: Option<&'a [f32]>,
+}
+
+impl<'a> Target<'a> {
+    /// A whole matrix with rows of `row` numbers.
+    pub(super) fn whole(output: &'a mut [f32], row: usize) -> Target<'a> {
+        let output = SharedOutput::new(output);
+        Target { output, row, columns: 0..row, accumulate: false, mask: None }
+    }
+
+    /// Some columns of a matrix with rows of `row` numbers.
+    ///
+    /// # Safety
+    /// As long as the target lives, nobody else touches these columns.
+    pub(super) unsafe fn columns(
+        output: SharedOutput<'a>,
+        row: usize,
+        columns: Range<usize>,
+    ) -> Target<'a> {
+        assert!(columns.start <= columns.end && columns.end <= row, "columns are inside of a row");
+        Target { output, row, columns, accumulate: false, mask: None }
+    }
+
+    /// Adds to what is there.
+    pub(super) fn accumulate(self, accumulate: bool) -> Target<'a> {
+        Target { accumulate, ..self }
+    }
+
+    /// Where the number at the same place of the mask, a matrix of the same size, is not positive,
+    /// the product counts as 0.
+    pub(super) fn masked(self, mask: Option<&'a [f32]>) -> Target<'a> {
+        Target { mask, ..self }
+    }
+}
+
+/// Rows of the block of a product that is kept in registers.
+fn block_rows(kernels: Kernels) -> usize {
+    match kernels.isa() {
+        Isa::Portable => 2,
+        Isa::Avx2 => 6,
+        Isa::Avx512 => 8,
+    }
+}
+
+/// Columns of the block of a product that is kept in registers.
+fn block_columns(kernels: Kernels) -> usize {
+    match kernels.isa() {
+        Isa::Portable | Isa::Avx2 => LANES,
+        Isa::Avx512 => 2 * LANES,
+    }
+}
+
+/// Length of the buffer for a packed left side `[m, k]`.
+pub(super) fn packed_len(kernels: Kernels, m: usize, k: usize) -> usize {
+    m.next_multiple_of(block_rows(kernels)) * k
+}
+
+/// Columns of the right side that are packed at a time: long enough runs of memory for the
+/// prefetcher, few enough for the second cache.
+fn packed_columns(depth: usize, width: usize) -> usize {
+    (PACKED / depth.max(1)).next_multiple_of(width)
+}
+
+/// Length of the buffer that [`product`] needs.
+pub(super) fn panels_len(kernels: Kernels, k: usize) -> usize {
+    let depth = k.min(DEPTH);
+    depth * packed_columns(depth, block_columns(kernels))
+}
+
+/// Packs a left side `[m, k]`: blocks of [`DEPTH`] along `k`, in each block panels of a few rows,
+/// in each panel one column after the other, missing rows as zeros.
+pub(super) fn pack_left(kernels: Kernels, m: usize, k: usize, left: Left<'_>, packed: &mut [f32]) {
+    let rows = block_rows(kernels);
+    assert_eq!(packed.len(), packed_len(kernels, m, k), "length of a packed left side");
+    let mut rest = packed;
+    for k0 in (0..k).step_by(DEPTH) {
+        let depth = DEPTH.min(k - k0);
+        for i0 in (0..m).step_by(rows) {
+            let (panel, tail) = rest.split_at_mut(depth * rows);
+            rest = tail;
+            for (p, column) in panel.chunks_exact_mut(rows).enumerate() {
+                for (r, value) in column.iter_mut().enumerate() {
+                    let i = i0 + r;
+                    *value =
+                        if i < m { left.data[i * left.row + (k0 + p) * left.col] } else { 0.0 };
+                }
+            }
+        }
+    }
+}
+
+for_each_isa! {
+    /// `target = left right`, with `left` packed `[m, k]` and `right` `[k, n]`; `panels` is a
+    /// buffer of [`panels_len`].
+    ///
+    /// `n` is the number of the target's columns.
+    pub(super) fn product<S: Simd, const MR: usize, const NV: usize>(
+        simd: S,
+        m: usize,
+        k: usize,
+        left: &[f32],
+        right: Right<'_>,
+        target: Target<'_>,
+        panels: &mut [f32],
+    ) {
+        let n = target.columns.len();
+        let padded = m.next_multiple_of(MR);
+        let width = NV * LANES;
+        assert_eq!(left.len(), padded * k, "length of a packed left side");
+        let step = packed_columns(k.min(DEPTH), width);
+        for k0 in (0..k).step_by(DEPTH) {
+            let depth = DEPTH.min(k - k0);
+            let left = left[k0 * padded..][..depth * padded].as_chunks::<MR>().0;
+            let accumulate = target.accumulate || k0 > 0;
+            for j0 in (0..n).step_by(step) {
+                let columns = step.min(n - j0);
+                let panels = panels[..depth * columns.next_multiple_of(width)].as_chunks_mut().0;
+                let panels = panels.as_chunks_mut::<NV>().0;
+                pack_right::<S, NV>(simd, right, k0, j0, depth, columns, panels);
+                // The inner loop runs along rows of the target, so that they are written in long
+                // runs.
+                for (i, left) in left.chunks_exact(depth).enumerate() {
+                    for (j, panel) in panels.chunks_exact(depth).enumerate() {
+                        let sums = multiply::<S, MR, NV>(simd, left, panel);
+                        let len = width.min(columns - j * width);
+                        for (r, sums) in sums.into_iter().enumerate().take(m - i * MR) {
+                            let column = target.columns.start + j0 + j * width;
+                            let start = (i * MR + r) * target.row + column;
+                            // SAFETY: the segment is in a row of the target's columns, which nobody
+                            // else touches, and no other segment is in use here.
+                            let out = unsafe { target.output.segment(start, len) };
+                            let mask = target.mask.map(|mask| &mask[start..][..len]);
+                            store::<S, NV>(simd, sums, mask, accumulate, out);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    [portable <2, 1>, avx2 <6, 1>, avx512 <8, 2>]
+}
+
+for_each_isa! {
+    /// `sums[i * n + j] += sum over p of a[i * a_row + p] * b[j * b_row + p]`, with `max(b, 0)` for
+    /// `b` if `relu` is set.
+    pub(super) fn product_of_rows<S: Simd, const MR: usize, const NR: usize>(
+        simd: S,
+        m: usize,
+        n: usize,
+        k: usize,
+        a: &[f32],
+        a_row: usize,
+        b: &[f32],
+        b_row: usize,
+        relu: bool,
+        sums: &mut [f32],
+    ) {
+        for k0 in (0..k).step_by(ROW_BLOCK) {
+            let depth = ROW_BLOCK.min(k - k0);
+            let mut j = 0;
+            while j < n {
+                let columns = if n - j >= NR { NR } else { 1 };
+                let mut i = 0;
+                while i < m {
+                    let rows = if m - i >= MR { MR } else { 1 };
+                    let a = Rows { data: &a[i * a_row + k0..], row: a_row, len: depth };
+                    let b = Rows { data: &b[j * b_row + k0..], row: b_row, len: depth };
+                    let sums = &mut sums[i * n + j..];
+                    match (rows == MR, columns == NR) {
+                        (true, true) => dots::<S, MR, NR>(simd, a, b, relu, sums, n),
+                        (true, false) => dots::<S, MR, 1>(simd, a, b, relu, sums, n),
+                        (false, true) => dots::<S, 1, NR>(simd, a, b, relu, sums, n),
+                        (false, false) => dots::<S, 1, 1>(simd, a, b, relu, sums, n),
+                    }
+                    i += rows;
+                }
+                j += columns;
+            }
+        }
+    }
+    [portable <1, 2>, avx2 <2, 2>, avx512 <4, 4>]
+}
+
+/// Copies `columns` columns from `j0` of `depth` rows from `k0` into panels of `NV` vectors by
+/// `depth`, missing columns as zeros.
+#[inline(always)]
+fn pack_right<S: Simd, const NV: usize>(
+    simd: S,
+    right: Right<'_>,
+    k0: usize,
+    j0: usize,
+    depth: usize,
+    columns: usize,
+    panels: &mut [[[f32; LANES]; NV]],
+) {
+    for p in 0..depth {
+        let from = &right.data[(k0 + p) * right.row + j0..][..columns];
+        let (whole, rest) = from.as_chunks::<LANES>();
+        let (blocks, single) = whole.as_chunks::<NV>();
+        let mut to = panels[p..].iter_mut().step_by(depth);
+        for (from, to) in blocks.iter().zip(&mut to) {
+            for v in 0..NV {
+                let values = simd.load(&from[v]);
+                simd.store(if right.relu { simd.relu(values) } else { values }, &mut to[v]);
+            }
+        }
+        if let Some(to) = to.next() {
+            *to = [[0.0; LANES]; NV];
+            let to = to.as_flattened_mut();
+            let from = single.as_flattened().iter().chain(rest);
+            for (to, &x) in to.iter_mut().zip(from) {
+                *to = if right.relu { relu(x) } else { x };
+            }
+        }
+    }
+}
+
+/// One block of a product, from a panel of each side.
+#[inline(always)]
+fn multiply<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    left: &[[f32; MR]],
+    right: &[[[f32; LANES]; NV]],
+) -> [[S::Vector; NV]; MR] {
+    let mut sums = [[simd.splat(0.0); NV]; MR];
+    for (a, b) in left.iter().zip(right) {
+        let mut row = [simd.splat(0.0); NV];
+        for v in 0..NV {
+            row[v] = simd.load(&b[v]);
+        }
+        for i in 0..MR {
+            let a = simd.splat(a[i]);
+            for v in 0..NV {
+                sums[i][v] = simd.mul_add(a, row[v], sums[i][v]);
+            }
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn store<S: Simd, const NV: usize>(
+    simd: S,
+    sums: [S::Vector; NV],
+    mask: Option<&[f32]>,
+    accumulate: bool,
+    out: &mut [f32],
+) {
+    if out.len() == NV * LANES {
+        let out = out.as_chunks_mut::<LANES>().0;
+        let mask = mask.map(|mask| mask.as_chunks::<LANES>().0);
+        for v in 0..NV {
+            let mut value = sums[v];
+            if let Some(mask) = mask {
+                let mask = simd.is_positive(simd.load(&mask[v]));
+                value = simd.select(mask, value, simd.splat(0.0));
+            }
+            if accumulate {
+                value = simd.add(simd.load(&out[v]), value);
+            }
+            simd.store(value, &mut out[v]);
+        }
+        return;
+    }
+    let mut values = [[0.0; LANES]; NV];
+    for v in 0..NV {
+        simd.store(sums[v], &mut values[v]);
+    }
+    for (i, (out, &value)) in out.iter_mut().zip(values.as_flattened()).enumerate() {
+        let value = mask.map_or(value, |mask| masked(value, mask[i]));
+        *out = if accumulate { *out + value } else { value };
+    }
+}
+
+/// Rows of `len` numbers, one every `row` numbers.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    data: &'a [f32],
+    row: usize,
+    len: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// The whole vectors of the first rows, and what is left of each.
+    #[inline(always)]
+    fn first<const R: usize>(&self) -> ([&'a [[f32; LANES]]; R], [&'a [f32]; R]) {
+        let rows: [_; R] =
+            std::array::from_fn(|i| self.data[i * self.row..][..self.len].as_chunks::<LANES>());
+        (rows.map(|(whole, _)| whole), rows.map(|(_, rest)| rest))
+    }
+}
+
+/// Adds the dot products of `MR` rows of `a` and `NR` rows of `b` to `sums`.
+#[inline(always)]
+fn dots<S: Simd, const MR: usize, const NR: usize>(
+    simd: S,
+    a: Rows<'_>,
+    b: Rows<'_>,
+    rectify: bool,
+    sums: &mut [f32],
+    sums_row: usize,
+) {
+    let lanes = if rectify {
+        dot_lanes::<S, MR, NR, true>(simd, a, b)
+    } else {
+        dot_lanes::<S, MR, NR, false>(simd, a, b)
+    };
+    for i in 0..MR {
+        for j in 0..NR {
+            let mut sum = [0.0; LANES];
+            simd.store(lanes[i][j], &mut sum);
+            sums[i * sums_row + j] += sum_lanes(&sum);
+        }
+    }
+}
+
+#[inline(always)]
+fn dot_lanes<S: Simd, const MR: usize, const NR: usize, const RELU: bool>(
+    simd: S,
+    a: Rows<'_>,
+    b: Rows<'_>,
+) -> [[S::Vector; NR]; MR] {
+    let mut sums = [[simd.splat(0.0); NR]; MR];
+    let (a, a_rest) = a.first::<MR>();
+    let (b, b_rest) = b.first::<NR>();
+    let steps = a[0].len();
+    let (a, b) = (a.map(|a| &a[..steps]), b.map(|b| &b[..steps]));
+    for p in 0..steps {
+        add_products::<S, MR, NR, RELU>(simd, a.map(|a| &a[p]), b.map(|b| &b[p]), &mut sums);
+    }
+    if !a_rest[0].is_empty() {
+        let (a, b) = (a_rest.map(filled_up), b_rest.map(filled_up));
+        add_products::<S, MR, NR, RELU>(simd, a.each_ref(), b.each_ref(), &mut sums);
+    }
+    sums
+}
+
+#[inline(always)]
+fn add_products<S: Simd, const MR: usize, const NR: usize, const RELU: bool>(
+    simd: S,
+    a: [&[f32; LANES]; MR],
+    b: [&[f32; LANES]; NR],
+    sums: &mut [[S::Vector; NR]; MR],
+) {
+    let mut left = [simd.splat(0.0); MR];
+    for i in 0..MR {
+        left[i] = simd.load(a[i]);
+    }
+    for j in 0..NR {
+        let mut right = simd.load(b[j]);
+        if RELU {
+            right = simd.relu(right);
+        }
+        for i in 0..MR {
+            sums[i][j] = simd.mul_add(left[i], right, sums[i][j]);
+        }
+    }
+}
+
+/// The numbers of a slice of at most [`LANES`], and zeros.
+#[inline(always)]
+fn filled_up(slice: &[f32]) -> [f32; LANES] {
+    let mut chunk = [0.0; LANES];
+    chunk[..slice.len()].copy_from_slice(slice);
+    chunk
+}

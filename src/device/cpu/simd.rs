@@ -1,0 +1,348 @@
+//! Sixteen numbers at a time, for the loops that the compiler does not turn into vector code by
+//! itself.
+//!
+//! Every instruction set works on the same sixteen lanes, in one register or in several, so that
+//! sums that are interleaved over the lanes have the same bits on all of them.
+
+/// Numbers in a vector.
+pub(super) const LANES: usize = 16;
+
+/// Vector operations of one instruction set.
+///
+/// A value is proof that the processor has the instruction set. Everything is inlined into the
+/// function that is compiled for it; see [`for_each_isa`](super::isa::for_each_isa).
+pub(super) trait Simd: Copy {
+    /// [`LANES`] numbers.
+    type Vector: Copy;
+
+    /// A truth value for each lane.
+    type Mask: Copy;
+
+    /// The same number in all lanes.
+    fn splat(self, x: f32) -> Self::Vector;
+
+    /// The numbers of an array.
+    fn load(self, from: &[f32; LANES]) -> Self::Vector;
+
+    /// Writes the lanes to an array.
+    fn store(self, x: Self::Vector, to: &mut [f32; LANES]);
+
+    /// `a + b`
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// `a * b`
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// `a * b + c`, rounded once if the instruction set can, and otherwise twice.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+
+    /// `max(x, 0)` as [`relu`].
+    fn relu(self, x: Self::Vector) -> Self::Vector;
+
+    /// `a` where the mask is true, otherwise `b`.
+    fn select(self, mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// `x > 0`
+    fn is_positive(self, x: Self::Vector) -> Self::Mask;
+
+    /// `a == b`
+    fn is_equal(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
+
+    /// True where `x` takes the place of the largest number so far: it is larger, or the first NaN.
+    fn beats(self, x: Self::Vector, best: Self::Vector) -> Self::Mask;
+}
+
+/// `max(x, 0)`; NaN stays NaN, so that a diverged network is noticed.
+#[inline(always)]
+pub(super) fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+/// `g` where `x > 0`, otherwise 0: the gradient of [`relu`].
+#[inline(always)]
+pub(super) fn masked(g: f32, x: f32) -> f32 {
+    // With bits and no branch, which the compiler would keep in short rows.
+    f32::from_bits(g.to_bits() & u32::from(x > 0.0).wrapping_neg())
+}
+
+/// The sum of the lanes, by halves.
+#[inline(always)]
+pub(super) fn sum_lanes(lanes: &[f32; LANES]) -> f32 {
+    let mut lanes = *lanes;
+    let mut half = LANES / 2;
+    while half > 0 {
+        for l in 0..half {
+            lanes[l] += lanes[l + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// Plain arrays.
+#[derive(Clone, Copy)]
+pub(super) struct Portable;
+
+impl Simd for Portable {
+    type Vector = [f32; LANES];
+    type Mask = [bool; LANES];
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::Vector {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Self::Vector {
+        *from
+    }
+
+    #[inline(always)]
+    fn store(self, x: Self::Vector, to: &mut [f32; LANES]) {
+        *to = x;
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        zip(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        zip(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        self.add(self.mul(a, b), c)
+    }
+
+    #[inline(always)]
+    fn relu(self, x: Self::Vector) -> Self::Vector {
+        zip(x, x, |x, _| relu(x))
+    }
+
+    #[inline(always)]
+    fn select(self, mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        let mut selected = b;
+        for l in 0..LANES {
+            selected[l] = if mask[l] { a[l] } else { b[l] };
+        }
+        selected
+    }
+
+    #[inline(always)]
+    fn is_positive(self, x: Self::Vector) -> Self::Mask {
+        zip(x, x, |x, _| x > 0.0)
+    }
+
+    #[inline(always)]
+    fn is_equal(self, a: Self::Vector, b: Self::Vector) -> Self::Mask {
+        zip(a, b, |a, b| a == b)
+    }
+
+    #[inline(always)]
+    fn beats(self, x: Self::Vector, best: Self::Vector) -> Self::Mask {
+        // Without short circuits, which would be branches in a vector loop.
+        zip(x, best, |x, best| (x > best) | (x.is_nan() & !best.is_nan()))
+    }
+}
+
+/// `f` of each pair of lanes; a loop, because `std::array::from_fn` is not always inlined.
+#[inline(always)]
+fn zip<T: Copy + Default>(
+    a: [f32; LANES],
+    b: [f32; LANES],
+    f: impl Fn(f32, f32) -> T,
+) -> [T; LANES] {
+    let mut result = [T::default(); LANES];
+    for l in 0..LANES {
+        result[l] = f(a[l], b[l]);
+    }
+    result
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86_64::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64 {
+    use super::{LANES, Simd};
+    use std::arch::x86_64::*;
+
+    /// AVX2 and FMA, two registers for a vector.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Avx2(());
+
+    /// AVX-512, one register for a vector.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Avx512(());
+
+    impl Avx2 {
+        /// Inside a function compiled for AVX2 and FMA, the proof is given.
+        #[target_feature(enable = "avx2,fma")]
+        #[inline]
+        pub(in super::super) fn new() -> Avx2 {
+            Avx2(())
+        }
+    }
+
+    impl Avx512 {
+        /// Inside a function compiled for AVX-512, the proof is given.
+        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+        #[inline]
+        pub(in super::super) fn new() -> Avx512 {
+            Avx512(())
+        }
+    }
+
+    /// Calls intrinsics of the instruction set that `self` proves.
+    macro_rules! proven {
+        ($call:expr) => {
+            // SAFETY: `self` is only made in functions compiled for the instruction set of the
+            // call; loads and stores are of whole arrays, at any alignment.
+            unsafe { $call }
+        };
+    }
+
+    impl Simd for Avx2 {
+        type Vector = [__m256; 2];
+        type Mask = [__m256; 2];
+
+        #[inline(always)]
+        fn splat(self, x: f32) -> Self::Vector {
+            [proven!(_mm256_set1_ps(x)); 2]
+        }
+
+        #[inline(always)]
+        fn load(self, from: &[f32; LANES]) -> Self::Vector {
+            let from = from.as_ptr();
+            proven!([_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(LANES / 2))])
+        }
+
+        #[inline(always)]
+        fn store(self, [low, high]: Self::Vector, to: &mut [f32; LANES]) {
+            let to = to.as_mut_ptr();
+            proven!(_mm256_storeu_ps(to, low));
+            proven!(_mm256_storeu_ps(to.add(LANES / 2), high));
+        }
+
+        #[inline(always)]
+        fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            proven!([_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])])
+        }
+
+        #[inline(always)]
+        fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            proven!([_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])])
+        }
+
+        #[inline(always)]
+        fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+            proven!([_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])])
+        }
+
+        #[inline(always)]
+        fn relu(self, x: Self::Vector) -> Self::Vector {
+            // The instruction gives its second operand if either is NaN or both are equal.
+            let zero = proven!(_mm256_setzero_ps());
+            proven!([_mm256_max_ps(zero, x[0]), _mm256_max_ps(zero, x[1])])
+        }
+
+        #[inline(always)]
+        fn select(self, mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            proven!([_mm256_blendv_ps(b[0], a[0], mask[0]), _mm256_blendv_ps(b[1], a[1], mask[1]),])
+        }
+
+        #[inline(always)]
+        fn is_positive(self, x: Self::Vector) -> Self::Mask {
+            let zero = proven!(_mm256_setzero_ps());
+            proven!([
+                _mm256_cmp_ps::<_CMP_GT_OQ>(x[0], zero),
+                _mm256_cmp_ps::<_CMP_GT_OQ>(x[1], zero),
+            ])
+        }
+
+        #[inline(always)]
+        fn is_equal(self, a: Self::Vector, b: Self::Vector) -> Self::Mask {
+            proven!([
+                _mm256_cmp_ps::<_CMP_EQ_OQ>(a[0], b[0]),
+                _mm256_cmp_ps::<_CMP_EQ_OQ>(a[1], b[1]),
+            ])
+        }
+
+        #[inline(always)]
+        fn beats(self, x: Self::Vector, best: Self::Vector) -> Self::Mask {
+            // "Not less or equal" is true if either is NaN.
+            let beats = |x, best| {
+                let larger = proven!(_mm256_cmp_ps::<_CMP_NLE_UQ>(x, best));
+                let best_is_number = proven!(_mm256_cmp_ps::<_CMP_ORD_Q>(best, best));
+                proven!(_mm256_and_ps(larger, best_is_number))
+            };
+            [beats(x[0], best[0]), beats(x[1], best[1])]
+        }
+    }
+
+    impl Simd for Avx512 {
+        type Vector = __m512;
+        type Mask = __mmask16;
+
+        #[inline(always)]
+        fn splat(self, x: f32) -> Self::Vector {
+            proven!(_mm512_set1_ps(x))
+        }
+
+        #[inline(always)]
+        fn load(self, from: &[f32; LANES]) -> Self::Vector {
+            proven!(_mm512_loadu_ps(from.as_ptr()))
+        }
+
+        #[inline(always)]
+        fn store(self, x: Self::Vector, to: &mut [f32; LANES]) {
+            proven!(_mm512_storeu_ps(to.as_mut_ptr(), x));
+        }
+
+        #[inline(always)]
+        fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            proven!(_mm512_add_ps(a, b))
+        }
+
+        #[inline(always)]
+        fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            proven!(_mm512_mul_ps(a, b))
+        }
+
+        #[inline(always)]
+        fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+            proven!(_mm512_fmadd_ps(a, b, c))
+        }
+
+        #[inline(always)]
+        fn relu(self, x: Self::Vector) -> Self::Vector {
+            // The instruction gives its second operand if either is NaN or both are equal.
+            proven!(_mm512_max_ps(_mm512_setzero_ps(), x))
+        }
+
+        #[inline(always)]
+        fn select(self, mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            proven!(_mm512_mask_blend_ps(mask, b, a))
+        }
+
+        #[inline(always)]
+        fn is_positive(self, x: Self::Vector) -> Self::Mask {
+            proven!(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_setzero_ps()))
+        }
+
+        #[inline(always)]
+        fn is_equal(self, a: Self::Vector, b: Self::Vector) -> Self::Mask {
+            proven!(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b))
+        }
+
+        #[inline(always)]
+        fn beats(self, x: Self::Vector, best: Self::Vector) -> Self::Mask {
+            // "Not less or equal" is true if either is NaN.
+            let larger = proven!(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(x, best));
+            larger & proven!(_mm512_cmp_ps_mask::<_CMP_ORD_Q>(best, best))
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Where plans run.
+//!
+//! A [`Device`] takes a [`Plan`], the numbers it works on (parameters, running statistics, a batch of
+//! images) and a workspace, and gives logits and gradients. [`Cpu`] is the one that is always there.
+
+mod arena;
+pub mod cpu;
+mod executor;
+
+use crate::plan::Plan;
+
+pub use executor::{Cpu, CpuWorkspace};
+
+/// Settings of a run that the architecture does not fix.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RunConfig {
+    /// Added to the variance in batch normalization.
+    pub bn_eps: f32,
+    /// Share of the batch's statistics in `running * (1 - momentum) + batch * momentum`.
+    pub bn_momentum: f32,
+    /// Share of elements that a dropout node zeroes in training, at least 0 and below 1.
+    pub dropout: f32,
+    /// Seed of the dropout masks.
+    pub dropout_seed: u64,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        RunConfig { bn_eps: 1e-5, bn_momentum: 0.1, dropout: 0.0, dropout_seed: 0 }
+    }
+}
+
+/// The running statistics of a forward pass, and with them what batch normalization and dropout do.
+#[derive(Debug)]
+pub enum Statistics<'a> {
+    /// Training: the batch's statistics are used and these are moved towards them; dropout acts.
+    Update(&'a mut [f32]),
+    /// Evaluation: these are used; dropout does nothing.
+    Running(&'a [f32]),
+}
+
+/// What a forward pass reads and writes outside its workspace.
+#[derive(Debug)]
+pub struct ForwardPass<'a> {
+    /// Number of images N.
+    pub batch: usize,
+    /// The flat store of parameters.
+    pub params: &'a [f32],
+    /// The flat store of running statistics.
+    pub statistics: Statistics<'a>,
+    /// `[N, C, H, W]`.
+    pub image: &'a [f32],
+    /// `[N, classes]`, overwritten.
+    pub logits: &'a mut [f32],
+    /// `[N, classes]`, overwritten; needed if and only if the plan has auxiliary logits.
+    pub aux: Option<&'a mut [f32]>,
+}
+
+/// What a backward pass reads and writes outside its workspace.
+#[derive(Debug)]
+pub struct BackwardPass<'a> {
+    /// Number of images N, as in the forward pass.
+    pub batch: usize,
+    /// The flat store of parameters, unchanged since the forward pass.
+    pub params: &'a [f32],
+    /// Gradient of the logits, `[N, classes]`.
+    pub logits: &'a [f32],
+    /// Gradient of the auxiliary logits, `[N, classes]`, if the plan has them.
+    pub aux: Option<&'a [f32]>,
+    /// Gradient of the parameters, added to.
+    pub gradients: &'a mut [f32],
+    /// Gradient of the image, `[N, C, H, W]`, added to; needed if and only if the plan computes it.
+    pub image: Option<&'a mut [f32]>,
+}
+
+/// Something that runs plans.
+///
+/// # Panics
+/// The methods panic if a slice does not have the length that the plan and the batch ask for, if a
+/// workspace was not prepared for them, or if a backward pass does not follow a forward pass with
+/// [`Statistics::Update`] of the same plan and batch in the same workspace: all of these are mistakes
+/// of the calling code, not of a user.
+pub trait Device {
+    /// The memory that a run of a plan needs: intermediate values and gradients.
+    type Workspace: Default + Send + 'static;
+
+    /// Makes a workspace large enough for `batch` images; does nothing if it is already.
+    fn prepare(&self, plan: &Plan, batch: usize, workspace: &mut Self::Workspace);
+
+    /// Runs the forward pass.
+    fn forward(
+        &self,
+        plan: &Plan,
+        workspace: &mut Self::Workspace,
+        config: &RunConfig,
+        pass: ForwardPass<'_>,
+    );
+
+    /// Runs the backward pass on what the forward pass left in the workspace.
+    fn backward(
+        &self,
+        plan: &Plan,
+        workspace: &mut Self::Workspace,
+        config: &RunConfig,
+        pass: BackwardPass<'_>,
+    );
+}

@@ -1,0 +1,86 @@
+//! Initial values of parameters and statistics.
+
+use rand::RngCore;
+
+use crate::graph::ParamKind;
+use crate::plan::{Layout, LayoutEntry};
+use crate::rng::{Pcg64, Purpose, stream};
+
+/// The stores of parameters and of statistics before any training.
+///
+/// Convolution kernels are He normal on fan-out, `sqrt(2 / (filters for each group * taps))`; a dense
+/// layer's kernel is uniform within `1 / sqrt(fan-in)`; biases and shifts are 0, scales and variances 1.
+///
+/// # Determinism
+/// Each parameter has a random stream of its own, so its values depend on the seed, its index in the
+/// layout and its shape.
+pub(super) fn initial(layout: &Layout, seed: u64) -> (Vec<f32>, Vec<f32>) {
+    let mut params = vec![0.0; layout.params_len()];
+    let mut statistics = vec![0.0; layout.statistics_len()];
+    for (index, entry) in layout.entries().iter().enumerate() {
+        let store = if entry.kind.is_trainable() { &mut params } else { &mut statistics };
+        let values = &mut store[entry.slot.range()];
+        match entry.kind {
+            ParamKind::Weight => {
+                fill_weight(entry, values, &mut stream(seed, Purpose::Init, index as u64));
+            }
+            ParamKind::Gamma | ParamKind::RunningVar => values.fill(1.0),
+            ParamKind::Bias | ParamKind::Beta | ParamKind::RunningMean => values.fill(0.0),
+        }
+    }
+    (params, statistics)
+}
+
+fn fill_weight(entry: &LayoutEntry, values: &mut [f32], rng: &mut Pcg64) {
+    match entry.shape[..] {
+        [out_channels, in_channels, kh, kw] => {
+            // A depthwise kernel, `[C, 1, KH, KW]`, has one filter for each group. A convolution of one
+            // channel looks the same and has few taps, so nothing is lost by taking it for one.
+            let filters = if in_channels == 1 { 1 } else { out_channels };
+            let deviation = (2.0 / (filters * kh * kw) as f64).sqrt();
+            fill_normal(values, deviation, rng);
+        }
+        [_, fan_in] => {
+            let bound = 1.0 / (fan_in as f64).sqrt();
+            for value in values {
+                *value = ((2.0 * unit(rng) - 1.0) * bound) as f32;
+            }
+        }
+        _ => unreachable!("a weight has two or four dimensions, see Graph::wire"),
+    }
+}
+
+/// Normal numbers by Box and Muller's transform: two from two uniform ones.
+fn fill_normal(values: &mut [f32], deviation: f64, rng: &mut Pcg64) {
+    for pair in values.chunks_mut(2) {
+        // In (0, 1], so that the logarithm is finite.
+        let radius = (-2.0 * (1.0 - unit(rng)).ln()).sqrt();
+        let angle = std::f64::consts::TAU * unit(rng);
+        let normals = [radius * angle.cos(), radius * angle.sin()];
+        for (value, normal) in pair.iter_mut().zip(normals) {
+            *value = (deviation * normal) as f32;
+        }
+    }
+}
+
+/// Uniform in [0, 1), with all 53 bits of a double.
+fn unit(rng: &mut Pcg64) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normals_have_the_moments_of_a_normal() {
+        let mut values = vec![0.0f32; 40_001];
+        fill_normal(&mut values, 0.5, &mut stream(3, Purpose::Init, 0));
+        let n = values.len() as f64;
+        let moment = |power: i32| values.iter().map(|&v| f64::from(v).powi(power)).sum::<f64>() / n;
+        // Four standard errors of each estimate: sigma / sqrt(n), and so on for the higher moments.
+        assert!(moment(1).abs() < 4.0 * 0.5 / n.sqrt());
+        assert!((moment(2) - 0.25).abs() < 4.0 * 0.25 * (2.0 / n).sqrt());
+        assert!((moment(4) - 3.0 * 0.0625).abs() < 4.0 * 0.0625 * (96.0 / n).sqrt());
+    }
+}

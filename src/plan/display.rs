@@ -1,0 +1,186 @@
+//! The text of a plan, for `cellc show --stage plan` and for snapshots.
+
+use std::fmt;
+
+use crate::graph::NodeId;
+
+use super::{Backward, Content, Forward, Mode, Output, Plan, Slot, Target, View};
+
+impl fmt::Display for Plan {
+    /// Steps as `3  conv 1x1 relu(v1) w[0..64] -> v2  path`, where `v1` is a buffer of values, `g4` one
+    /// of gradients, `v2[8..16]` a range of its channels, `w[..]` a slot of the parameters, `r[..]` one
+    /// of the running statistics, and `+g4` adds; then the buffers with their places and lifetimes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = match self.mode {
+            Mode::Train { dropout: false, image_gradient: false } => "train",
+            Mode::Train { dropout: true, image_gradient: false } => "train, dropout",
+            Mode::Train { dropout: false, image_gradient: true } => "train, image gradient",
+            Mode::Train { dropout: true, image_gradient: true } => "train, dropout, image gradient",
+            Mode::Infer => "infer",
+        };
+        writeln!(f, "plan ({mode})")?;
+        writeln!(f, "arena {} numbers an image + {}", self.arena_len, self.fixed_len)?;
+        writeln!(f, "forward")?;
+        for (index, step) in self.forward.iter().enumerate() {
+            self.line(f, index, &self.forward_text(&step.kernel), step.node)?;
+        }
+        if !self.backward.is_empty() {
+            writeln!(f, "backward")?;
+        }
+        for (index, step) in self.backward.iter().enumerate() {
+            let index = self.forward.len() + index;
+            self.line(f, index, &self.backward_text(&step.kernel), step.node)?;
+        }
+        writeln!(f, "buffers")?;
+        for (index, buffer) in self.buffers.iter().enumerate() {
+            let name = self.buffer_name(index);
+            let [first, last] = buffer.lifetime;
+            let end = buffer.offset + buffer.ty.elements();
+            let place = format!("{}..{end}", buffer.offset);
+            let path = &self.paths[buffer.node.0];
+            writeln!(f, "  {name:<5} {place:<15} steps {first}-{last}  {}  {path}", buffer.ty)?;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    fn line(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        index: usize,
+        text: &str,
+        node: NodeId,
+    ) -> fmt::Result {
+        writeln!(f, "  {index:<4} {text}  {}", self.paths[node.0])
+    }
+
+    fn buffer_name(&self, index: usize) -> String {
+        match self.buffers[index].content {
+            Content::Value => format!("v{index}"),
+            Content::Gradient => format!("g{index}"),
+        }
+    }
+
+    fn view(&self, view: View) -> String {
+        let name = self.buffer_name(view.buffer.0);
+        if view == self.whole(view.buffer) {
+            name
+        } else {
+            format!("{name}[{}..{}]", view.channel, view.channel + view.channels)
+        }
+    }
+
+    fn input(&self, x: View, relu_in: bool) -> String {
+        if relu_in { format!("relu({})", self.view(x)) } else { self.view(x) }
+    }
+
+    fn target(&self, target: Target) -> String {
+        format!("{}{}", if target.accumulate { "+" } else { "" }, self.view(target.view))
+    }
+
+    fn forward_text(&self, kernel: &Forward) -> String {
+        let v = |view: &View| self.view(*view);
+        match kernel {
+            Forward::Load { y } => format!("load image -> {}", v(y)),
+            Forward::Conv { window, x, relu_in, weight, y } => {
+                format!("conv {window} {} w{weight} -> {}", self.input(*x, *relu_in), v(y))
+            }
+            Forward::DepthwiseConv { window, x, relu_in, weight, y } => {
+                format!("dwconv {window} {} w{weight} -> {}", self.input(*x, *relu_in), v(y))
+            }
+            Forward::BatchNorm { x, gamma, beta, running_mean, running_var, saved, y } => {
+                let saved = saved.map(|slot| format!(", s{slot}")).unwrap_or_default();
+                let (x, y) = (v(x), v(y));
+                format!("bn {x} w{gamma} w{beta} r{running_mean} r{running_var} -> {y}{saved}")
+            }
+            Forward::Relu { x, y } => format!("relu {} -> {}", v(x), v(y)),
+            Forward::Sigmoid { x, y } => format!("sigmoid {} -> {}", v(x), v(y)),
+            Forward::Add { a, b, y } => format!("add {} {} -> {}", v(a), v(b), v(y)),
+            Forward::Mul { a, b, y } => format!("mul {} {} -> {}", v(a), v(b), v(y)),
+            Forward::Copy { x, y } => format!("copy {} -> {}", v(x), v(y)),
+            Forward::MaxPool { window, x, y } => format!("maxpool {window} {} -> {}", v(x), v(y)),
+            Forward::AvgPool { window, x, y } => format!("avgpool {window} {} -> {}", v(x), v(y)),
+            Forward::GlobalAvgPool { x, y } => format!("gap {} -> {}", v(x), v(y)),
+            Forward::Dense { x, weight, bias, y } => {
+                format!("dense {} w{weight} w{bias} -> {}", v(x), v(y))
+            }
+            Forward::Dropout { x, y, stream } => format!("dropout #{stream} {} -> {}", v(x), v(y)),
+            Forward::Shift { x, y } => format!("shift {} -> {}", v(x), v(y)),
+            Forward::Store { output, x } => format!("store {} -> {}", v(x), output_name(*output)),
+        }
+    }
+
+    fn backward_text(&self, kernel: &Backward) -> String {
+        let v = |view: &View| self.view(*view);
+        let t = |target: &Target| self.target(*target);
+        let mask = |mask: &Option<View>| {
+            mask.map(|view| format!(" mask({})", self.view(view))).unwrap_or_default()
+        };
+        let weight_text = |op: &str, window, x: &View, relu_in, gy, weight: &Slot| {
+            let x = self.input(*x, relu_in);
+            format!("{op}_weight {window} {x} {} -> +gw{weight}", v(gy))
+        };
+        match kernel {
+            Backward::Load { output, gy } => {
+                format!("load gradient of {} -> {}", output_name(*output), t(gy))
+            }
+            Backward::Zero { gx } => format!("zero -> {}", v(gx)),
+            Backward::ConvData { window, mask: m, weight, gy, gx } => {
+                format!("conv_data {window} {} w{weight}{} -> {}", v(gy), mask(m), t(gx))
+            }
+            Backward::ConvWeight { window, x, relu_in, gy, weight } => {
+                weight_text("conv", window, x, *relu_in, gy, weight)
+            }
+            Backward::DepthwiseData { window, mask: m, weight, gy, gx } => {
+                format!("dwconv_data {window} {} w{weight}{} -> {}", v(gy), mask(m), t(gx))
+            }
+            Backward::DepthwiseWeight { window, x, relu_in, gy, weight } => {
+                weight_text("dwconv", window, x, *relu_in, gy, weight)
+            }
+            Backward::BatchNorm { x, gamma, beta, saved, gy, gx } => {
+                let (x, gy, gx) = (v(x), v(gy), t(gx));
+                format!("bn_back {x} {gy} w{gamma} s{saved} -> {gx}, +gw{gamma}, +gw{beta}")
+            }
+            Backward::Relu { x, gy, gx } => format!("relu_back {} {} -> {}", v(x), v(gy), t(gx)),
+            Backward::Sigmoid { y, gy, gx } => {
+                format!("sigmoid_back {} {} -> {}", v(y), v(gy), t(gx))
+            }
+            Backward::Copy { gy, gx } => format!("copy {} -> {}", v(gy), t(gx)),
+            Backward::Mul { a, b, gy, ga, gb } => {
+                let targets: Vec<String> = ga.iter().chain(gb).map(t).collect();
+                let sides = match (ga, gb) {
+                    (Some(_), Some(_)) => "both",
+                    (Some(_), None) => "left",
+                    (None, _) => "right",
+                };
+                let targets = targets.join(", ");
+                format!("mul_back {sides} {} {} {} -> {targets}", v(a), v(b), v(gy))
+            }
+            Backward::MaxPool { window, x, gy, gx } => {
+                format!("maxpool_back {window} {} {} -> {}", v(x), v(gy), t(gx))
+            }
+            Backward::AvgPool { window, gy, gx } => {
+                format!("avgpool_back {window} {} -> {}", v(gy), t(gx))
+            }
+            Backward::GlobalAvgPool { gy, gx } => format!("gap_back {} -> {}", v(gy), t(gx)),
+            Backward::Dense { x, weight, bias, gy, gx } => {
+                let gx = gx.as_ref().map(|gx| format!("{}, ", t(gx))).unwrap_or_default();
+                let (x, gy) = (v(x), v(gy));
+                format!("dense_back {x} {gy} w{weight} -> {gx}+gw{weight}, +gw{bias}")
+            }
+            Backward::Dropout { stream, gy, gx } => {
+                format!("dropout_back #{stream} {} -> {}", v(gy), t(gx))
+            }
+            Backward::Shift { gy, gx } => format!("shift_back {} -> {}", v(gy), t(gx)),
+            Backward::Store { gx } => format!("store {} -> +gradient of image", v(gx)),
+        }
+    }
+}
+
+fn output_name(output: Output) -> &'static str {
+    match output {
+        Output::Logits => "logits",
+        Output::Aux => "aux logits",
+    }
+}

@@ -1,0 +1,214 @@
+//! From a simplified [`Graph`] to a [`Plan`]: the kernels of one forward and one backward pass in
+//! order, with every tensor placed in one arena.
+//!
+//! A plan is data. It holds no numbers and no function: a [`Device`](crate::device::Device) runs it on
+//! parameters that live elsewhere, and its [`Display`](std::fmt::Display) is what
+//! `cellc show --stage plan` prints. The stages of planning, one file each:
+//!
+//! 1. `wiring`: dead nodes go, dropout that is off is bypassed, a relu that only convolutions read is
+//!    folded into their loads.
+//! 2. `forward`: values get buffers, an operand of a concatenation as a channel range of the result's
+//!    buffer, and nodes become [`Forward`] steps.
+//! 3. `backward`: reverse mode. Gradients get buffers and nodes become [`Backward`] steps, last node
+//!    first.
+//! 4. `buffers`: lifetimes over both lists of steps, and offsets such that two buffers share memory
+//!    only if their lifetimes are disjoint.
+//!
+//! # Shapes
+//! Inside a plan a batch is channel-major, `[C, N, H, W]`, so that a range of channels is contiguous
+//! and a concatenation is its operands side by side. Sizes and offsets are counted in numbers an
+//! image; with a batch of N everything is N times as large and as far, and one plan serves any N.
+//!
+//! # Determinism
+//! The same graph and mode give the same plan.
+
+mod backward;
+mod buffers;
+mod display;
+mod forward;
+mod layout;
+mod step;
+mod verify;
+mod wiring;
+
+use std::ops::Range;
+
+use crate::graph::{Graph, NodeId, TensorType};
+
+pub use layout::{Layout, LayoutEntry, Slot};
+pub use step::{Backward, Forward, Output, Step};
+
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Forward with batch or running statistics, then backward: what the backward pass reads is kept.
+    Train {
+        /// Dropout nodes act; if false they are bypassed and cost nothing.
+        dropout: bool,
+        /// The gradient with respect to the image is computed too.
+        image_gradient: bool,
+    },
+    /// Forward with running statistics; a buffer is reused as soon as nothing reads it any more. The
+    /// auxiliary head is left out.
+    Infer,
+}
+
+/// Index of a buffer in [`Plan::buffers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BufferId(pub usize);
+
+/// What a buffer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// Values of a forward pass.
+    Value,
+    /// Gradients of the loss with respect to such values.
+    Gradient,
+}
+
+/// A piece of the arena that holds one tensor, or several that are concatenated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// The node that the buffer was made for.
+    pub node: NodeId,
+    /// The node's value or its gradient.
+    pub content: Content,
+    /// Shape of the whole buffer.
+    pub ty: TensorType,
+    /// Where it starts in the arena, in numbers an image.
+    pub offset: usize,
+    /// First and last step that touches it; backward steps are counted after the forward steps.
+    pub lifetime: [usize; 2],
+}
+
+/// A range of a buffer's channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct View {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// First channel.
+    pub channel: usize,
+    /// Number of channels.
+    pub channels: usize,
+}
+
+impl View {
+    /// True if the two share a channel.
+    pub fn overlaps(&self, other: &View) -> bool {
+        self.buffer == other.buffer
+            && self.channel < other.channel + other.channels
+            && other.channel < self.channel + self.channels
+    }
+}
+
+/// Where a step of the backward pass puts a gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The place.
+    pub view: View,
+    /// True if the gradient is added to what an earlier step put there.
+    pub accumulate: bool,
+}
+
+/// A schedule for a graph on any batch size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What it was made for.
+    pub mode: Mode,
+    /// Shape of an image.
+    pub image: TensorType,
+    /// Number of logits.
+    pub classes: usize,
+    /// Number of auxiliary logits, if the graph has an auxiliary head and the mode runs it.
+    pub aux_classes: Option<usize>,
+    /// Kernels of the forward pass, in order.
+    pub forward: Vec<Step<Forward>>,
+    /// Kernels of the backward pass, in order; none in [`Mode::Infer`].
+    pub backward: Vec<Step<Backward>>,
+    /// All buffers, in the order in which they are first written.
+    pub buffers: Vec<Buffer>,
+    /// Length of the arena in numbers an image.
+    pub arena_len: usize,
+    /// Numbers kept beside the arena whatever the batch: means and inverse deviations of batch
+    /// normalizations.
+    pub fixed_len: usize,
+    /// Numbers in the flat store of trained parameters.
+    pub params_len: usize,
+    /// Numbers in the flat store of running statistics.
+    pub statistics_len: usize,
+    /// Paths of the graph's nodes, for the dump.
+    paths: Vec<String>,
+}
+
+impl Plan {
+    /// The plan of a graph whose parameters are laid out as [`Layout::of`] does.
+    pub fn new(graph: &Graph, mode: Mode) -> Plan {
+        Plan::with_layout(graph, mode, &Layout::of(graph))
+    }
+
+    /// The plan of a graph whose parameters are found, by their paths, in a store that may hold more
+    /// than them.
+    ///
+    /// # Panics
+    /// If the layout lacks a parameter of the graph or has it with another shape.
+    pub fn with_layout(graph: &Graph, mode: Mode, layout: &Layout) -> Plan {
+        let wiring = wiring::Wiring::of(graph, mode);
+        let mut plan = Plan {
+            mode,
+            image: graph.ty(graph.input),
+            classes: graph.ty(graph.output).elements(),
+            aux_classes: wiring.aux.map(|aux| graph.ty(aux).elements()),
+            forward: Vec::new(),
+            backward: Vec::new(),
+            buffers: Vec::new(),
+            arena_len: 0,
+            fixed_len: 0,
+            params_len: layout.params_len(),
+            statistics_len: layout.statistics_len(),
+            paths: graph.nodes.iter().map(|node| node.path.clone()).collect(),
+        };
+        let values = forward::emit(&mut plan, graph, &wiring, layout);
+        if let Mode::Train { image_gradient, .. } = mode {
+            backward::emit(&mut plan, graph, &wiring, &values, image_gradient);
+        }
+        buffers::place(&mut plan);
+        debug_assert_eq!(plan.verify(), Ok(()));
+        plan
+    }
+
+    /// Bytes that a workspace for `batch` images takes: the arena and the fixed part.
+    pub fn arena_bytes(&self, batch: usize) -> usize {
+        (self.arena_len * batch + self.fixed_len) * size_of::<f32>()
+    }
+
+    /// Where a view lies in the arena of a workspace for `batch` images.
+    pub fn range(&self, view: View, batch: usize) -> Range<usize> {
+        let buffer = &self.buffers[view.buffer.0];
+        let area = buffer.ty.area();
+        let start = buffer.offset + view.channel * area;
+        start * batch..(start + view.channels * area) * batch
+    }
+
+    /// Height and width of a view's maps.
+    pub fn size(&self, view: View) -> [usize; 2] {
+        self.buffers[view.buffer.0].ty.size()
+    }
+
+    /// Pixels of a view's maps.
+    pub fn area(&self, view: View) -> usize {
+        self.buffers[view.buffer.0].ty.area()
+    }
+
+    /// Adds a buffer that [`buffers::place`] places later.
+    fn buffer(&mut self, node: NodeId, content: Content, ty: TensorType) -> BufferId {
+        // An empty lifetime; the first step that touches the buffer sets it.
+        let lifetime = [usize::MAX, 0];
+        self.buffers.push(Buffer { node, content, ty, offset: 0, lifetime });
+        BufferId(self.buffers.len() - 1)
+    }
+
+    /// The view of all channels of a buffer.
+    fn whole(&self, buffer: BufferId) -> View {
+        View { buffer, channel: 0, channels: self.buffers[buffer.0].ty.channels }
+    }
+}

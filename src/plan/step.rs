@@ -1,0 +1,197 @@
+//! The kernels of a plan: what each reads and where it writes.
+//!
+//! The names follow the operations of the [graph](crate::graph::Op); `x` is what a kernel reads, `y` what
+//! it writes, `gx` and `gy` their gradients. The mathematics of each is documented with
+//! [`Kernels`](crate::device::cpu::Kernels).
+
+use crate::graph::{NodeId, Window};
+
+use super::{Slot, Target, View};
+
+/// A kernel and the node that it computes or differentiates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step<K> {
+    /// The kernel.
+    pub kernel: K,
+    /// The node.
+    pub node: NodeId,
+}
+
+/// A result of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Output {
+    /// The logits.
+    Logits,
+    /// The auxiliary logits.
+    Aux,
+}
+
+/// A kernel of the forward pass.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields are operands, explained in the module's docs")]
+pub enum Forward {
+    /// The image, from `[N, C, H, W]`.
+    Load { y: View },
+    /// Convolution, of `max(x, 0)` if `relu_in`.
+    Conv { window: Window, x: View, relu_in: bool, weight: Slot, y: View },
+    /// Depthwise convolution, of `max(x, 0)` if `relu_in`.
+    DepthwiseConv { window: Window, x: View, relu_in: bool, weight: Slot, y: View },
+    /// Batch normalization. In training the mean and the inverse deviation of each channel are kept in
+    /// the fixed part, at `saved`; a plan for inference has no such place.
+    BatchNorm {
+        x: View,
+        gamma: Slot,
+        beta: Slot,
+        running_mean: Slot,
+        running_var: Slot,
+        saved: Option<Slot>,
+        y: View,
+    },
+    /// `max(x, 0)`.
+    Relu { x: View, y: View },
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid { x: View, y: View },
+    /// `a + b`.
+    Add { a: View, b: View, y: View },
+    /// `a * b`, a 1x1 map broadcast over the other.
+    Mul { a: View, b: View, y: View },
+    /// An operand of a concatenation that could not be computed in its place.
+    Copy { x: View, y: View },
+    /// Maximum over the window.
+    MaxPool { window: Window, x: View, y: View },
+    /// Mean over the window inside the map.
+    AvgPool { window: Window, x: View, y: View },
+    /// Mean over the map.
+    GlobalAvgPool { x: View, y: View },
+    /// `W x + b`.
+    Dense { x: View, weight: Slot, bias: Slot, y: View },
+    /// Dropout with its own stream of random numbers.
+    Dropout { stream: u64, x: View, y: View },
+    /// Shift by one pixel up and left.
+    Shift { x: View, y: View },
+    /// A result, to `[N, classes]`.
+    Store { output: Output, x: View },
+}
+
+/// A kernel of the backward pass. Gradients of parameters are added to their store.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields are operands, explained in the module's docs")]
+pub enum Backward {
+    /// The gradient of a result, from `[N, classes]`.
+    Load { output: Output, gy: Target },
+    /// Zeroes, where a later step will add or read and no earlier one wrote.
+    Zero { gx: View },
+    /// Gradient of a convolution's input; zero where `mask` is not positive.
+    ConvData { window: Window, mask: Option<View>, weight: Slot, gy: View, gx: Target },
+    /// Gradient of a convolution's weight.
+    ConvWeight { window: Window, x: View, relu_in: bool, gy: View, weight: Slot },
+    /// Gradient of a depthwise convolution's input; zero where `mask` is not positive.
+    DepthwiseData { window: Window, mask: Option<View>, weight: Slot, gy: View, gx: Target },
+    /// Gradient of a depthwise convolution's weight.
+    DepthwiseWeight { window: Window, x: View, relu_in: bool, gy: View, weight: Slot },
+    /// Gradients of a batch normalization with batch statistics.
+    BatchNorm { x: View, gamma: Slot, beta: Slot, saved: Slot, gy: View, gx: Target },
+    /// `gx = gy` where `x` is positive.
+    Relu { x: View, gy: View, gx: Target },
+    /// `gx = gy * y * (1 - y)`.
+    Sigmoid { y: View, gy: View, gx: Target },
+    /// `gx = gy`: an operand of a sum, or a copied operand of a concatenation.
+    Copy { gy: View, gx: Target },
+    /// Gradients of one or both factors.
+    Mul { a: View, b: View, gy: View, ga: Option<Target>, gb: Option<Target> },
+    /// To the first maximum of each window.
+    MaxPool { window: Window, x: View, gy: View, gx: Target },
+    /// Spread evenly over the window inside the map.
+    AvgPool { window: Window, gy: View, gx: Target },
+    /// Spread evenly over the map.
+    GlobalAvgPool { gy: View, gx: Target },
+    /// Gradients of a dense layer's weight and bias, and of its input if that is wanted.
+    Dense { x: View, weight: Slot, bias: Slot, gy: View, gx: Option<Target> },
+    /// The mask of the forward pass again.
+    Dropout { stream: u64, gy: View, gx: Target },
+    /// Shift back.
+    Shift { gy: View, gx: Target },
+    /// The image's gradient, added to one in `[N, C, H, W]`.
+    Store { gx: View },
+}
+
+/// How a step touches a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It only reads.
+    Read,
+    /// It overwrites everything.
+    Write,
+    /// It adds to what is there.
+    Update,
+}
+
+impl From<Target> for (View, Access) {
+    fn from(target: Target) -> Self {
+        (target.view, if target.accumulate { Access::Update } else { Access::Write })
+    }
+}
+
+impl Forward {
+    /// Calls `f` on every view the kernel touches.
+    pub(super) fn visit(&self, mut f: impl FnMut(View, Access)) {
+        let mut touch = |reads: &[View], y: View| {
+            reads.iter().for_each(|&x| f(x, Access::Read));
+            f(y, Access::Write);
+        };
+        match *self {
+            Forward::Load { y } => touch(&[], y),
+            Forward::Conv { x, y, .. }
+            | Forward::DepthwiseConv { x, y, .. }
+            | Forward::BatchNorm { x, y, .. }
+            | Forward::Relu { x, y }
+            | Forward::Sigmoid { x, y }
+            | Forward::Copy { x, y }
+            | Forward::MaxPool { x, y, .. }
+            | Forward::AvgPool { x, y, .. }
+            | Forward::GlobalAvgPool { x, y }
+            | Forward::Dense { x, y, .. }
+            | Forward::Dropout { x, y, .. }
+            | Forward::Shift { x, y } => touch(&[x], y),
+            Forward::Add { a, b, y } | Forward::Mul { a, b, y } => touch(&[a, b], y),
+            Forward::Store { x, .. } => f(x, Access::Read),
+        }
+    }
+}
+
+impl Backward {
+    /// Calls `f` on every view the kernel touches.
+    pub(super) fn visit(&self, mut f: impl FnMut(View, Access)) {
+        let mut touch = |reads: &[View], targets: &[Option<Target>]| {
+            reads.iter().for_each(|&x| f(x, Access::Read));
+            for &target in targets.iter().flatten() {
+                let (view, access) = target.into();
+                f(view, access);
+            }
+        };
+        match *self {
+            Backward::Load { gy, .. } => touch(&[], &[Some(gy)]),
+            Backward::Zero { gx } => f(gx, Access::Write),
+            Backward::ConvData { mask, gy, gx, .. }
+            | Backward::DepthwiseData { mask, gy, gx, .. } => match mask {
+                Some(mask) => touch(&[mask, gy], &[Some(gx)]),
+                None => touch(&[gy], &[Some(gx)]),
+            },
+            Backward::ConvWeight { x, gy, .. } | Backward::DepthwiseWeight { x, gy, .. } => {
+                touch(&[x, gy], &[]);
+            }
+            Backward::BatchNorm { x, gy, gx, .. }
+            | Backward::Relu { x, gy, gx }
+            | Backward::MaxPool { x, gy, gx, .. } => touch(&[x, gy], &[Some(gx)]),
+            Backward::Sigmoid { y, gy, gx } => touch(&[y, gy], &[Some(gx)]),
+            Backward::Copy { gy, gx }
+            | Backward::AvgPool { gy, gx, .. }
+            | Backward::GlobalAvgPool { gy, gx }
+            | Backward::Dropout { gy, gx, .. }
+            | Backward::Shift { gy, gx } => touch(&[gy], &[Some(gx)]),
+            Backward::Mul { a, b, gy, ga, gb } => touch(&[a, b, gy], &[ga, gb]),
+            Backward::Dense { x, gy, gx, .. } => touch(&[x, gy], &[gx]),
+            Backward::Store { gx } => f(gx, Access::Read),
+        }
+    }
+}

@@ -1,0 +1,733 @@
+//! Every forward kernel against obvious loops in `f64`, for all instruction sets that the processor
+//! has, and the same bits in pools of one, two and three threads.
+//!
+//! Tolerances: a sum of `k` products of `f32` numbers, in any order, is off by at most
+//! `k * EPSILON * (sum of the products' magnitudes)`; the references return that sum of magnitudes
+//! along with the value.
+
+use cellc::device::cpu::{Isa, Kernels};
+use cellc::graph::{Padding, Window};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseResult;
+
+/// All instruction sets of this processor.
+fn available() -> Vec<Kernels> {
+    Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(Kernels::with).collect()
+}
+
+/// `len` numbers in -1..1 that depend on `seed` alone; every seventh is 0.
+fn numbers(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let value = (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
+            if state.is_multiple_of(7) { 0.0 } else { value }
+        })
+        .collect()
+}
+
+/// A value and the sum of the magnitudes that it was summed from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    value: f64,
+    magnitude: f64,
+    terms: usize,
+}
+
+impl Sum {
+    fn add(&mut self, term: f64) {
+        self.value += term;
+        self.magnitude += term.abs();
+        self.terms += 1;
+    }
+}
+
+fn assert_sums(found: &[f32], expected: &[Sum], what: &str) -> TestCaseResult {
+    prop_assert_eq!(found.len(), expected.len());
+    for (i, (&found, expected)) in found.iter().zip(expected).enumerate() {
+        let bound = f64::from(f32::EPSILON) * (expected.terms + 1) as f64 * expected.magnitude;
+        let error = (f64::from(found) - expected.value).abs();
+        prop_assert!(error <= bound, "{what}[{i}]: expected {expected:?}, found {found}");
+    }
+    Ok(())
+}
+
+/// A window over a batch of maps.
+#[derive(Clone, Debug)]
+struct Problem {
+    w: Window,
+    n: usize,
+    ci: usize,
+    co: usize,
+    relu_in: bool,
+    seed: u64,
+}
+
+impl Problem {
+    fn input(&self, channels: usize) -> Vec<f32> {
+        numbers(self.seed, channels * self.n * self.w.input_area())
+    }
+
+    fn output_len(&self, channels: usize) -> usize {
+        channels * self.n * self.w.output_area()
+    }
+
+    fn rectified(&self, x: f32) -> f64 {
+        f64::from(if self.relu_in { x.max(0.0) } else { x })
+    }
+
+    /// Calls `f` with the index in an input map, in an output map, and the tap, for every tap that
+    /// is inside the map.
+    fn for_each_tap(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let w = &self.w;
+        for oy in 0..w.output[0] {
+            for ox in 0..w.output[1] {
+                for ky in 0..w.kernel[0] {
+                    for kx in 0..w.kernel[1] {
+                        let iy = (oy * w.stride[0] + ky * w.dilation[0]) as i64 - w.pad[0] as i64;
+                        let ix = (ox * w.stride[1] + kx * w.dilation[1]) as i64 - w.pad[1] as i64;
+                        if (0..w.input[0] as i64).contains(&iy)
+                            && (0..w.input[1] as i64).contains(&ix)
+                        {
+                            let input = iy as usize * w.input[1] + ix as usize;
+                            f(input, oy * w.output[1] + ox, ky * w.kernel[1] + kx);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn conv(&self, x: &[f32], weight: &[f32]) -> Vec<Sum> {
+        let (area, out_area, taps) = (self.w.input_area(), self.w.output_area(), self.w.taps());
+        let mut y = vec![Sum::default(); self.output_len(self.co)];
+        for co in 0..self.co {
+            for ci in 0..self.ci {
+                for n in 0..self.n {
+                    self.for_each_tap(|i, o, tap| {
+                        let x = self.rectified(x[(ci * self.n + n) * area + i]);
+                        let weight = f64::from(weight[(co * self.ci + ci) * taps + tap]);
+                        y[(co * self.n + n) * out_area + o].add(x * weight);
+                    });
+                }
+            }
+        }
+        y
+    }
+
+    fn depthwise(&self, x: &[f32], weight: &[f32]) -> Vec<Sum> {
+        let (area, out_area, taps) = (self.w.input_area(), self.w.output_area(), self.w.taps());
+        let mut y = vec![Sum::default(); self.output_len(self.ci)];
+        for c in 0..self.ci {
+            for n in 0..self.n {
+                self.for_each_tap(|i, o, tap| {
+                    let x = self.rectified(x[(c * self.n + n) * area + i]);
+                    let weight = f64::from(weight[c * taps + tap]);
+                    y[(c * self.n + n) * out_area + o].add(x * weight);
+                });
+            }
+        }
+        y
+    }
+}
+
+fn axis() -> impl Strategy<Value = (usize, usize, usize, usize)> {
+    // Kernel, stride, dilation, map size; the map is often smaller than the kernel.
+    (1..8usize, 1..4usize, 1..4usize, prop_oneof![1..10usize, Just(8), Just(16), Just(33)])
+}
+
+fn window() -> impl Strategy<Value = Window> {
+    let padding = prop_oneof![Just(Padding::Same), Just(Padding::Valid)];
+    (axis(), axis(), any::<bool>(), padding).prop_filter_map(
+        "a valid window fits",
+        |(y, x, dense, padding)| {
+            // Half of the windows are of the common kind, without stride and dilation.
+            let (stride, dilation) =
+                if dense { ([1, 1], [1, 1]) } else { ([y.1, x.1], [y.2, x.2]) };
+            Window::new([y.0, x.0], stride, dilation, padding, [y.3, x.3])
+        },
+    )
+}
+
+fn problem() -> impl Strategy<Value = Problem> {
+    (window(), 1..8usize, 1..10usize, 1..10usize, any::<bool>(), any::<u64>())
+        .prop_map(|(w, n, ci, co, relu_in, seed)| Problem { w, n, ci, co, relu_in, seed })
+}
+
+/// Cases that the random ones may miss: the windows of NASNet and those at the edges of tiles.
+fn named_problems() -> Vec<Problem> {
+    let same = |kernel, stride, input| Window::new(kernel, stride, [1, 1], Padding::Same, input);
+    let windows = [
+        same([1, 7], [1, 1], [8, 8]),
+        same([7, 1], [1, 1], [8, 8]),
+        same([1, 7], [2, 2], [9, 7]),
+        same([7, 7], [2, 2], [8, 8]),
+        same([5, 5], [1, 1], [2, 2]),
+        same([7, 7], [1, 1], [1, 1]),
+        same([1, 1], [2, 2], [7, 8]),
+        same([1, 1], [1, 1], [40, 40]),
+        same([3, 3], [1, 1], [40, 130]),
+        Window::new([3, 3], [1, 1], [1, 1], Padding::Valid, [3, 3]),
+        Window::new([2, 2], [3, 3], [1, 1], Padding::Valid, [8, 8]),
+    ];
+    let of = |w: Option<Window>| Problem {
+        w: w.expect("the window fits"),
+        n: 3,
+        ci: 5,
+        co: 9,
+        relu_in: true,
+        seed: 7,
+    };
+    let deep = Problem { ci: 300, co: 33, n: 1, ..of(same([1, 1], [1, 1], [5, 7])) };
+    let deep_windows = Problem { ci: 70, co: 270, n: 2, ..of(same([3, 3], [1, 1], [6, 6])) };
+    windows.into_iter().map(of).chain([deep, deep_windows]).collect()
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn check_forward(problem: &Problem) -> TestCaseResult {
+    let &Problem { ref w, n, ci, co, relu_in, seed } = problem;
+    let x = problem.input(ci);
+    let weight = numbers(seed ^ 1, co * ci * w.taps());
+    let depthwise_weight = numbers(seed ^ 2, ci * w.taps());
+    let expected = problem.conv(&x, &weight);
+    let expected_depthwise = problem.depthwise(&x, &depthwise_weight);
+    for kernels in available() {
+        let mut y = vec![f32::NAN; problem.output_len(co)];
+        kernels.conv_forward(w, n, ci, co, &x, &weight, relu_in, &mut y);
+        assert_sums(&y, &expected, "conv")?;
+        let mut y = vec![f32::NAN; problem.output_len(ci)];
+        kernels.dwconv_forward(w, n, ci, &x, &depthwise_weight, relu_in, &mut y);
+        assert_sums(&y, &expected_depthwise, "dwconv")?;
+    }
+    Ok(())
+}
+
+/// `<gradient, input> = <output gradient, linear map of the input>` and the like follow from the
+/// definition; here the gradients are computed by the loops of the forward pass.
+fn check_backward(problem: &Problem) -> TestCaseResult {
+    let &Problem { ref w, n, ci, co, relu_in, seed } = problem;
+    let (area, out_area, taps) = (w.input_area(), w.output_area(), w.taps());
+    let x = problem.input(ci);
+    let weight = numbers(seed ^ 1, co * ci * taps);
+    let gy = numbers(seed ^ 3, problem.output_len(co));
+    let previous = numbers(seed ^ 4, x.len());
+    let previous_weight = numbers(seed ^ 5, weight.len());
+
+    let start = |previous: &[f32]| -> Vec<Sum> {
+        let with = |&value: &f32| {
+            let mut sum = Sum::default();
+            sum.add(f64::from(value));
+            sum
+        };
+        previous.iter().map(with).collect()
+    };
+    let passes = |i: usize| !relu_in || x[i] > 0.0;
+
+    // All channels mixed.
+    let (mut gx, mut gweight) = (start(&previous), start(&previous_weight));
+    for (o, i) in (0..co).flat_map(|o| (0..ci).map(move |i| (o, i))) {
+        for image in 0..n {
+            problem.for_each_tap(|p, q, tap| {
+                let (p, q) = ((i * n + image) * area + p, (o * n + image) * out_area + q);
+                let tap = (o * ci + i) * taps + tap;
+                gweight[tap].add(f64::from(gy[q]) * problem.rectified(x[p]));
+                if passes(p) {
+                    gx[p].add(f64::from(gy[q]) * f64::from(weight[tap]));
+                }
+            });
+        }
+    }
+    for kernels in available() {
+        let mut found = previous.clone();
+        kernels.conv_backward_data(w, n, ci, co, &x, &weight, relu_in, &gy, &mut found, true);
+        assert_sums(&found, &gx, "conv gx")?;
+        let mut found = previous_weight.clone();
+        kernels.conv_backward_weight(w, n, ci, co, &x, relu_in, &gy, &mut found);
+        assert_sums(&found, &gweight, "conv gweight")?;
+    }
+
+    // Each channel on its own.
+    let weight = &weight[..ci * taps];
+    let gy = numbers(seed ^ 6, problem.output_len(ci));
+    let (mut gx, mut gweight) = (start(&previous), start(&previous_weight[..ci * taps]));
+    for (c, image) in (0..ci).flat_map(|c| (0..n).map(move |image| (c, image))) {
+        problem.for_each_tap(|p, q, tap| {
+            let (p, q) = ((c * n + image) * area + p, (c * n + image) * out_area + q);
+            gweight[c * taps + tap].add(f64::from(gy[q]) * problem.rectified(x[p]));
+            if passes(p) {
+                gx[p].add(f64::from(gy[q]) * f64::from(weight[c * taps + tap]));
+            }
+        });
+    }
+    for kernels in available() {
+        let mut found = previous.clone();
+        kernels.dwconv_backward_data(w, n, ci, &x, weight, relu_in, &gy, &mut found, true);
+        assert_sums(&found, &gx, "dwconv gx")?;
+        let mut found = previous_weight[..ci * taps].to_vec();
+        kernels.dwconv_backward_weight(w, n, ci, &x, relu_in, &gy, &mut found);
+        assert_sums(&found, &gweight, "dwconv gweight")?;
+    }
+    Ok(())
+}
+
+/// Without `accumulate`, the kernels write what they would add to zeros.
+fn check_overwrite(problem: &Problem) -> TestCaseResult {
+    let &Problem { ref w, n, ci, co, relu_in, seed } = problem;
+    let x = problem.input(ci);
+    let weight = numbers(seed ^ 1, co * ci * w.taps());
+    let gy = numbers(seed ^ 3, problem.output_len(co));
+    let gy_same = numbers(seed ^ 6, problem.output_len(ci));
+    for k in available() {
+        let both = |run: &dyn Fn(&mut [f32], bool)| -> TestCaseResult {
+            let (mut written, mut added) = (vec![f32::NAN; x.len()], vec![0.0; x.len()]);
+            run(&mut written, false);
+            run(&mut added, true);
+            prop_assert_eq!(written, added);
+            Ok(())
+        };
+        both(&|gx, add| k.conv_backward_data(w, n, ci, co, &x, &weight, relu_in, &gy, gx, add))?;
+        let weight = &weight[..ci * w.taps()];
+        both(&|gx, add| {
+            k.dwconv_backward_data(w, n, ci, &x, weight, relu_in, &gy_same, gx, add);
+        })?;
+        both(&|gx, add| k.maxpool_backward(w, n, ci, &x, &gy_same, gx, add))?;
+        both(&|gx, add| k.avgpool_backward(w, n, ci, &gy_same, gx, add))?;
+    }
+    Ok(())
+}
+
+fn check_pools(problem: &Problem) -> TestCaseResult {
+    let &Problem { ref w, n, ci: c, seed, .. } = problem;
+    let (area, out_area) = (w.input_area(), w.output_area());
+    // Few distinct values, so that windows have several largest numbers.
+    let x: Vec<f32> = problem.input(c).iter().map(|x| (x * 3.0).round()).collect();
+    let gy: Vec<f32> =
+        numbers(seed ^ 3, problem.output_len(c)).iter().map(|g| (g * 64.0).round()).collect();
+
+    let mut max = vec![f32::NEG_INFINITY; gy.len()];
+    let mut winner = vec![None; gy.len()];
+    let (mut sums, mut counts) = (vec![0.0f64; gy.len()], vec![0usize; gy.len()]);
+    for map in 0..c * n {
+        problem.for_each_tap(|i, o, _| {
+            let (i, o) = (map * area + i, map * out_area + o);
+            if x[i] > max[o] {
+                (max[o], winner[o]) = (x[i], Some(i));
+            }
+            sums[o] += f64::from(x[i]);
+            counts[o] += 1;
+        });
+    }
+    let mut max_gx = vec![0.0; x.len()];
+    let mut avg_gx = vec![0.0f64; x.len()];
+    for (o, winner) in winner.iter().enumerate() {
+        if let Some(i) = *winner {
+            max_gx[i] += gy[o];
+        }
+    }
+    for map in 0..c * n {
+        problem.for_each_tap(|i, o, _| {
+            let (i, o) = (map * area + i, map * out_area + o);
+            avg_gx[i] += f64::from(gy[o]) / counts[o] as f64;
+        });
+    }
+    for kernels in available() {
+        let mut y = vec![f32::NAN; gy.len()];
+        kernels.maxpool_forward(w, n, c, &x, &mut y);
+        prop_assert_eq!(&y, &max);
+        // Sums of small whole numbers are exact in any order.
+        let mut gx = vec![f32::NAN; x.len()];
+        kernels.maxpool_backward(w, n, c, &x, &gy, &mut gx, false);
+        prop_assert_eq!(&gx, &max_gx);
+
+        kernels.avgpool_forward(w, n, c, &x, &mut y);
+        for (o, &y) in y.iter().enumerate() {
+            let expected = if counts[o] > 0 { sums[o] / counts[o] as f64 } else { 0.0 };
+            prop_assert_eq!(y, expected as f32);
+        }
+        kernels.avgpool_backward(w, n, c, &gy, &mut gx, false);
+        for (&found, expected) in gx.iter().zip(&avg_gx) {
+            // At most 49 windows of gradients of at most 64, each rounded once and added once.
+            let bound = f64::from(f32::EPSILON) * 64.0 * 98.0;
+            prop_assert!((f64::from(found) - expected).abs() <= bound, "{found} {expected}");
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn convolutions_equal_their_definition(problem in problem()) {
+        check_forward(&problem)?;
+    }
+
+    #[test]
+    fn convolution_gradients_equal_their_definition(problem in problem()) {
+        check_backward(&problem)?;
+    }
+
+    #[test]
+    fn gradients_are_written_or_added(problem in problem()) {
+        check_overwrite(&problem)?;
+    }
+
+    #[test]
+    fn pools_equal_their_definition(problem in problem()) {
+        check_pools(&problem)?;
+    }
+
+    #[test]
+    fn dense_layers_equal_their_definition(
+        n in 1..70usize, inputs in 1..40usize, outputs in 1..40usize, seed in any::<u64>(),
+    ) {
+        let x = numbers(seed, inputs * n);
+        let weight = numbers(seed ^ 1, outputs * inputs);
+        let bias = numbers(seed ^ 2, outputs);
+        let gy = numbers(seed ^ 3, outputs * n);
+        let mut y = vec![Sum::default(); outputs * n];
+        let mut gx = vec![Sum::default(); inputs * n];
+        let mut gweight = vec![Sum::default(); outputs * inputs];
+        let mut gbias = vec![Sum::default(); outputs];
+        for (o, image) in (0..outputs).flat_map(|o| (0..n).map(move |image| (o, image))) {
+            y[o * n + image].add(f64::from(bias[o]));
+            let g = f64::from(gy[o * n + image]);
+            gbias[o].add(g);
+            for i in 0..inputs {
+                let (x, weight) = (f64::from(x[i * n + image]), f64::from(weight[o * inputs + i]));
+                y[o * n + image].add(x * weight);
+                gx[i * n + image].add(g * weight);
+                gweight[o * inputs + i].add(g * x);
+            }
+        }
+        for kernels in available() {
+            let mut found = vec![f32::NAN; y.len()];
+            kernels.dense_forward(n, inputs, outputs, &x, &weight, &bias, &mut found);
+            assert_sums(&found, &y, "y")?;
+            let mut found_x = vec![f32::NAN; gx.len()];
+            let mut found_weight = vec![0.0; gweight.len()];
+            let mut found_bias = vec![0.0; gbias.len()];
+            kernels.dense_backward(
+                n, inputs, outputs, &x, &weight, &gy,
+                Some((&mut found_x, false)), &mut found_weight, &mut found_bias,
+            );
+            assert_sums(&found_x, &gx, "gx")?;
+            assert_sums(&found_weight, &gweight, "gweight")?;
+            assert_sums(&found_bias, &gbias, "gbias")?;
+        }
+    }
+
+    #[test]
+    fn batch_norm_equals_its_definition(
+        c in 1..5usize, row in 1..300usize, offset in prop_oneof![Just(0.0f32), Just(3000.0)],
+        seed in any::<u64>(),
+    ) {
+        let eps = 1e-3f32;
+        let x: Vec<f32> = numbers(seed, c * row).iter().map(|x| x + offset).collect();
+        let (gamma, beta) = (numbers(seed ^ 1, c), numbers(seed ^ 2, c));
+        for kernels in available() {
+            let (mut y, mut eval) = (vec![f32::NAN; c * row], vec![f32::NAN; c * row]);
+            let (mut mean, mut inv_std) = (vec![f32::NAN; c], vec![f32::NAN; c]);
+            kernels.bn_forward_train(
+                c, row, &x, &gamma, &beta, eps, &mut y, &mut mean, &mut inv_std,
+            );
+            let (mut running_mean, mut running_var) = (vec![0.5; c], vec![2.0; c]);
+            kernels.bn_update_running(
+                &mean, &inv_std, eps, row, 0.1, &mut running_mean, &mut running_var,
+            );
+            kernels.bn_forward_eval(
+                c, row, &x, &gamma, &beta, &running_mean, &running_var, eps, &mut eval,
+            );
+            for channel in 0..c {
+                let x: Vec<f64> = x[channel * row..][..row].iter().map(|&x| f64::from(x)).collect();
+                let expected_mean = x.iter().sum::<f64>() / row as f64;
+                let centered = x.iter().map(|x| (x - expected_mean).powi(2)).sum::<f64>();
+                let variance = centered / row as f64;
+                let unbiased = centered / (row.max(2) - 1) as f64;
+                let deviation = (variance + f64::from(eps)).sqrt();
+                // The mean is stored in f32, which moves all results by its rounding.
+                let rounding = f64::from(f32::EPSILON) * (1.0 + f64::from(offset));
+                let close = |found: f32, expected: f64, scale: f64| {
+                    let error = (f64::from(found) - expected).abs();
+                    prop_assert!(error <= 4.0 * scale, "expected {expected}, found {found}");
+                    Ok(())
+                };
+                close(mean[channel], expected_mean, rounding)?;
+                close(inv_std[channel] * deviation as f32, 1.0, f64::from(f32::EPSILON))?;
+                close(running_mean[channel], 0.9 * 0.5 + 0.1 * expected_mean, rounding)?;
+                let expected_var = 0.9 * 2.0 + 0.1 * unbiased;
+                close(running_var[channel], expected_var, 4.0 * f64::from(f32::EPSILON))?;
+                let (gamma, beta) = (f64::from(gamma[channel]), f64::from(beta[channel]));
+                for (i, x) in x.iter().enumerate() {
+                    let expected = (x - expected_mean) / deviation * gamma + beta;
+                    let scale = rounding / deviation + f64::from(f32::EPSILON) * 4.0;
+                    close(y[channel * row + i], expected, scale)?;
+                    let deviation = (f64::from(running_var[channel]) + f64::from(eps)).sqrt();
+                    let expected = (x - f64::from(running_mean[channel])) / deviation * gamma + beta;
+                    close(eval[channel * row + i], expected, rounding / deviation + scale)?;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_maps_equal_their_definition(
+        c in 1..4usize, n in 1..5usize, area in 1..40usize, broadcast in 0..3usize,
+        seed in any::<u64>(),
+    ) {
+        let area_a = if broadcast == 1 { 1 } else { area };
+        let area_b = if broadcast == 2 { 1 } else { area };
+        let a = numbers(seed, c * n * area_a);
+        let b = numbers(seed ^ 1, c * n * area_b);
+        let gy = numbers(seed ^ 2, c * n * area);
+        let previous = numbers(seed ^ 3, a.len());
+        let mut ga: Vec<Sum> = vec![Sum::default(); a.len()];
+        let mut gb: Vec<Sum> = vec![Sum::default(); b.len()];
+        for (sum, &value) in ga.iter_mut().zip(&previous) {
+            sum.add(f64::from(value));
+        }
+        let mut y = Vec::new();
+        for (i, &gy) in gy.iter().enumerate() {
+            let (i_a, i_b) = (i / (area / area_a), i / (area / area_b));
+            y.push(a[i_a] * b[i_b]);
+            ga[i_a].add(f64::from(gy) * f64::from(b[i_b]));
+            gb[i_b].add(f64::from(gy) * f64::from(a[i_a]));
+        }
+        for kernels in available() {
+            let mut found = vec![f32::NAN; y.len()];
+            kernels.mul_forward(c, n, area_a, area_b, &a, &b, &mut found);
+            prop_assert_eq!(&found, &y);
+            let (mut found_a, mut found_b) = (previous.clone(), vec![f32::NAN; b.len()]);
+            kernels.mul_backward(
+                c, n, area_a, area_b, &a, &b, &gy,
+                Some((&mut found_a, true)), Some((&mut found_b, false)),
+            );
+            assert_sums(&found_a, &ga, "ga")?;
+            assert_sums(&found_b, &gb, "gb")?;
+        }
+    }
+
+    #[test]
+    fn elementwise_kernels_equal_their_definition(len in 0..100usize, seed in any::<u64>()) {
+        let (a, b) = (numbers(seed, len), numbers(seed ^ 1, len));
+        let wide: Vec<f32> = a.iter().map(|x| x * 110.0).collect();
+        for kernels in available() {
+            let run = |f: &dyn Fn(&mut [f32])| {
+                let mut y = b.clone();
+                f(&mut y);
+                y
+            };
+            let pairs = || a.iter().zip(&b);
+            let relu: Vec<f32> = a.iter().map(|x| x.max(0.0)).collect();
+            prop_assert_eq!(run(&|y| kernels.relu_forward(&a, y)), relu);
+            let sum: Vec<f32> = pairs().map(|(a, b)| a + b).collect();
+            prop_assert_eq!(&run(&|y| kernels.add_forward(&a, &b, y)), &sum);
+            prop_assert_eq!(&run(&|y| kernels.copy_or_add(&a, y, true)), &sum);
+            prop_assert_eq!(&run(&|y| kernels.copy_or_add(&a, y, false)), &a);
+            for (&x, y) in wide.iter().zip(run(&|y| kernels.sigmoid_forward(&wide, y))) {
+                let expected = 1.0 / (1.0 + f64::from(-x).exp());
+                // Three units in the last place; below 1e-38, numbers lose digits.
+                let error = (f64::from(y) - expected).abs();
+                prop_assert!(error <= expected * 3.6e-7 + 1e-38, "{x}: {y} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn means_and_moves_equal_their_definition(
+        c in 1..4usize, n in 1..5usize, h in 1..9usize, w in 1..9usize, seed in any::<u64>(),
+    ) {
+        let area = h * w;
+        let x = numbers(seed, c * n * area);
+        let at = |map: usize, i: usize, j: usize| {
+            if i < h && j < w { x[map * area + i * w + j] } else { 0.0 }
+        };
+        for kernels in available() {
+            let mut mean = vec![f32::NAN; c * n];
+            kernels.gap_forward(c, n, area, &x, &mut mean);
+            for (map, &mean) in mean.iter().enumerate() {
+                let expected = x[map * area..][..area].iter().map(|&x| f64::from(x)).sum::<f64>();
+                let error = (f64::from(mean) * area as f64 - expected).abs();
+                prop_assert!(error <= f64::from(f32::EPSILON) * area as f64);
+            }
+            let mut y = vec![f32::NAN; x.len()];
+            kernels.shift_forward(n, c, h, w, &x, &mut y);
+            let mut images = vec![f32::NAN; x.len()];
+            kernels.cnhw_to_nchw(n, c, area, &x, &mut images);
+            for (map, i, j) in (0..c * n * area).map(|p| (p / area, p % area / w, p % w)) {
+                prop_assert_eq!(y[map * area + i * w + j], at(map, i + 1, j + 1));
+                let transposed = map % n * c + map / n;
+                prop_assert_eq!(images[transposed * area + i * w + j], at(map, i, j));
+            }
+            let mut back = vec![f32::NAN; x.len()];
+            kernels.nchw_to_cnhw(n, c, area, &images, &mut back);
+            prop_assert_eq!(&back, &x);
+        }
+    }
+}
+
+#[test]
+fn named_windows_equal_their_definition() {
+    for problem in named_problems() {
+        let checks = [check_forward, check_backward, check_overwrite, check_pools];
+        for check in checks {
+            if let Err(failure) = check(&problem) {
+                panic!("{problem:?}: {failure}");
+            }
+        }
+    }
+}
+
+#[test]
+fn max_pool_keeps_nan_and_infinities() {
+    let w = Window::new([2, 2], [1, 1], [1, 1], Padding::Valid, [2, 4]).expect("fits");
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    // Windows: columns 0-1, 1-2, 2-3.
+    let x = [-inf, -inf, nan, inf, -inf, -inf, 1.0, nan];
+    for kernels in available() {
+        let mut y = [0.0; 3];
+        kernels.maxpool_forward(&w, 1, 1, &x, &mut y);
+        assert_eq!(y[0], -inf);
+        assert!(y[1].is_nan() && y[2].is_nan());
+        // The first NaN wins; a window of only negative infinities drops its gradient.
+        let mut gx = [f32::NAN; 8];
+        kernels.maxpool_backward(&w, 1, 1, &x, &[1.0, 2.0, 4.0], &mut gx, false);
+        assert_eq!(gx, [0.0, 0.0, 6.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+}
+
+#[test]
+fn relu_keeps_nan() {
+    for kernels in available() {
+        let mut y = [0.0; 3];
+        kernels.relu_forward(&[f32::NAN, f32::NEG_INFINITY, f32::INFINITY], &mut y);
+        assert!(y[0].is_nan());
+        assert_eq!(y[1..], [0.0, f32::INFINITY]);
+    }
+}
+
+#[test]
+fn dropout_drops_its_rate_and_depends_on_the_seed() {
+    let x = vec![1.0; 100_000];
+    for kernels in available() {
+        let run = |seed| {
+            let mut y = vec![f32::NAN; x.len()];
+            kernels.dropout_forward(0.25, seed, &x, &mut y);
+            y
+        };
+        let y = run(5);
+        assert!(y.iter().all(|&y| y == 0.0 || y == 1.0 / 0.75));
+        let dropped = |y: &[f32]| y.iter().filter(|&&y| y == 0.0).count() as f64;
+        // Six standard deviations of a binomial count, sqrt(100000 * 0.25 * 0.75) = 137.
+        assert!((dropped(&y) - 25_000.0).abs() < 6.0 * 137.0);
+        // Other seeds drop independently: both drop a number with probability 1/16.
+        for seed in [6, 5 | 1 << 32, 5 | 1 << 63] {
+            let both: Vec<f32> = y.iter().zip(run(seed)).map(|(a, b)| a + b).collect();
+            assert!((dropped(&both) - 6_250.0).abs() < 6.0 * 77.0, "seed {seed}");
+        }
+        // Neighbors are independent, too.
+        let pairs: Vec<f32> = y.windows(2).map(|pair| pair[0] + pair[1]).collect();
+        assert!((dropped(&pairs) - 6_250.0).abs() < 6.0 * 90.0);
+        let mut whole = vec![0.0; x.len()];
+        kernels.dropout_forward(0.0, 5, &x, &mut whole);
+        assert_eq!(whole, x);
+    }
+}
+
+/// What every kernel gives for one large problem, so that work is split among threads.
+fn everything(kernels: Kernels) -> Vec<Vec<f32>> {
+    let mut results = Vec::new();
+    for (kernel, stride) in [([1, 1], [1, 1]), ([1, 1], [2, 2]), ([3, 3], [1, 1]), ([5, 5], [2, 2])]
+    {
+        let w = Window::new(kernel, stride, [1, 1], Padding::Same, [16, 16]).expect("fits");
+        let (n, ci, co) = (20, 18, 20);
+        let x = numbers(1, ci * n * w.input_area());
+        let weight = numbers(2, co * ci * w.taps());
+        let gy = numbers(3, co * n * w.output_area());
+        let mut y = vec![0.0; gy.len()];
+        let mut gx = vec![0.0; x.len()];
+        let mut gweight = vec![0.0; weight.len()];
+        kernels.conv_forward(&w, n, ci, co, &x, &weight, true, &mut y);
+        kernels.conv_backward_data(&w, n, ci, co, &x, &weight, true, &gy, &mut gx, false);
+        kernels.conv_backward_weight(&w, n, ci, co, &x, true, &gy, &mut gweight);
+        results.extend([y, gx.clone(), gweight]);
+
+        let weight = numbers(2, ci * w.taps());
+        let gy = numbers(3, ci * n * w.output_area());
+        let mut y = vec![0.0; gy.len()];
+        let mut gweight = vec![0.0; weight.len()];
+        kernels.dwconv_forward(&w, n, ci, &x, &weight, true, &mut y);
+        results.push(y.clone());
+        kernels.dwconv_backward_data(&w, n, ci, &x, &weight, true, &gy, &mut gx, false);
+        kernels.dwconv_backward_weight(&w, n, ci, &x, true, &gy, &mut gweight);
+        results.extend([gx.clone(), gweight]);
+        kernels.maxpool_forward(&w, n, ci, &x, &mut y);
+        kernels.maxpool_backward(&w, n, ci, &x, &gy, &mut gx, false);
+        results.extend([y.clone(), gx.clone()]);
+        kernels.avgpool_forward(&w, n, ci, &x, &mut y);
+        kernels.avgpool_backward(&w, n, ci, &gy, &mut gx, false);
+        results.extend([y, gx]);
+    }
+    let (c, row) = (12, 10_000);
+    let (x, gy) = (numbers(4, c * row), numbers(5, c * row));
+    let (gamma, beta) = (numbers(6, c), numbers(7, c));
+    let (mut y, mut mean, mut inv_std) = (vec![0.0; c * row], vec![0.0; c], vec![0.0; c]);
+    kernels.bn_forward_train(c, row, &x, &gamma, &beta, 1e-3, &mut y, &mut mean, &mut inv_std);
+    let (mut gx, mut ggamma, mut gbeta) = (y.clone(), vec![0.0; c], vec![0.0; c]);
+    kernels.bn_backward(
+        c,
+        row,
+        &x,
+        &gy,
+        &gamma,
+        &mean,
+        &inv_std,
+        &mut gx,
+        true,
+        &mut ggamma,
+        &mut gbeta,
+    );
+    results.extend([y, mean, inv_std, gx, ggamma, gbeta]);
+    let mut y = vec![0.0; x.len()];
+    kernels.dropout_forward(0.5, 9, &x, &mut y);
+    results.push(y.clone());
+    kernels.sigmoid_forward(&x, &mut y);
+    results.push(y);
+    let mut mean = vec![0.0; c * 100];
+    kernels.gap_forward(c, 100, row / 100, &x, &mut mean);
+    results.push(mean);
+    results
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    for kernels in available() {
+        let [one, two, three] = [1, 2, 3].map(|threads| {
+            let pool =
+                rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("starts");
+            pool.install(|| everything(kernels))
+        });
+        assert!(one == two && two == three, "{}", kernels.isa());
+    }
+}
+
+#[test]
+fn instruction_sets_agree() {
+    let all: Vec<_> =
+        available().into_iter().map(|kernels| (kernels, everything(kernels))).collect();
+    let (_, portable) = &all[0];
+    for (kernels, results) in &all[1..] {
+        for (i, (found, expected)) in results.iter().zip(portable).enumerate() {
+            // The first three results of each of the four windows are matrix products.
+            let is_product = i < 40 && i % 10 < 3;
+            assert!(is_product || found == expected, "{}: result {i} differs", kernels.isa());
+        }
+        assert!(kernels.isa() < Isa::Avx512 || *results == all[1].1, "fused products differ");
+    }
+}
