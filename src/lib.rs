@@ -9,6 +9,7 @@
 
 pub mod check;
 pub mod compile;
+pub mod data;
 pub mod device;
 pub mod diagnostic;
 pub mod diff;
@@ -22,3 +23,4 @@ pub mod source;
 pub mod space;
 pub mod storage;
 pub mod syntax;
+pub mod train;
