@@ -19,6 +19,7 @@ pub mod ir;
 pub mod network;
 pub mod plan;
 pub mod rng;
+pub mod search;
 pub mod source;
 pub mod space;
 pub mod storage;

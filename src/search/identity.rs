@@ -1,0 +1,157 @@
+//! What makes two searches the same search: hashes, seeds and the text of `config.toml`.
+//!
+//! Hashes are FNV-1a of 64 bits, written out here because they end up in files: they must be the same
+//! on every platform and in every release.
+
+use super::SearchConfig;
+use super::evaluator::Evaluator;
+use crate::rng::{Purpose, derive};
+use crate::space::SearchSpace;
+
+/// Hash of all decisions of a space, their options and conditions, as 16 hexadecimal digits.
+pub fn space_hash(space: &SearchSpace) -> String {
+    let mut hash = Fnv1a::new();
+    hash.text(&space.name);
+    for decision in &space.decisions {
+        hash.text(&decision.label);
+        hash.number(decision.options.len() as u64);
+        decision.options.iter().for_each(|option| hash.text(option));
+        match decision.when {
+            None => hash.number(0),
+            Some((parent, option)) => {
+                hash.number(1);
+                hash.number(parent as u64);
+                hash.number(option as u64);
+            }
+        }
+    }
+    format!("{:016x}", hash.0)
+}
+
+/// The seed for training the architecture `id`: the same for whichever trial finds it.
+pub fn train_seed(seed: u64, id: &str) -> u64 {
+    let mut hash = Fnv1a::new();
+    hash.text(id);
+    derive(seed, Purpose::Trial, hash.0)
+}
+
+/// 16 hexadecimal digits that stand for a text.
+pub(super) fn text_hash(text: &str) -> String {
+    let mut hash = Fnv1a::new();
+    hash.text(text);
+    format!("{:016x}", hash.0)
+}
+
+/// The text of `config.toml`: everything that the ledger of a run depends on, and nothing else. The
+/// number of workers is not in it, and neither is the number of trials: a finished run can be resumed
+/// with more.
+pub fn config_text(
+    space: &SearchSpace,
+    config: &SearchConfig,
+    evaluator: &dyn Evaluator,
+) -> String {
+    let strategy = config.strategy.name();
+    let owned = |(key, value): (&str, String)| (key.to_owned(), value);
+    let search = [
+        ("space", quoted(&space.name)),
+        ("space_hash", quoted(&space_hash(space))),
+        ("strategy", quoted(strategy)),
+        // As text: TOML integers are signed.
+        ("seed", quoted(&config.seed.to_string())),
+    ];
+    let evaluator = evaluator.settings();
+    let tables: [(&str, Vec<(String, String)>); 3] = [
+        ("search", search.into_iter().map(owned).collect()),
+        (strategy, config.strategy.settings().into_iter().map(owned).collect()),
+        ("evaluator", evaluator.iter().map(|(key, value)| (quoted(key), quoted(value))).collect()),
+    ];
+    let mut text = String::from("# Settings of this search; resuming it requires the same ones.\n");
+    for (name, entries) in tables {
+        text += &format!("\n[{name}]\n");
+        for (key, value) in entries {
+            text += &format!("{key} = {value}\n");
+        }
+    }
+    text
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out += &format!("\\u{:04X}", u32::from(c)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// The 64-bit FNV-1a hash.
+struct Fnv1a(u64);
+
+impl Fnv1a {
+    fn new() -> Self {
+        Fnv1a(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    /// A number as eight bytes, so that no two sequences of parts run together.
+    fn number(&mut self, number: u64) {
+        self.bytes(&number.to_le_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.bytes(text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::Decision;
+
+    #[test]
+    fn fnv1a_has_the_published_values() {
+        // Test vectors of draft-eastlake-fnv, section "FNV-1a 64-bit".
+        let hash = |text: &str| {
+            let mut hash = Fnv1a::new();
+            hash.bytes(text.as_bytes());
+            hash.0
+        };
+        assert_eq!(hash(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(hash("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(hash("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn every_part_of_a_space_is_hashed() {
+        let decision = |label: &str, options: &[&str], when| Decision {
+            label: label.into(),
+            options: options.iter().map(|&option| option.into()).collect(),
+            when,
+        };
+        let space = |decisions| space_hash(&SearchSpace { name: "s".into(), decisions });
+        let base = space(vec![decision("a", &["x", "y"], None), decision("b", &["z"], None)]);
+        let others = [
+            space(vec![decision("a", &["x"], None), decision("b", &["y", "z"], None)]),
+            space(vec![decision("a", &["x", "y"], None), decision("b", &["z"], Some((0, 1)))]),
+            space(vec![decision("a", &["xy", ""], None), decision("b", &["z"], None)]),
+            space(vec![decision("a", &["x", "y"], None)]),
+        ];
+        assert!(others.iter().all(|other| *other != base));
+    }
+
+    #[test]
+    fn strings_are_quoted_as_toml() {
+        assert_eq!(quoted("a\"b\\c\nd"), r#""a\"b\\c\u000Ad""#);
+    }
+}

@@ -1,0 +1,330 @@
+//! Search: choose a genotype, evaluate it, learn from its reward, record it.
+//!
+//! [`run`] takes a [`SearchSpace`], an [`Evaluator`] and a [`SearchConfig`] and gives a
+//! [`SearchHistory`]. A [`Strategy`] chooses the architectures; worker threads evaluate a batch of them
+//! at a time; every finished trial is one durable line of the run's ledger.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | [`strategy`] | which architectures next; [`random`], [`ppo`] with its controller in [`policy`] |
+//! | [`evaluator`] | how good one is; [`child`] trains it |
+//! | [`ledger`] | what is remembered of it |
+//!
+//! # Determinism
+//! One seed gives one ledger, byte for byte except for its times, whatever the number of workers and
+//! however often the run was killed and resumed: a resumed run asks its strategy again from the start
+//! and tells it the recorded rewards.
+
+mod identity;
+mod optimizer;
+mod run_dir;
+mod workers;
+
+pub mod child;
+pub mod evaluator;
+pub mod ledger;
+pub mod policy;
+pub mod ppo;
+pub mod random;
+pub mod strategy;
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+pub use child::{ChildConfig, SpaceFault, TrainEvaluator};
+pub use evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+pub use identity::{space_hash, train_seed};
+pub use ledger::Record;
+pub use ppo::PpoConfig;
+pub use run_dir::RunFolder;
+pub use strategy::{Metrics, Strategy, StrategyConfig};
+
+use crate::error::Error;
+use crate::space::{Genotype, SearchSpace};
+use run_dir::RunDir;
+use workers::{Done, Job, Workers, with_workers};
+
+/// Reads a monotonic clock; the library reads none itself. Only the `secs` of a ledger come from it.
+pub type Clock<'a> = &'a (dyn Fn() -> Duration + Sync);
+
+/// Receives events while a search runs; [`ControlFlow::Break`] asks it to stop.
+pub type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>) -> ControlFlow<()>;
+
+/// Settings of a search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchConfig {
+    /// Seed of everything random in it.
+    pub seed: u64,
+    /// Trials in all, those of a resumed run included.
+    pub trials: usize,
+    /// Architectures evaluated at the same time, each on one thread.
+    pub workers: usize,
+    /// Who chooses them.
+    pub strategy: StrategyConfig,
+}
+
+/// Something that happened in a search.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The folder holds this many trials of an earlier process.
+    Resumed {
+        /// Trials in its ledger.
+        trials: usize,
+    },
+    /// A trial was evaluated. These come in the order in which the evaluations end.
+    Evaluated {
+        /// The trial.
+        record: &'a Record,
+    },
+    /// A trial is in the ledger. These come in order of trials.
+    Recorded {
+        /// The trial.
+        record: &'a Record,
+        /// True if no trial so far is better.
+        is_best: bool,
+    },
+    /// The strategy has learned from a batch.
+    Updated {
+        /// Last trial of the batch.
+        trial: usize,
+        /// What the strategy says about it.
+        metrics: &'a Metrics,
+    },
+}
+
+/// Why a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// All trials are done.
+    Trials,
+    /// The receiver of events asked for it.
+    Requested,
+}
+
+/// A finished search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchHistory {
+    /// All trials of the ledger in order.
+    pub trials: Vec<Record>,
+    /// Index of the trial with the largest reward, the first of equals; none if all failed.
+    pub best: Option<usize>,
+    /// What the strategy said about each batch, with the batch's last trial.
+    pub updates: Vec<(usize, Metrics)>,
+    /// Why it ended.
+    pub stop: StopReason,
+}
+
+/// Searches `space`.
+///
+/// A failed trial (a panic, a reward that is not finite, a failure the evaluator reports) is recorded
+/// as such and counts for the strategy as a reward of [`strategy::FAILED_REWARD`]. An architecture
+/// that was evaluated before is not evaluated again: its trial repeats the earlier outcome.
+///
+/// # Cost
+/// Resuming replays the strategy: for PPO one update for each batch in the ledger.
+///
+/// # Errors
+/// [`Error::Config`] for settings out of range; [`Error::RunExists`] for [`RunFolder::New`] on a folder
+/// that has a ledger; [`Error::Ledger`] if a run to be resumed was made by other settings or is
+/// damaged; [`Error::Read`], [`Error::Write`], [`Error::Threads`] from the system.
+///
+/// # Determinism
+/// See the [module](self).
+pub fn run(
+    space: &SearchSpace,
+    evaluator: &dyn Evaluator,
+    config: &SearchConfig,
+    folder: &RunFolder,
+    clock: Clock<'_>,
+    on_event: OnEvent<'_>,
+) -> Result<SearchHistory, Error> {
+    for (setting, value) in [("trials", config.trials), ("workers", config.workers)] {
+        if value == 0 {
+            let reason = "it must be at least 1".into();
+            return Err(Error::Config { setting, value: value.to_string(), reason });
+        }
+    }
+    let strategy = config.strategy.build(space, config.seed)?;
+    let run_dir = RunDir::open(folder, &identity::config_text(space, config, evaluator), space)?;
+    let provenance = Provenance {
+        space: space.name.clone(),
+        space_hash: space_hash(space),
+        strategy: config.strategy.name().into(),
+        seed: config.seed,
+        trial: 0,
+        reward: 0.0,
+    };
+    with_workers(evaluator, config.workers, clock, |workers| {
+        let (first_of, unevaluated) = (BTreeMap::new(), Vec::new());
+        let search = Search {
+            evaluator,
+            config,
+            provenance,
+            run_dir,
+            workers,
+            on_event,
+            first_of,
+            unevaluated,
+        };
+        search.run(strategy)
+    })
+}
+
+/// A search in progress.
+struct Search<'a> {
+    evaluator: &'a dyn Evaluator,
+    config: &'a SearchConfig,
+    /// For every trial, but for its number and reward.
+    provenance: Provenance,
+    run_dir: RunDir,
+    workers: Workers<'a>,
+    on_event: OnEvent<'a>,
+    /// The trial that evaluates (or evaluated) each id.
+    first_of: BTreeMap<String, usize>,
+    /// Trials of the current batch that failed before they could be evaluated.
+    unevaluated: Vec<(Record, Option<String>)>,
+}
+
+impl Search<'_> {
+    fn run(mut self, mut strategy: Box<dyn Strategy>) -> Result<SearchHistory, Error> {
+        self.run_dir.restore_cells(|record| {
+            let (trial, reward) = (record.trial, record.reward());
+            let provenance = Provenance { trial, reward, ..self.provenance.clone() };
+            self.evaluator.cell_text(&record.genotype, &provenance)
+        })?;
+        let known = self.run_dir.records().len();
+        let mut flow = ControlFlow::Continue(());
+        if known > 0 {
+            flow = (self.on_event)(Event::Resumed { trials: known });
+        }
+        let mut updates = Vec::new();
+        let mut first = 1;
+        while first <= self.config.trials && flow.is_continue() {
+            let genotypes = strategy.ask(first);
+            let end = first + genotypes.len();
+            let asked = genotypes.len().min(self.config.trials + 1 - first);
+            flow = self.evaluate(first, &genotypes[..asked])?;
+            // A batch that the number of trials cuts short is not learned from, so that a resumed run
+            // with more trials completes it.
+            if self.run_dir.records().len() >= end - 1 {
+                let batch = &self.run_dir.records()[first - 1..end - 1];
+                let metrics = strategy.tell(&batch.iter().map(Record::scored).collect::<Vec<_>>());
+                if end - 1 > known && flow.is_continue() {
+                    flow = (self.on_event)(Event::Updated { trial: end - 1, metrics: &metrics });
+                }
+                updates.push((end - 1, metrics));
+            }
+            first = end;
+        }
+        let stop = if flow.is_break() { StopReason::Requested } else { StopReason::Trials };
+        let (trials, best) = (self.run_dir.records().to_vec(), self.run_dir.best());
+        Ok(SearchHistory { trials, best, updates, stop })
+    }
+
+    /// Brings the trials from `first` on, one for each genotype, into the ledger.
+    fn evaluate(&mut self, first: usize, genotypes: &[Genotype]) -> Result<ControlFlow<()>, Error> {
+        let mut repeats = BTreeMap::new();
+        for (trial, genotype) in (first..).zip(genotypes) {
+            if let Some(source) = self.begin(trial, genotype)? {
+                repeats.insert(trial, source);
+            }
+        }
+        let mut flow = ControlFlow::Continue(());
+        let mut finished = mem::take(&mut self.unevaluated);
+        loop {
+            let new = self.run_dir.advance(finished, |trial, records| {
+                let source = &records[repeats.get(&trial)? - 1];
+                Some(source.repeated(trial, genotypes[trial - first].clone()))
+            })?;
+            let total = self.run_dir.records().len();
+            for index in total - new..total {
+                let record = &self.run_dir.records()[index];
+                let is_best = self.run_dir.best() == Some(index);
+                flow = join(flow, (self.on_event)(Event::Recorded { record, is_best }));
+            }
+            if flow.is_break() {
+                self.workers.cancel();
+            }
+            finished = self.workers.next().into_iter().map(record).collect();
+            if finished.is_empty() {
+                break;
+            }
+            for (record, _) in &finished {
+                flow = join(flow, (self.on_event)(Event::Evaluated { record }));
+            }
+        }
+        self.run_dir.clear_pending()?;
+        Ok(flow)
+    }
+
+    /// Starts one trial, unless an earlier process finished it. Returns the trial whose outcome it
+    /// repeats, if it repeats one.
+    fn begin(&mut self, trial: usize, genotype: &Genotype) -> Result<Option<usize>, Error> {
+        let recorded = self.run_dir.records().get(trial - 1).or(self.run_dir.waiting(trial));
+        if let Some(record) = recorded {
+            if record.genotype != *genotype {
+                let fault = format!(
+                    "the search draws genotype {:?} here, the ledger has {:?}",
+                    genotype.choices, record.genotype.choices
+                );
+                return Err(self.run_dir.fault(trial, fault));
+            }
+            if record.repeat_of.is_none() {
+                self.first_of.insert(record.id.clone(), trial);
+            }
+            return Ok(None);
+        }
+        let provenance = Provenance { trial, ..self.provenance.clone() };
+        let id = catch_unwind(AssertUnwindSafe(|| self.evaluator.id(genotype)));
+        let (id, failure) = match id {
+            Ok(id) => (id, None),
+            // An id of its own: nothing is known to equal it.
+            Err(payload) => (format!("unknown-{trial}"), Some(workers::panicked(&*payload))),
+        };
+        if let Some(&source) = self.first_of.get(&id) {
+            return Ok(Some(source));
+        }
+        self.first_of.insert(id.clone(), trial);
+        let train_seed = train_seed(self.config.seed, &id);
+        let job = Job { id, genotype: genotype.clone(), train_seed, provenance };
+        match failure {
+            None => self.workers.submit(job),
+            Some(failure) => {
+                let done = Done { job, outcome: Err(failure), time: Duration::ZERO };
+                self.unevaluated.push(record(done));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The record of a finished job and the text of its cell.
+fn record(done: Done) -> (Record, Option<String>) {
+    let Done { job, outcome, time } = done;
+    let (outcome, cell_text) = match outcome {
+        Ok((evaluation, cell_text)) => (Ok(evaluation), Some(cell_text)),
+        Err(failure) => (Err(failure), None),
+    };
+    let record = Record {
+        trial: job.provenance.trial,
+        id: job.id,
+        genotype: job.genotype,
+        outcome,
+        repeat_of: None,
+        strategy: job.provenance.strategy,
+        seed: job.provenance.seed,
+        train_seed: job.train_seed,
+        secs: (time.as_secs_f64() * 1e3).round() / 1e3,
+    };
+    (record, cell_text)
+}
+
+/// `Break` if either is.
+fn join(a: ControlFlow<()>, b: ControlFlow<()>) -> ControlFlow<()> {
+    if a.is_break() { a } else { b }
+}

@@ -1,0 +1,158 @@
+//! Worker threads that evaluate architectures.
+//!
+//! Each worker has a thread pool of its own, of one thread, so that a child trained beside others
+//! takes no more than its share and no result depends on who else is at work. A panic inside an
+//! evaluation ends that evaluation only.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::Clock;
+use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+use crate::error::Error;
+use crate::space::Genotype;
+
+/// One architecture to evaluate.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) id: String,
+    pub(super) genotype: Genotype,
+    pub(super) train_seed: u64,
+    /// For the header of the cell; the worker fills in the reward.
+    pub(super) provenance: Provenance,
+}
+
+/// A finished job.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) job: Job,
+    /// The score and the text of the cell.
+    pub(super) outcome: Result<(Evaluation, String), Failure>,
+    pub(super) time: Duration,
+}
+
+/// The caller's end of the queue. Dropping it ends the workers after the jobs they are at.
+pub(super) struct Workers<'a> {
+    jobs: Sender<Job>,
+    done: Receiver<Option<Done>>,
+    cancelled: &'a AtomicBool,
+    /// Jobs sent and not yet received back.
+    outstanding: usize,
+}
+
+impl Workers<'_> {
+    /// Queues a job.
+    pub(super) fn submit(&mut self, job: Job) {
+        self.outstanding += 1;
+        self.jobs.send(job).expect("workers live until this end of the queue is dropped");
+    }
+
+    /// Waits for a job to finish and takes all that have finished by then; empty when none is left.
+    pub(super) fn next(&mut self) -> Vec<Done> {
+        let mut finished = Vec::new();
+        while self.outstanding > 0 && finished.is_empty() {
+            let first = self.done.recv().expect("workers answer every job, even one that panics");
+            for answer in std::iter::once(first).chain(self.done.try_iter()) {
+                self.outstanding -= 1;
+                finished.extend(answer);
+            }
+        }
+        finished
+    }
+
+    /// Drops the jobs that no worker has begun.
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Workers<'_> {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+/// Runs `body` beside `threads` workers.
+///
+/// # Errors
+/// [`Error::Threads`] if a thread cannot be started, else what `body` returns.
+pub(super) fn with_workers<R>(
+    evaluator: &dyn Evaluator,
+    threads: usize,
+    clock: Clock<'_>,
+    body: impl FnOnce(Workers<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let cancelled = AtomicBool::new(false);
+    let (job_sender, job_receiver) = mpsc::channel::<Job>();
+    let job_receiver = Mutex::new(job_receiver);
+    let failed = |source| Error::Threads { threads, source };
+    thread::scope(|scope| {
+        let (done_sender, done) = mpsc::channel();
+        let workers = Workers { jobs: job_sender, done, cancelled: &cancelled, outstanding: 0 };
+        for index in 0..threads {
+            let pool = ThreadPoolBuilder::new()
+                .num_threads(1)
+                .thread_name(move |_| format!("evaluation-{index}"))
+                .build()
+                .map_err(|error| failed(std::io::Error::other(error)))?;
+            let (jobs, cancelled, done) = (&job_receiver, &cancelled, done_sender.clone());
+            let work = move || {
+                while let Some(job) = next_job(jobs) {
+                    let answer = if cancelled.load(Ordering::Relaxed) {
+                        None
+                    } else {
+                        Some(evaluate(evaluator, &pool, clock, job))
+                    };
+                    if done.send(answer).is_err() {
+                        break;
+                    }
+                }
+            };
+            let name = format!("worker-{index}");
+            thread::Builder::new().name(name).spawn_scoped(scope, work).map_err(failed)?;
+        }
+        drop(done_sender);
+        body(workers)
+    })
+}
+
+/// Waits for a job; `None` when there will be no more.
+fn next_job(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
+    jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+fn evaluate(evaluator: &dyn Evaluator, pool: &ThreadPool, clock: Clock<'_>, job: Job) -> Done {
+    let start = clock();
+    let attempt = || {
+        let evaluation = evaluator.evaluate(&job.genotype, job.train_seed)?;
+        for (name, value) in
+            [("reward", evaluation.reward), ("val_accuracy", evaluation.val_accuracy)]
+        {
+            if !value.is_finite() {
+                return Err(Failure::new(FailureKind::NotFinite, format!("{name} is {value}")));
+            }
+        }
+        let provenance = Provenance { reward: evaluation.reward, ..job.provenance.clone() };
+        let cell_text = evaluator.cell_text(&job.genotype, &provenance);
+        Ok((evaluation, cell_text))
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| pool.install(attempt)))
+        .unwrap_or_else(|payload| Err(panicked(&*payload)));
+    Done { outcome, time: clock().saturating_sub(start), job }
+}
+
+/// The failure that a panic with this payload is.
+pub(super) fn panicked(payload: &(dyn Any + Send)) -> Failure {
+    let text = payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    Failure::new(FailureKind::Panic, text.unwrap_or("no message"))
+}
