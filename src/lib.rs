@@ -6,6 +6,42 @@
 //! language, which people diff, version, recompile at any N@F scale, and train. It is the system of Zoph
 //! et al., "Learning Transferable Architectures for Scalable Image Recognition" (CVPR 2018), made a
 //! language.
+//!
+//! # The life of a file
+//!
+//! | stage | call | takes | gives | whose fault |
+//! |---|---|---|---|---|
+//! | parse | [`syntax::parse`] | text | [`syntax::ast::File`] | the user's: E01xx |
+//! | check | [`check::check`] | tree | [`ir::Module`], its holes numbered | the user's: E02xx to E06xx |
+//! | choose | [`space::SearchSpace::sample`], a [`search`] | module | [`space::Genotype`] | |
+//! | lower | [`graph::lower::lower`] | module, genotype, net, N@F | [`graph::Graph`] | a scale or image that does not fit |
+//! | simplify | [`graph::passes::simplify`] | graph | graph | nobody's |
+//! | plan | [`plan::Plan::new`] | graph | [`plan::Plan`]: kernels and buffers, forward and backward | nobody's |
+//! | run | [`network::Network`] | plan, parameters, images | logits, gradients | |
+//! | train | [`train::fit`] | network, [`data`] | parameters, [`train::Checkpoint`] | [`error::Error`] |
+//! | search | [`search::run`] | space, evaluator | new `.cell` files | [`error::Error`] |
+//!
+//! `cellc show FILE --stage …` prints each of the first six. [`compile`] calls them in order.
+//!
+//! # Five lines
+//!
+//! ```
+//! use cellc::{compile, network::Network, source::SourceFile};
+//!
+//! let text = compile::embedded("nasnet_a.cell").expect("NASNet-A is in the library of cells");
+//! let module = compile::check(&SourceFile::new("nasnet_a.cell", text))?;
+//! let lowered = compile::network(&module, &compile::Request::new("cifar", "1@24".parse()?))?;
+//! let network = Network::new(&lowered.graph, 0);
+//! # let _ = network;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Conventions
+//!
+//! Shapes are `[N, C, H, W]`. The library never prints, exits, reads a clock or a global random
+//! generator: progress is events, randomness a seed, time a parameter. The same input gives the same
+//! bytes for any number of threads. What a user wrote wrongly is a [`diagnostic`] with a span; what goes
+//! wrong at run time is one enum, [`error::Error`].
 
 pub mod check;
 pub mod compile;
@@ -25,3 +61,8 @@ pub mod space;
 pub mod storage;
 pub mod syntax;
 pub mod train;
+
+/// Compiles the program text of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,324 @@
+//! Every argument of every command. Help texts are the doc comments.
+
+use std::path::PathBuf;
+
+use cellc::data::DataSpec;
+use cellc::graph::lower::Scale;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A language and compiler for neural-architecture search: check, count, train and search cells
+/// written as text.
+#[derive(Debug, Parser)]
+#[command(name = "cellc", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check files: syntax, names, shapes, holes, and every `expect`.
+    Check(CheckArgs),
+    /// Format files in place.
+    Fmt(FmtArgs),
+    /// Print what a stage of the compiler makes of a file.
+    Show(ShowArgs),
+    /// Count parameters and multiply-adds, for each cell and in total.
+    Stats(StatsArgs),
+    /// Train the network of a file and write a checkpoint.
+    Train(TrainArgs),
+    /// Measure the test accuracy of a checkpoint.
+    Eval(EvalArgs),
+    /// Search a space and write the cells that were found.
+    Search(SearchArgs),
+    /// Say which blocks differ between two files, and what that costs.
+    Diff(DiffArgs),
+    /// Explain a diagnostic code such as E0301.
+    Explain(ExplainArgs),
+    /// List the cells that come with the program, or print one.
+    Cells(CellsArgs),
+}
+
+/// How to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people: source lines with the fault marked.
+    Human,
+    /// One line a fault: place, code, message.
+    Short,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Reports of results: text or JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Report {
+    /// A table.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The files; a name without a folder may also be one of `cellc cells`.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How to report faults.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+}
+
+/// Arguments of `fmt`.
+#[derive(Debug, Args)]
+pub struct FmtArgs {
+    /// The files; `-` formats standard input to standard output.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Change nothing; name the files that are not formatted and exit with 1 if there are any.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// The network that a command is about.
+#[derive(Debug, Args)]
+pub struct NetArgs {
+    /// The net: the skeleton the cells are put into.
+    #[arg(long, default_value = "cifar")]
+    pub net: String,
+    /// N@F: N normal cells a stage, F filters out of the last cell. The default is the scale of the
+    /// file's first `expect`.
+    #[arg(long, value_name = "N@F")]
+    pub scale: Option<Scale>,
+}
+
+/// A stage of the compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The tree of the text.
+    Ast,
+    /// The resolved module.
+    Ir,
+    /// The decisions of a search space.
+    Space,
+    /// The graph of primitive operations.
+    Graph,
+    /// The graph after the passes.
+    Simplified,
+    /// The schedule of kernels with its buffers.
+    Plan,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The file.
+    pub file: PathBuf,
+    /// Which stage to print.
+    #[arg(long, value_enum, default_value = "simplified")]
+    pub stage: Stage,
+    /// Which network, for the stages from `graph` on.
+    #[command(flatten)]
+    pub net: NetArgs,
+    /// For a search space: the options of its decisions, such as `0,3,1`.
+    #[arg(long, value_delimiter = ',', value_name = "OPTIONS")]
+    pub genotype: Option<Vec<usize>>,
+}
+
+/// Arguments of `stats`.
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// The file.
+    pub file: PathBuf,
+    /// Which network.
+    #[command(flatten)]
+    pub net: NetArgs,
+    /// How to report.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Report,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The file before.
+    pub before: PathBuf,
+    /// The file after.
+    pub after: PathBuf,
+    /// At which network the counts are compared.
+    #[command(flatten)]
+    pub net: NetArgs,
+    /// How to report.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Report,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The code; all codes are listed if there is none.
+    pub code: Option<String>,
+}
+
+/// Arguments of `cells`.
+#[derive(Debug, Args)]
+pub struct CellsArgs {
+    /// The file to print.
+    pub name: Option<String>,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// The file.
+    pub file: PathBuf,
+    /// Which network.
+    #[command(flatten)]
+    pub net: NetArgs,
+    /// The data set: `digits`, `cifar10:DIR` or `idx:DIR`. It decides image size, channels and
+    /// classes.
+    #[arg(long, default_value = "digits")]
+    pub data: DataSpec,
+    /// Passes over the training images.
+    #[arg(long, default_value_t = 20)]
+    pub epochs: usize,
+    /// Images in a batch.
+    #[arg(long, default_value_t = 32)]
+    pub batch: usize,
+    /// Learning rate of the first step; it falls to 0 along half a cosine.
+    #[arg(long, default_value_t = 0.025)]
+    pub lr: f64,
+    /// Share of the last step's velocity that is kept.
+    #[arg(long, default_value_t = 0.9)]
+    pub momentum: f64,
+    /// Use Nesterov's momentum.
+    #[arg(long)]
+    pub nesterov: bool,
+    /// L2 penalty on every parameter.
+    #[arg(long, default_value_t = 5e-4)]
+    pub weight_decay: f64,
+    /// Largest norm of the whole gradient; 0 turns clipping off.
+    #[arg(long, default_value_t = 5.0)]
+    pub clip_norm: f64,
+    /// Share of the features before the classifier that dropout zeroes.
+    #[arg(long, default_value_t = 0.0)]
+    pub dropout: f64,
+    /// Weight of the auxiliary head's loss; 0 builds no auxiliary head.
+    #[arg(long, default_value_t = 0.0)]
+    pub aux_weight: f64,
+    /// Share of the training images held out; their accuracy is shown after every epoch.
+    #[arg(long, default_value_t = 0.0)]
+    pub validation: f64,
+    /// Show the training images as they are: no random crops or flips.
+    #[arg(long)]
+    pub no_augment: bool,
+    /// Seed of weights, order of images, augmentation and dropout.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Threads; all cores if not given. The result is the same for any number.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Start from the parameters of this checkpoint, which must be of the same network.
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub init: Option<PathBuf>,
+    /// The checkpoint to write; by default beside the file, ending in `.safetensors`.
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// The checkpoint.
+    pub checkpoint: PathBuf,
+    /// The data set; the one it was trained on if not given.
+    #[arg(long)]
+    pub data: Option<DataSpec>,
+    /// Images in a batch.
+    #[arg(long, default_value_t = 100)]
+    pub batch: usize,
+    /// Threads; all cores if not given.
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
+/// Who chooses the architectures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Strategy {
+    /// An LSTM controller trained by proximal policy optimization.
+    Ppo,
+    /// Uniform random sampling.
+    Random,
+}
+
+/// Settings of the controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// For tens to hundreds of children: larger learning rate, smaller batches.
+    Small,
+    /// Those of the NASNet paper, meant for 20,000 children.
+    Paper,
+}
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// The file that holds the space.
+    #[arg(default_value = "nasnet_space", value_name = "SPACE")]
+    pub space: PathBuf,
+    /// The data set: `digits`, `cifar10:DIR` or `idx:DIR`.
+    #[arg(long, default_value = "digits")]
+    pub data: DataSpec,
+    /// Architectures to try in all.
+    #[arg(long, default_value_t = 80)]
+    pub trials: usize,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Who chooses the architectures.
+    #[arg(long, value_enum, default_value = "ppo")]
+    pub strategy: Strategy,
+    /// Settings of the controller.
+    #[arg(long, value_enum, default_value = "small")]
+    pub preset: Preset,
+    /// Children trained at the same time, each on one thread; all cores if not given. The ledger is
+    /// the same for any number.
+    #[arg(long, alias = "threads")]
+    pub workers: Option<usize>,
+    /// The net the children are put into.
+    #[arg(long, default_value = "cifar")]
+    pub net: String,
+    /// N of the children: normal cells a stage.
+    #[arg(short = 'N', long = "normal-cells", default_value_t = 1)]
+    pub n: usize,
+    /// Base width of the children: channels of an operation in the first cell.
+    #[arg(long, default_value_t = 4)]
+    pub base: usize,
+    /// Epochs a child is trained for.
+    #[arg(long, default_value_t = 5)]
+    pub epochs: usize,
+    /// Images in a batch.
+    #[arg(long, default_value_t = 64)]
+    pub batch: usize,
+    /// Learning rate of a child's first step.
+    #[arg(long, default_value_t = 0.1)]
+    pub lr: f64,
+    /// Share of the training images held out for the reward.
+    #[arg(long, default_value_t = 0.2)]
+    pub validation: f64,
+    /// The largest number of parameters; larger children are not trained.
+    #[arg(long, default_value_t = 50_000_000)]
+    pub max_params: u64,
+    /// Folder of runs.
+    #[arg(long, default_value = "runs")]
+    pub out: PathBuf,
+    /// Name of this run's folder; by default from space, data, strategy and seed.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Go on with the run of this name, without repeating a finished trial.
+    #[arg(long)]
+    pub resume: bool,
+}

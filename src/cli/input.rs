@@ -1,0 +1,129 @@
+//! Reading what the user names, and saying what is wrong with it.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+use cellc::compile::{self, Fault, Request};
+use cellc::diagnostic::Diagnostics;
+use cellc::diagnostic::render::{Style, render};
+use cellc::error::Error;
+use cellc::graph::lower::{Lowered, Scale};
+use cellc::ir::Module;
+use cellc::source::SourceFile;
+use cellc::syntax::{self, ast};
+
+use super::args::NetArgs;
+
+/// Why a command ends with exit code 1.
+pub enum Failure {
+    /// Faults in a `.cell` file.
+    Cells(Box<SourceFile>, Diagnostics),
+    /// Anything else.
+    Error(Box<Error>),
+    /// An error with a way out.
+    Hint(Error, &'static str),
+    /// Standard output cannot be written.
+    Output(io::Error),
+    /// Already reported, or nothing to say beyond the exit code.
+    Silent,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Error(Box::new(error))
+    }
+}
+
+impl Failure {
+    /// Says on stderr what went wrong.
+    pub fn report(&self) {
+        match self {
+            Failure::Cells(source, diagnostics) => {
+                eprint!("{}", render(diagnostics, source, style()))
+            }
+            Failure::Error(error) => eprintln!("error: {error}"),
+            Failure::Hint(error, hint) => eprintln!("error: {error}\n  = help: {hint}"),
+            Failure::Output(error) => eprintln!("error: cannot write to standard output: {error}"),
+            Failure::Silent => {}
+        }
+    }
+}
+
+/// Colors where a person reads, as long as `NO_COLOR` is not set.
+pub fn style() -> Style {
+    let wants_color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if wants_color && io::stderr().is_terminal() { Style::Ansi } else { Style::Plain }
+}
+
+/// A file that was read and checked.
+pub struct Input {
+    /// Its text.
+    pub source: SourceFile,
+    /// Its tree.
+    pub file: ast::File,
+    /// Its meaning.
+    pub module: Module,
+}
+
+/// Reads a file; a name without folder that is no file may be one of the library of cells.
+pub fn read(path: &Path) -> Result<SourceFile, Failure> {
+    if !path.exists() {
+        let name = path.to_string_lossy();
+        let known = [name.to_string(), format!("{name}.cell")];
+        if let Some((name, text)) =
+            known.iter().find_map(|name| Some((name, compile::embedded(name)?)))
+        {
+            return Ok(SourceFile::new(format!("<{name}>"), text));
+        }
+    }
+    Ok(SourceFile::read(path)?)
+}
+
+/// Reads and checks a file.
+pub fn load(path: &Path) -> Result<Input, Failure> {
+    check(read(path)?)
+}
+
+/// Checks a source.
+pub fn check(source: SourceFile) -> Result<Input, Failure> {
+    let checked = syntax::parse(&source)
+        .and_then(|file| Ok((cellc::check::check(&file, compile::prelude())?, file)));
+    match checked {
+        Ok((module, file)) => Ok(Input { source, file, module }),
+        Err(diagnostics) => Err(Failure::Cells(Box::new(source), diagnostics)),
+    }
+}
+
+impl Input {
+    /// The scale asked for, or that of the file's first claim about this net.
+    pub fn scale(&self, args: &NetArgs) -> Result<Scale, Failure> {
+        let claimed = || {
+            let expect = self.module.expects.iter().find(|expect| expect.net.name == args.net)?;
+            let (n, f) = (expect.scale.n.value as usize, expect.scale.f.value as usize);
+            Some(Scale { n, f })
+        };
+        args.scale.or_else(claimed).ok_or_else(|| {
+            Failure::from(Error::Config {
+                setting: "scale",
+                value: "missing".into(),
+                reason: format!(
+                    "`{}` claims nothing about net `{}`; give a scale such as --scale 2@96",
+                    self.source.name, args.net
+                ),
+            })
+        })
+    }
+
+    /// The simplified network of a request.
+    pub fn network(&self, request: &Request) -> Result<Lowered, Failure> {
+        compile::network(&self.module, request).map_err(|fault| self.fault(fault))
+    }
+
+    /// A fault of compilation with the text it points into.
+    pub fn fault(&self, fault: Fault) -> Failure {
+        match fault {
+            Fault::Cells(diagnostics) => Failure::Cells(Box::new(self.source.clone()), diagnostics),
+            Fault::Request(error) => error.into(),
+        }
+    }
+}

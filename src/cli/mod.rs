@@ -1,0 +1,76 @@
+//! The command line. Results go to stdout, everything else to stderr; the library does the work.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line is what prints")]
+
+mod args;
+mod cells;
+mod check;
+mod diff;
+mod eval;
+mod explain;
+mod fmt;
+mod input;
+mod progress;
+mod search;
+mod show;
+mod stats;
+mod table;
+mod train;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use input::Failure;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.command {
+        Command::Check(args) => check::run(args),
+        Command::Fmt(args) => fmt::run(args),
+        Command::Show(args) => show::run(args),
+        Command::Stats(args) => stats::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Search(args) => search::run(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Cells(args) => cells::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Sets the number of compute threads of this process.
+fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
+    let Some(threads) = threads else { return Ok(()) };
+    let refuse = |reason: String| cellc::error::Error::Config {
+        setting: "threads",
+        value: threads.to_string(),
+        reason,
+    };
+    if threads == 0 {
+        return Err(refuse("it must be at least 1".into()).into());
+    }
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .map_err(|error| refuse(error.to_string()).into())
+}
+
+/// Writes a result to stdout. A reader that went away, such as `head`, is no fault.
+fn output(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        _ => Ok(()),
+    }
+}

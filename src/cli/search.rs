@@ -1,0 +1,167 @@
+//! `cellc search`: a controller fills the holes of a space, children are trained, cells are written.
+
+use std::ops::ControlFlow;
+use std::thread::available_parallelism;
+use std::time::Instant;
+
+use cellc::data;
+use cellc::error::Error;
+use cellc::graph::lower::Scale;
+use cellc::search::{
+    self, ChildConfig, Event, PpoConfig, Record, RunFolder, SearchConfig, SpaceFault,
+    StrategyConfig, TrainEvaluator,
+};
+use cellc::train::TrainConfig;
+
+use super::args::{Preset, SearchArgs, Strategy};
+use super::input::{self, Failure};
+use super::output;
+use super::progress::Progress;
+use super::table::grouped;
+
+/// How much larger than the children the network of the suggested command is.
+const RETRAIN_N: usize = 2;
+/// Base width of the suggested network, as a multiple of the children's.
+const RETRAIN_WIDEN: usize = 4;
+
+/// Searches, and names the best file and the command that trains it larger on the last line.
+pub fn run(args: &SearchArgs) -> Result<(), Failure> {
+    let source = input::read(&args.space)?;
+    let data = data::load(&args.data)?;
+    let child = ChildConfig {
+        net: args.net.clone(),
+        n: args.n,
+        base: args.base,
+        max_params: args.max_params,
+        validation: args.validation,
+        train: TrainConfig {
+            epochs: args.epochs,
+            batch: args.batch,
+            lr: args.lr,
+            aux_weight: 0.0,
+            augment: data.augment,
+            ..TrainConfig::default()
+        },
+    };
+    let data_name = args.data.to_string();
+    let evaluator =
+        TrainEvaluator::new(&source, data, &data_name, child, args.seed).map_err(|fault| {
+            match fault {
+                SpaceFault::Cells(diagnostics) => {
+                    Failure::Cells(Box::new(source.clone()), diagnostics)
+                }
+                SpaceFault::Request(error) => error.into(),
+            }
+        })?;
+    let strategy = match (args.strategy, args.preset) {
+        (Strategy::Random, _) => StrategyConfig::Random,
+        (Strategy::Ppo, Preset::Small) => StrategyConfig::Ppo(PpoConfig::default()),
+        (Strategy::Ppo, Preset::Paper) => StrategyConfig::Ppo(PpoConfig::paper()),
+    };
+    let cores = available_parallelism().map_or(1, usize::from);
+    let workers = args.workers.unwrap_or(cores);
+    let config = SearchConfig { seed: args.seed, trials: args.trials, workers, strategy };
+    let space = evaluator.space();
+    let kind = args.data.to_string().split(':').next().unwrap_or_default().to_string();
+    let name = args.name.clone().unwrap_or_else(|| {
+        format!("{}-{kind}-{}-{}", space.name, config.strategy.name(), args.seed)
+    });
+    let folder = args.out.join(&name);
+    output(&format!(
+        "space {}: {} decisions, {:.2e} architectures; {} trials on {data_name} by {}, {workers} workers\n",
+        space.name,
+        space.decisions.len(),
+        space.size(),
+        args.trials,
+        config.strategy.name(),
+    ))?;
+
+    let progress = Progress::new(args.trials, "trials");
+    let start = Instant::now();
+    let run_folder = if args.resume {
+        RunFolder::Resume(folder.clone())
+    } else {
+        RunFolder::New(folder.clone())
+    };
+    let mut best = 0.0f64;
+    let history =
+        search::run(space, &evaluator, &config, &run_folder, &|| start.elapsed(), &mut |event| {
+            match event {
+                Event::Resumed { trials } => {
+                    progress.line(&format!("resumed after {trials} trials"))
+                }
+                Event::Recorded { record, is_best } => {
+                    best = best.max(record.reward());
+                    progress.line(&line(record, is_best));
+                    progress.set(record.trial, format!("best {:.2} %", 100.0 * best));
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        });
+    progress.finish();
+    let history = history.map_err(|error| match error {
+        // The one error with a way out that only the command line knows.
+        Error::RunExists { path } => Failure::Hint(
+            Error::RunExists { path },
+            "go on with it by --resume, or start another by --name or --seed",
+        ),
+        error => error.into(),
+    })?;
+
+    output(&summary(&history.trials))?;
+    let Some(best) = history.best else {
+        return output("no trial succeeded; the reasons are in the ledger\n");
+    };
+    let record = &history.trials[best];
+    let scale: Option<Scale> =
+        record.outcome.as_ref().ok().and_then(|found| found.scale.parse().ok());
+    let retrain = match scale {
+        Some(scale) => format!("{RETRAIN_N}@{}", scale.f * RETRAIN_WIDEN),
+        None => "N@F".into(),
+    };
+    let file = folder.join("best.cell");
+    // As the user called the program, so that the line can be pasted into the same shell.
+    let program = std::env::args().next().unwrap_or_else(|| "cellc".into());
+    output(&format!(
+        "best {} (trial {}, validation accuracy {:.2} %); train it larger: {program} train {} --scale {retrain} --data {data_name}\n",
+        file.display(),
+        record.trial,
+        100.0 * record.reward(),
+        file.display(),
+    ))
+}
+
+/// One trial.
+fn line(record: &Record, is_best: bool) -> String {
+    let what = match (&record.outcome, record.repeat_of) {
+        (Ok(found), None) => format!(
+            "{:6.2} %  {:>9} params  {:>6}  {:5.1} s",
+            100.0 * found.val_accuracy,
+            grouped(found.params),
+            found.scale,
+            record.secs
+        ),
+        (Ok(found), Some(earlier)) => {
+            format!("{:6.2} %  same network as trial {earlier}", 100.0 * found.val_accuracy)
+        }
+        (Err(failure), _) => format!("failed: {failure}"),
+    };
+    format!("trial {:>4}  {what}{}", record.trial, if is_best { "  best so far" } else { "" })
+}
+
+/// What the trials came to.
+fn summary(trials: &[Record]) -> String {
+    let mut rewards: Vec<f64> =
+        trials.iter().filter(|trial| trial.outcome.is_ok()).map(Record::reward).collect();
+    rewards.sort_by(|a, b| b.total_cmp(a));
+    let mean = |rewards: &[f64]| 100.0 * rewards.iter().sum::<f64>() / rewards.len().max(1) as f64;
+    let repeats = trials.iter().filter(|trial| trial.repeat_of.is_some()).count();
+    let failed = trials.len() - rewards.len();
+    format!(
+        "{} trials, {repeats} repeats, {failed} failed; validation accuracy: mean {:.2} %, top five {:.2} %\n",
+        trials.len(),
+        mean(&rewards),
+        mean(&rewards[..rewards.len().min(5)]),
+    )
+}

@@ -1,0 +1,125 @@
+//! `cellc train`: the network of a file learns a data set.
+
+use std::path::{Path, PathBuf};
+
+use cellc::compile::Request;
+use cellc::data::{self, HoldOut, split};
+use cellc::network::Network;
+use cellc::syntax;
+use cellc::train::{Checkpoint, Event, TrainConfig, TrainSet, accuracy, fit};
+
+use super::args::TrainArgs;
+use super::input::{self, Failure};
+use super::progress::Progress;
+use super::table::grouped;
+use super::{output, use_threads};
+
+/// Trains, writes the checkpoint, and states the test accuracy on the last line.
+pub fn run(args: &TrainArgs) -> Result<(), Failure> {
+    let config = config(args);
+    config.check()?;
+    use_threads(args.threads)?;
+    let input = input::load(&args.file)?;
+    let scale = input.scale(&args.net)?;
+    let data = data::load(&args.data)?;
+    let augment = if args.no_augment { data::Augment::NONE } else { data.augment };
+    let config = TrainConfig { augment, ..config };
+    let request = Request { with_aux: args.aux_weight > 0.0, ..Request::new(&args.net.net, scale) }
+        .with_data(data.train.ty(), data.classes);
+    let lowered = input.network(&request)?;
+    let out = args.out.clone().unwrap_or_else(|| beside(&args.file));
+    let held = split(&data.train, HoldOut::Fraction(args.validation), args.seed)?;
+
+    let mut network = Network::new(&lowered.graph, args.seed);
+    if let Some(path) = &args.init {
+        network.load_safetensors(path)?;
+    }
+    let checkpoint = |val_accuracy, test_accuracy| Checkpoint {
+        cellc: env!("CARGO_PKG_VERSION").into(),
+        cell: syntax::print(&input.file),
+        net: args.net.net.clone(),
+        scale: scale.to_string(),
+        image: [data.train.ty().channels, data.train.ty().height, data.train.ty().width],
+        classes: data.classes,
+        with_aux: args.aux_weight > 0.0,
+        data: args.data.to_string(),
+        whitening: data.whitening.clone(),
+        config: config.clone(),
+        val_accuracy,
+        test_accuracy,
+    };
+    // Written once before hours are spent: a folder that cannot be written is found now.
+    checkpoint(None, None).save(&network, &out)?;
+    output(&format!(
+        "{} at {scale}: {} parameters; {}: {} training, {} validation and {} test images\n",
+        input.source.name,
+        grouped(cellc::graph::cost::Cost::of(&lowered.graph).total.params),
+        args.data,
+        held.train.len(),
+        held.validation.len(),
+        data.test.len(),
+    ))?;
+
+    let set = TrainSet {
+        images: &data.train,
+        whitening: &data.whitening,
+        train: &held.train,
+        validation: &held.validation,
+    };
+    let steps = config.epochs * (held.train.len() / config.batch.min(held.train.len()));
+    let progress = Progress::new(steps, "steps");
+    let history = fit(&mut network, &set, &config, &mut |event| report(&progress, event));
+    progress.finish();
+    let history = history?;
+
+    let all: Vec<usize> = (0..data.test.len()).collect();
+    let test = accuracy(&network, &data.test, &all, &data.whitening, config.batch)?;
+    checkpoint(history.val_accuracy(), Some(test)).save(&network, &out)?;
+    output(&format!("checkpoint {}\ntest accuracy {:.2} %\n", out.display(), 100.0 * test))
+}
+
+fn report(progress: &Progress, event: &Event) {
+    match event {
+        Event::Step { step, epoch, loss, .. } => {
+            progress.set(step + 1, format!("epoch {epoch} loss {loss:.4}"));
+        }
+        Event::Epoch(record) => {
+            let held = match record.val_accuracy {
+                Some(accuracy) => format!(", validation accuracy {:.2} %", 100.0 * accuracy),
+                None => String::new(),
+            };
+            progress.line(&format!(
+                "epoch {}: loss {:.4}, training accuracy {:.2} %{held}",
+                record.epoch,
+                record.train_loss,
+                100.0 * record.train_accuracy
+            ));
+        }
+        _ => {}
+    }
+}
+
+fn config(args: &TrainArgs) -> TrainConfig {
+    TrainConfig {
+        epochs: args.epochs,
+        batch: args.batch,
+        lr: args.lr,
+        momentum: args.momentum,
+        nesterov: args.nesterov,
+        weight_decay: args.weight_decay,
+        // Clipping at 0 would stop all learning, so 0 can mean that there is none.
+        clip_norm: (args.clip_norm != 0.0).then_some(args.clip_norm),
+        dropout: args.dropout,
+        aux_weight: args.aux_weight,
+        augment: data::Augment::NONE,
+        seed: args.seed,
+    }
+}
+
+/// The checkpoint of a file: its name with another ending; of the library's cells, in this folder.
+fn beside(file: &Path) -> PathBuf {
+    if file.exists() {
+        return file.with_extension("safetensors");
+    }
+    PathBuf::from(file.file_name().unwrap_or_default()).with_extension("safetensors")
+}

@@ -1,0 +1,321 @@
+//! The program driven as a user drives it: exit codes, stdout and stderr apart, files it writes.
+
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the program in a folder.
+fn cellc(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cellc"))
+        .args(args)
+        .current_dir(folder)
+        .env("NO_COLOR", "1")
+        .env_remove("COLUMNS")
+        .output()
+        .expect("the program starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("output is text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("output is text")
+}
+
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a scratch folder")
+}
+
+/// Runs and expects success; gives stdout.
+fn fine(folder: &Path, args: &[&str]) -> String {
+    let output = cellc(folder, args);
+    assert!(output.status.success(), "{args:?}: {}{}", stdout(&output), stderr(&output));
+    stdout(&output)
+}
+
+/// Runs and expects exit code 1, nothing of a panic, and an error on stderr; gives stderr.
+fn refused(folder: &Path, args: &[&str]) -> String {
+    let output = cellc(folder, args);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+    assert!(text.contains("error"), "{args:?} says nothing: {text}");
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+#[test]
+fn check_proves_the_counts_of_nasnet_a() {
+    let folder = scratch();
+    let text = fine(folder.path(), &["check", "nasnet_a.cell"]);
+    assert_eq!(text, "<nasnet_a.cell>: fine, 4 counts proved\n");
+    let wrong = fine(folder.path(), &["cells", "nasnet_a"]).replace("544_333_312", "544_333_313");
+    fs::write(folder.path().join("wrong.cell"), wrong).expect("written");
+    let text = refused(folder.path(), &["check", "wrong.cell"]);
+    assert!(text.contains("E0601") && text.contains("544_333_312"), "{text}");
+}
+
+#[test]
+fn stats_reports_every_count() {
+    let folder = scratch();
+    let args = ["stats", "nasnet_a", "--net", "cifar", "--scale", "6@768"];
+    let text = fine(folder.path(), &args);
+    for count in ["3,346,538", "544,333,312", "4,978,036", "3,383,786"] {
+        assert!(text.contains(count), "{count} is missing in\n{text}");
+    }
+    let json = fine(folder.path(), &[&args[..], &["--format", "json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json).expect("one object");
+    assert_eq!(json["total"]["params"], 3_346_538);
+    assert_eq!(json["with_aux"]["params"], 4_978_036);
+    assert_eq!(json["sections"].as_array().map(Vec::len), Some(1 + 20 + 1));
+}
+
+#[test]
+fn show_prints_every_stage() {
+    let folder = scratch();
+    for stage in ["ast", "ir", "space", "graph", "simplified", "plan"] {
+        let text = fine(folder.path(), &["show", "nasnet_a", "--stage", stage, "--scale", "1@24"]);
+        assert!(!text.is_empty(), "stage {stage}");
+    }
+    let text = fine(folder.path(), &["show", "nasnet_space", "--stage", "space"]);
+    assert!(text.starts_with("space nasnet: 50 decisions"), "{text}");
+}
+
+#[test]
+fn fmt_changes_layout_once_and_keeps_comments() {
+    let folder = scratch();
+    let path = folder.path().join("a.cell");
+    fs::write(&path, "// mine\nop twice(x)=x|>relu // both\n   |> relu\n").expect("written");
+    let listed = cellc(folder.path(), &["fmt", "--check", "a.cell"]);
+    assert_eq!((listed.status.code(), stdout(&listed)), (Some(1), "a.cell\n".into()));
+    fine(folder.path(), &["fmt", "a.cell"]);
+    let once = fs::read_to_string(&path).expect("readable");
+    assert!(once.contains("// mine") && once.contains("// both"), "{once}");
+    fine(folder.path(), &["fmt", "a.cell"]);
+    assert_eq!(fs::read_to_string(&path).expect("readable"), once);
+    fine(folder.path(), &["fmt", "--check", "a.cell"]);
+}
+
+#[test]
+fn diff_speaks_in_blocks() {
+    let folder = scratch();
+    let a = fine(folder.path(), &["cells", "nasnet_a"]);
+    let b = a.replace("n3 = avg<3>(a) + b", "n3 = sep<5>(a) + b");
+    // The claims no longer hold, so they go.
+    let b = &b[..b.find("expect").expect("a claim")];
+    fs::write(folder.path().join("a.cell"), &a).expect("written");
+    fs::write(folder.path().join("b.cell"), b).expect("written");
+    assert_eq!(fine(folder.path(), &["diff", "a.cell", "a.cell"]), "no difference\n");
+    let text = fine(folder.path(), &["diff", "a.cell", "b.cell"]);
+    assert!(text.contains("normal.n3.left: avg<3>(a) -> sep<5>(a)"), "{text}");
+    // 18 cells: two halves of 25 c + c^2 weights and two norms each, at widths 32, 64 and 128.
+    let added: u64 = [32u64, 64, 128].iter().map(|c| 6 * 2 * (25 * c + c * c + 2 * c)).sum();
+    assert!(text.contains(&format!("+{},{:03} params", added / 1000, added % 1000)), "{text}");
+    let json = fine(folder.path(), &["diff", "a.cell", "b.cell", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("one object");
+    assert_eq!(json["blocks"][0]["params"], added);
+}
+
+#[test]
+fn explain_knows_every_code() {
+    let folder = scratch();
+    let list = fine(folder.path(), &["explain"]);
+    assert!(list.lines().count() > 20);
+    for line in list.lines() {
+        let code = line.split_whitespace().next().expect("a code");
+        assert!(fine(folder.path(), &["explain", code]).starts_with(code));
+    }
+    assert!(refused(folder.path(), &["explain", "E9999"]).contains("E9999"));
+}
+
+#[test]
+fn training_ends_in_an_accuracy_that_eval_gives_again() {
+    let folder = scratch();
+    let args = [
+        "train",
+        "nasnet_a",
+        "--scale",
+        "1@24",
+        "--data",
+        "digits",
+        "--epochs",
+        "2",
+        "--out",
+        "m.safetensors",
+    ];
+    let trained = fine(folder.path(), &args);
+    let last = trained.lines().last().expect("a line");
+    assert!(last.starts_with("test accuracy ") && last.ends_with(" %"), "{last}");
+    let evaluated = fine(folder.path(), &["eval", "m.safetensors"]);
+    assert_eq!(evaluated.lines().last(), Some(last));
+
+    // The same bytes with another number of threads.
+    let bytes = fs::read(folder.path().join("m.safetensors")).expect("readable");
+    let threads = [&args[..args.len() - 2], &["--out", "n.safetensors", "--threads", "1"]].concat();
+    fine(folder.path(), &threads);
+    assert!(fs::read(folder.path().join("n.safetensors")).expect("readable") == bytes);
+
+    // A checkpoint of another network, and files that are none.
+    let other =
+        ["train", "nasnet_a", "--scale", "2@24", "--epochs", "1", "--init", "m.safetensors"];
+    assert!(refused(folder.path(), &other).contains("m.safetensors"));
+    let cut = folder.path().join("cut.safetensors");
+    fs::write(&cut, &bytes[..bytes.len() / 2]).expect("written");
+    assert!(refused(folder.path(), &["eval", "cut.safetensors"]).contains("cut.safetensors"));
+    fs::write(&cut, b"not a checkpoint").expect("written");
+    assert!(refused(folder.path(), &["eval", "cut.safetensors"]).contains("cut.safetensors"));
+}
+
+/// Ledger lines without their times.
+fn ledger(folder: &Path, name: &str) -> Vec<serde_json::Value> {
+    let text =
+        fs::read_to_string(folder.join("runs").join(name).join("ledger.jsonl")).expect("a ledger");
+    text.lines()
+        .map(|line| {
+            let mut line: serde_json::Value = serde_json::from_str(line).expect("a JSON line");
+            line.as_object_mut().expect("an object").remove("secs");
+            line
+        })
+        .collect()
+}
+
+#[test]
+fn a_search_writes_cells_that_stand_alone() {
+    let folder = scratch();
+    let search = |name: &str, more: &[&str]| {
+        let args = [
+            "search", "--trials", "4", "--epochs", "1", "--base", "2", "--seed", "5", "--name",
+            name,
+        ];
+        fine(folder.path(), &[&args[..], more].concat())
+    };
+    let report = search("one", &["--workers", "1"]);
+    search("two", &["--workers", "2"]);
+    assert_eq!(ledger(folder.path(), "one"), ledger(folder.path(), "two"));
+    assert_eq!(ledger(folder.path(), "one").len(), 4);
+
+    // The run is not overwritten; resuming a finished one adds nothing.
+    let again =
+        ["search", "--trials", "4", "--epochs", "1", "--base", "2", "--seed", "5", "--name", "one"];
+    assert!(refused(folder.path(), &again).contains("--resume"));
+    search("one", &["--resume"]);
+    assert_eq!(ledger(folder.path(), "one").len(), 4);
+    // With other settings it is another run.
+    let other = [
+        "search", "--trials", "4", "--epochs", "2", "--base", "2", "--seed", "5", "--name", "one",
+        "--resume",
+    ];
+    refused(folder.path(), &other);
+
+    // Every cell is formatted, compiles alone, and trains at another scale.
+    let cells = folder.path().join("runs/one/cells");
+    let mut count = 0;
+    for entry in fs::read_dir(&cells).expect("listed") {
+        let path = entry.expect("an entry").path();
+        let path = path.to_str().expect("a name");
+        fine(folder.path(), &["fmt", "--check", path]);
+        fine(folder.path(), &["check", path]);
+        let text = fs::read_to_string(path).expect("readable");
+        assert!(text.starts_with("/// Found by `cellc search`: space nasnet"), "{text}");
+        assert!(!text.contains('?'), "a hole is left:\n{text}");
+        count += 1;
+    }
+    assert_eq!(count, 4);
+
+    // The last line is the command that trains the best cell larger.
+    let last = report.lines().last().expect("a line");
+    let command = last.split("cellc ").nth(1).expect("a command");
+    let args: Vec<&str> = command.split_whitespace().chain(["--epochs", "1"]).collect();
+    let trained = fine(folder.path(), &args);
+    assert!(
+        trained.lines().last().is_some_and(|line| line.starts_with("test accuracy ")),
+        "{trained}"
+    );
+}
+
+#[test]
+fn malformed_files_get_one_clear_message() {
+    let folder = scratch();
+    let write =
+        |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("written");
+    write("utf8.cell", b"op a(x) = \xff\xfe");
+    write("large.cell", &vec![b' '; 10 << 20]);
+    write(
+        "deep.cell",
+        format!("op a(x) = {}x{}", "(".repeat(10_000), ")".repeat(10_000)).as_bytes(),
+    );
+    write("kernel0.cell", b"cell normal(h) { a = sep<0>(h) out concat(a) }");
+    write("kernel9.cell", b"cell normal(h) { a = conv_bn<99999>(h) out concat(a) }");
+    write("cycle.cell", b"op a(x) = x |> b\nop b(x) = x |> a");
+    write("name.cell", b"cell normal(h) { a = seb<3>(h) out concat(a) }");
+    write(
+        "shape.cell",
+        b"cell normal(h) { a = max<3, s = 2>(h) b = sep<3>(h) c1 = a + b out concat(c1) }",
+    );
+    let cases = [
+        ("utf8.cell", "UTF-8"),
+        ("large.cell", "10485760"),
+        ("deep.cell", "E0102"),
+        ("kernel0.cell", "E0407"),
+        ("kernel9.cell", "E0404"),
+        ("cycle.cell", "E0203"),
+        ("name.cell", "`sep`"),
+        ("shape.cell", "E0301"),
+        ("missing.cell", "missing.cell"),
+    ];
+    for (file, needle) in cases {
+        let text = refused(folder.path(), &["check", file]);
+        assert!(text.contains(needle), "{file}: {needle} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn faulty_data_sets_are_named() {
+    let folder = scratch();
+    let train = |data: &str| {
+        refused(folder.path(), &["train", "nasnet_a", "--scale", "1@24", "--data", data])
+    };
+    assert!(train("cifar10:nowhere").contains("nowhere"));
+    let dir = folder.path().join("short");
+    fs::create_dir(&dir).expect("made");
+    for name in [
+        "data_batch_1.bin",
+        "data_batch_2.bin",
+        "data_batch_3.bin",
+        "data_batch_4.bin",
+        "data_batch_5.bin",
+    ] {
+        fs::write(dir.join(name), [0; 3073]).expect("written");
+    }
+    fs::write(dir.join("test_batch.bin"), [0; 100]).expect("written");
+    assert!(train("cifar10:short").contains("test_batch.bin"));
+    let usage = cellc(folder.path(), &["train", "nasnet_a", "--data", "imagenet"]);
+    assert_eq!(usage.status.code(), Some(2), "an unknown data set is wrong usage");
+}
+
+#[test]
+fn an_unwritable_folder_is_found_before_training() {
+    let folder = scratch();
+    // A file where a folder should be: no user, not even root, can write below it.
+    fs::write(folder.path().join("file"), b"kept").expect("written");
+    let out = ["train", "nasnet_a", "--scale", "1@24", "--out", "file/m.safetensors"];
+    assert!(refused(folder.path(), &out).contains("file"));
+    let runs = ["search", "--trials", "2", "--out", "file"];
+    assert!(refused(folder.path(), &runs).contains("file"));
+    assert_eq!(fs::read(folder.path().join("file")).expect("readable"), b"kept");
+}
+
+#[test]
+fn usage_faults_exit_with_two() {
+    let folder = scratch();
+    for args in [&["frobnicate"][..], &["stats"], &["stats", "nasnet_a", "--scale", "6x768"]] {
+        assert_eq!(cellc(folder.path(), args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn the_help_is_documented() {
+    insta::assert_snapshot!(fine(scratch().path(), &["--help"]));
+}
