@@ -13,12 +13,7 @@ use crate::syntax::ast::{self, CellBody, CellStmt, Ident};
 const MAX_STRIDE: u64 = 8;
 
 /// Resolves every cell of the file, and its space, into `module`.
-pub(super) fn resolve(
-    file: &ast::File,
-    names: &Names,
-    module: &mut Module,
-    faults: &mut Vec<Diagnostic>,
-) {
+pub(super) fn resolve(names: &Names, module: &mut Module, faults: &mut Vec<Diagnostic>) {
     let heads = OpHead::all(&module.ops);
     let mut decisions = Vec::new();
     let mut expanded = Vec::new();
@@ -66,7 +61,6 @@ pub(super) fn resolve(
     }
     let decisions = SearchSpace { name: space.name.name.clone(), decisions };
     module.space = Some(Space { decisions, expanded });
-    debug_assert!(file.items.iter().any(|item| matches!(item, ast::Item::Space(_))));
 }
 
 struct CellResolver<'x> {
@@ -102,7 +96,7 @@ impl CellResolver<'_> {
         let mut blocks = Vec::new();
         let mut out = None;
         let mut out_span = None;
-        for (position, statement) in statements.iter().enumerate() {
+        for statement in statements {
             match statement {
                 CellStmt::Let { name, value, span } => {
                     if out.is_some() {
@@ -135,7 +129,7 @@ impl CellResolver<'_> {
                     out = Some(self.block(cell, &name, value, &locals, later, true));
                 }
                 CellStmt::Repeat { .. } => {
-                    unreachable!("`repeat` is written out by check::expand, statement {position}")
+                    unreachable!("`repeat` is written out by check::expand")
                 }
             }
         }

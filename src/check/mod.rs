@@ -71,7 +71,7 @@ fn resolve(file: &ast::File, prelude: &Module, is_prelude: bool) -> Result<Modul
     barrier(&mut faults)?;
 
     ops::resolve(file, &names, &mut module, &mut faults);
-    cells::resolve(file, &names, &mut module, &mut faults);
+    cells::resolve(&names, &mut module, &mut faults);
     nets::resolve(file, &names, &mut module, is_prelude, &mut faults);
     barrier(&mut faults)?;
 

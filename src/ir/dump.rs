@@ -6,10 +6,9 @@
 use std::fmt;
 
 use super::{
-    Builtin, Combine, CombineOp, Expr, ExprKind, Module, Op, OpResult, OpUse, OpUseKind, Value,
-    ValueKind,
+    Builtin, Combine, Expr, ExprKind, Module, Op, OpResult, OpUse, OpUseKind, Value, ValueKind,
 };
-use crate::syntax::ast::ValueOp;
+use crate::syntax::print;
 
 impl fmt::Display for Module {
     /// The file's own definitions; those of the prelude are left out.
@@ -107,10 +106,10 @@ impl Module {
             ExprKind::Apply { op, args } => format!("{}({})", self.op_use(op, names), list(args)),
             ExprKind::Combine { combine, left, right } => {
                 let combine = match combine {
-                    Combine::Fixed(op) => combine_name(*op).to_string(),
+                    Combine::Fixed(op) => print::combine(*op).to_string(),
                     Combine::Choice { decision, options } => {
                         let options: Vec<&str> =
-                            options.iter().map(|op| combine_name(*op)).collect();
+                            options.iter().map(|op| print::combine(*op)).collect();
                         format!("?{decision}{{{}}}", options.join(", "))
                     }
                 };
@@ -161,7 +160,7 @@ impl Module {
                 format!(
                     "({} {} {})",
                     self.value(left, names),
-                    operator(*op),
+                    print::value_op(*op),
                     self.value(right, names)
                 )
             }
@@ -172,14 +171,6 @@ impl Module {
                 format!("?{decision}{{{}}}", options.join(", "))
             }
         }
-    }
-}
-
-fn combine_name(op: CombineOp) -> &'static str {
-    match op {
-        CombineOp::Add => "+",
-        CombineOp::Mul => "*",
-        CombineOp::Concat => "concat",
     }
 }
 
@@ -196,22 +187,5 @@ fn builtin_name(builtin: Builtin) -> &'static str {
         Builtin::Classes => "classes",
         Builtin::ScaleN => "N",
         Builtin::ScaleF => "F",
-    }
-}
-
-fn operator(op: ValueOp) -> &'static str {
-    match op {
-        ValueOp::Add => "+",
-        ValueOp::Sub => "-",
-        ValueOp::Mul => "*",
-        ValueOp::Div => "/",
-        ValueOp::Eq => "==",
-        ValueOp::Ne => "!=",
-        ValueOp::Lt => "<",
-        ValueOp::Le => "<=",
-        ValueOp::Gt => ">",
-        ValueOp::Ge => ">=",
-        ValueOp::And => "and",
-        ValueOp::Or => "or",
     }
 }

@@ -16,7 +16,8 @@ mod phrase;
 mod statement;
 mod text;
 
-pub(crate) use text::{combine, expr, op_ref, value};
+pub(crate) use phrase::{combine_op as combine, value_op};
+pub(crate) use text::{expr, op_ref, value};
 
 use self::layout::{Line, Piece, lay_out};
 use super::ast::*;

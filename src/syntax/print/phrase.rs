@@ -344,7 +344,8 @@ fn value_level(value: &Value) -> ValueLevel {
     }
 }
 
-pub(super) fn combine_op(op: CombineOp) -> &'static str {
+/// A way to combine, as an infix hole lists it.
+pub(crate) fn combine_op(op: CombineOp) -> &'static str {
     match op {
         CombineOp::Add => "+",
         CombineOp::Mul => "*",
@@ -352,7 +353,8 @@ pub(super) fn combine_op(op: CombineOp) -> &'static str {
     }
 }
 
-fn value_op(op: ValueOp) -> &'static str {
+/// An operator between static values.
+pub(crate) fn value_op(op: ValueOp) -> &'static str {
     match op {
         ValueOp::Add => "+",
         ValueOp::Sub => "-",

@@ -1,8 +1,8 @@
 //! Parts of a tree as text on one line, for labels, reports and diffs.
 
 use super::layout::Piece;
-use super::phrase::{Level, Phrase, ValueLevel, combine_op};
-use crate::syntax::ast::{CombineOp, Expr, OpRef, Value};
+use super::phrase::{Level, Phrase, ValueLevel};
+use crate::syntax::ast::{Expr, OpRef, Value};
 
 /// An expression.
 pub(crate) fn expr(expr: &Expr) -> String {
@@ -17,11 +17,6 @@ pub(crate) fn op_ref(op: &OpRef) -> String {
 /// A static value.
 pub(crate) fn value(value: &Value) -> String {
     flat(|phrase| phrase.value(value, ValueLevel::Or, false))
-}
-
-/// A way to combine.
-pub(crate) fn combine(op: CombineOp) -> &'static str {
-    combine_op(op)
 }
 
 fn flat(fill: impl FnOnce(&mut Phrase)) -> String {
