@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Help};
 use crate::graph::TensorType;
 use crate::graph::lower::{self, ProbeContext, Scale, Target, Width, probe};
-use crate::ir::{Cell, Module, Net, StackEntry, ValueKind};
+use crate::ir::{Cell, Module, Net, StackEntry, StackItem, StackedCell, ValueKind};
 use crate::space::{Decision, Genotype};
 
 /// Width and size of the probe; large enough that divisions such as `c / 4` leave something.
@@ -108,66 +108,116 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
 
 /// True if the file has every cell of the net's stack.
 fn applies(module: &Module, net: &Net) -> bool {
-    net.stack.iter().all(|entry| is_absent(entry) || module.cell(&entry.cell.name).is_some())
-}
-
-fn is_absent(entry: &StackEntry) -> bool {
-    entry.times.kind == ValueKind::Int(0)
+    fn all(module: &Module, entries: &[StackEntry]) -> bool {
+        entries.iter().all(|entry| {
+            entry.times.kind == ValueKind::Int(0)
+                || match &entry.item {
+                    StackItem::Cell(cell) => module.cell(&cell.cell.name).is_some(),
+                    StackItem::Group(entries) => all(module, entries),
+                }
+        })
+    }
+    all(module, &net.stack)
 }
 
 /// Where a cell can stand.
 #[derive(Default)]
-struct Places {
+struct Places<'m> {
     /// No cell is before it.
     is_first: bool,
     /// Strides between its inputs, each other than 1.
     strides: BTreeSet<usize>,
+    /// The entries it stands in that differ in what they make of it; none if it is in no stack.
+    entries: Vec<(&'m Net, &'m StackedCell)>,
 }
 
-fn places(module: &Module, cell: &Cell) -> Places {
+fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
     let applies = |net: &&Net| applies(module, net);
     let own: Vec<&Net> = module.nets.iter().filter(|net| !net.is_prelude).filter(applies).collect();
     let nets = if own.is_empty() { module.nets.iter().filter(applies).collect() } else { own };
     let mut found = Places::default();
     // How the counts of a stack come out decides which cells are neighbors.
     for (net, unknown_count) in nets.iter().flat_map(|net| [(net, 1), (net, 2)]) {
-        let mut stacked: Vec<&Cell> = Vec::new();
-        for entry in &net.stack {
-            let count = match entry.times.kind {
-                ValueKind::Int(count) => (count as usize).min(cell.inputs.len()),
-                _ => unknown_count,
-            };
-            let other = module.cell(&entry.cell.name);
-            stacked.extend(other.into_iter().flat_map(|other| std::iter::repeat_n(other, count)));
-        }
-        for (at, _) in stacked.iter().enumerate().filter(|(_, at)| at.name == cell.name) {
+        let mut stacked: Vec<(&Cell, &'m StackedCell)> = Vec::new();
+        unroll(module, &net.stack, unknown_count, cell.inputs.len(), &mut stacked);
+        let is_here = |(_, (other, _)): &(usize, &(&Cell, &StackedCell))| other.name == cell.name;
+        for (at, (_, entry)) in stacked.iter().enumerate().filter(is_here) {
             found.is_first |= at == 0;
-            let before = stacked[..at].iter().rev().take(cell.inputs.len() - 1);
-            found.strides.extend(before.map(|other| other.stride).filter(|&stride| stride != 1));
+            let before = stacked[..at].iter().rev().take(cell.inputs.len().saturating_sub(1));
+            found.strides.extend(
+                before
+                    .map(|(other, entry)| entry.stride.unwrap_or(other.stride))
+                    .filter(|&stride| stride != 1),
+            );
+            let is_new = found.entries.iter().all(|(_, known)| {
+                (known.stride, &known.attrs) != (entry.stride, &entry.attrs)
+            });
+            if is_new {
+                found.entries.push((net, entry));
+            }
         }
     }
-    if nets.is_empty() || !nets.iter().any(|net| stacks(net, cell)) {
+    if found.entries.is_empty() {
         found.is_first = true;
         found.strides = module.cells.iter().map(|cell| cell.stride).filter(|&s| s != 1).collect();
     }
     found
 }
 
-fn stacks(net: &Net, cell: &Cell) -> bool {
-    net.stack.iter().any(|entry| entry.cell.name == cell.name.name)
+/// The cells of a stack in order, as many of each as a cell with `n_inputs` inputs can look back on.
+fn unroll<'m>(
+    module: &'m Module,
+    entries: &'m [StackEntry],
+    unknown_count: usize,
+    n_inputs: usize,
+    found: &mut Vec<(&'m Cell, &'m StackedCell)>,
+) {
+    /// Stacks with more cells than this are looked at in part.
+    const MAX_CELLS: usize = 1 << 12;
+    for entry in entries {
+        let count = match entry.times.kind {
+            ValueKind::Int(count) => (count as usize).min(n_inputs),
+            _ => unknown_count,
+        };
+        for _ in 0..count {
+            if found.len() >= MAX_CELLS {
+                return;
+            }
+            match &entry.item {
+                StackItem::Cell(stacked) => {
+                    found.extend(module.cell(&stacked.cell.name).map(|cell| (cell, stacked)));
+                }
+                StackItem::Group(entries) => {
+                    unroll(module, entries, unknown_count, n_inputs, found);
+                }
+            }
+        }
+    }
 }
 
-fn contexts(places: &Places, [width, size]: [usize; 2]) -> Vec<ProbeContext> {
+fn contexts<'m>(places: &Places<'m>, size: [usize; 2]) -> Vec<ProbeContext<'m>> {
+    if places.entries.is_empty() {
+        return contexts_in(places, None, size);
+    }
+    places.entries.iter().flat_map(|&entry| contexts_in(places, Some(entry), size)).collect()
+}
+
+fn contexts_in<'m>(
+    places: &Places,
+    entry: Option<(&'m Net, &'m StackedCell)>,
+    [width, size]: [usize; 2],
+) -> Vec<ProbeContext<'m>> {
     let same = TensorType::new(6 * width, size, size);
-    let mut contexts = vec![ProbeContext { width, recent: same, previous: Some(same) }];
+    let mut contexts = vec![ProbeContext { width, recent: same, previous: Some(same), entry }];
     if places.is_first {
         let stem = TensorType::new(3 * width, size, size);
-        contexts.push(ProbeContext { width, recent: stem, previous: None });
+        contexts.push(ProbeContext { width, recent: stem, previous: None, entry });
     }
     contexts.extend(places.strides.iter().map(|stride| ProbeContext {
         width,
         recent: TensorType::new(4 * width, size, size),
         previous: Some(TensorType::new(3 * width, stride * size, stride * size)),
+        entry,
     }));
     contexts
 }

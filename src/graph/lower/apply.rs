@@ -6,8 +6,8 @@ use crate::check::MAX_KERNEL;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{NodeId, Op, Padding, ShapeFault, TensorType, Window};
 use crate::ir::{
-    AttrDefault, Combine, CombineOp, Expr, ExprKind, OpId, OpResult, OpUse, OpUseKind, Param,
-    Primitive, Require, Value,
+    AttrDefault, Combine, CombineOp, CombineUse, Expr, ExprKind, OpId, OpResult, OpUse, OpUseKind,
+    Primitive, Require, StaticKind, Value,
 };
 use crate::source::Span;
 
@@ -41,7 +41,7 @@ impl Lowering<'_> {
     }
 
     /// Counts one more step, one level deeper; `None` after reporting that there are too many.
-    fn enter(&mut self, span: Span, frame: &Frame) -> Option<()> {
+    pub(super) fn enter(&mut self, span: Span, frame: &Frame) -> Option<()> {
         if self.is_stopped {
             return None;
         }
@@ -63,7 +63,8 @@ impl Lowering<'_> {
     fn operand(&mut self, expr: &Expr, frame: &mut Frame) -> Option<NodeId> {
         match &expr.kind {
             ExprKind::Local(local) => {
-                frame.used[local.0] = true;
+                // What the outputs read is still what no block reads.
+                frame.used[local.0] |= !frame.is_out;
                 frame.locals[local.0]
             }
             ExprKind::Choice { decision, options } => {
@@ -77,16 +78,25 @@ impl Lowering<'_> {
                 if let OpUseKind::Primitive { primitive: Primitive::Mul, .. } = op.kind {
                     return self.combine(CombineOp::Mul, &args[0], &args[1], expr.span, frame);
                 }
-                let args: Vec<Option<NodeId>> =
-                    args.iter().map(|arg| self.expr(arg, frame)).collect();
+                if let [left, right] = args.as_slice() {
+                    let (a, b) = self.both(left, right, frame);
+                    return self.apply(op, &[a?, b?], frame);
+                }
+                let args = self.args(args, frame);
                 self.apply(op, &args.into_iter().collect::<Option<Vec<_>>>()?, frame)
             }
             ExprKind::Combine { combine, left, right } => {
-                let op = match combine {
-                    Combine::Fixed(op) => *op,
-                    Combine::Choice { decision, options } => options[self.genotype[*decision]],
+                let chosen = match combine {
+                    Combine::Fixed(op) => &CombineUse::Op(*op),
+                    Combine::Choice { decision, options } => &options[self.genotype[*decision]],
                 };
-                self.combine(op, left, right, expr.span, frame)
+                match chosen {
+                    CombineUse::Op(op) => self.combine(*op, left, right, expr.span, frame),
+                    CombineUse::Apply(op) => {
+                        let (a, b) = self.both(left, right, frame);
+                        self.apply(op, &[a?, b?], frame)
+                    }
+                }
             }
             ExprKind::ConcatUnused => {
                 unreachable!("`concat(unused)` is a cell's whole output, see Lowering::cell")
@@ -165,20 +175,20 @@ impl Lowering<'_> {
                 None => {
                     let default = param.default.as_ref();
                     let default = default.expect("check::exprs reports missing attributes");
-                    let frame = self.frame(op, &params, args, width, stride, caller);
+                    let frame = self.frame(op, params.clone(), args, width, stride, caller);
                     self.value(default, &frame)?
                 }
             };
             params.push(value);
         }
-        let mut frame = self.frame(op, &params, args, width, stride, caller);
+        let mut frame = self.frame(op, params, args, width, stride, caller);
         self.op_body(op, &mut frame, caller, span)
     }
 
     fn frame<'f>(
         &self,
         op: &'f crate::ir::Op,
-        params: &'f [Static],
+        params: Vec<Static>,
         args: &[NodeId],
         width: usize,
         stride: usize,
@@ -186,7 +196,7 @@ impl Lowering<'_> {
     ) -> Frame<'f> {
         Frame {
             params,
-            names: &op.params,
+            names: op.params.iter().map(|param| param.name.as_str()).collect(),
             locals: args.iter().copied().map(Some).collect(),
             spans: vec![None; args.len()],
             local_names: Vec::new(),
@@ -200,17 +210,26 @@ impl Lowering<'_> {
         }
     }
 
-    fn op_body(
+    fn op_body<'o>(
         &mut self,
-        op: &crate::ir::Op,
-        frame: &mut Frame,
+        op: &'o crate::ir::Op,
+        frame: &mut Frame<'o>,
         caller: &Frame,
         span: Span,
     ) -> Option<NodeId> {
-        let mut requires = op.requires.iter().peekable();
+        let mut statics = op.statics.iter().peekable();
         for count in 0..=op.bindings.len() {
-            while let Some(require) = requires.next_if(|require| require.after == count) {
-                self.require(op, require, frame, caller, span)?;
+            while let Some(statement) = statics.next_if(|statement| statement.after == count) {
+                match &statement.kind {
+                    StaticKind::Let { name, value } => {
+                        let value = self.value(value, frame)?;
+                        frame.names.push(name);
+                        frame.params.push(value);
+                    }
+                    StaticKind::Require(require) => {
+                        self.require(op, require, frame, caller, span)?;
+                    }
+                }
             }
             let Some(binding) = op.bindings.get(count) else { break };
             let value = self.expr(binding, frame)?;
@@ -230,9 +249,9 @@ impl Lowering<'_> {
                     Some(expr) => self.expr(expr, frame),
                     None => {
                         let message = format!("no `when` of `{}` holds for this use", op.name.name);
-                        let names = frame.names.iter().map(|param| param.name.as_str());
+                        let names = frame.names.iter();
                         let values: Vec<String> = names
-                            .zip(frame.params)
+                            .zip(&frame.params)
                             .map(|(name, value)| format!("{name} = {value}"))
                             .chain([
                                 format!("c = {}", frame.width),
@@ -263,16 +282,27 @@ impl Lowering<'_> {
         if self.cond(&require.cond, frame)? {
             return Some(());
         }
-        let message = match &require.message {
-            Some(text) => fill(text, frame),
-            None => format!("a condition of `{}` does not hold", op.name.name),
-        };
-        let mut fault = Diagnostic::new(Code::RequirementNotMet, self.place(span, caller), message);
+        let mut fault = self.unmet(&op.name.name, require, frame, self.place(span, caller));
         if !op.is_prelude {
             fault = fault.also(require.span, "required here");
         }
         self.faults.push(fault.note(format!("change the attributes of `{}`", op.name.name)));
         None
+    }
+
+    /// The fault of a condition of `owner` that does not hold.
+    pub(super) fn unmet(
+        &self,
+        owner: &str,
+        require: &Require,
+        frame: &Frame,
+        span: Span,
+    ) -> Diagnostic {
+        let message = match &require.message {
+            Some(text) => fill(text, frame),
+            None => format!("a condition of `{owner}` does not hold"),
+        };
+        Diagnostic::new(Code::RequirementNotMet, span, message)
     }
 
     /// Wires a primitive with one operand.
@@ -394,7 +424,7 @@ impl Lowering<'_> {
         None
     }
 
-    fn channels(&mut self, (value, span): (Static, Span), frame: &Frame) -> Option<usize> {
+    pub(super) fn channels(&mut self, (value, span): (Static, Span), frame: &Frame) -> Option<usize> {
         match value {
             Static::Int(channels) if (1..=MAX_CHANNELS as i64).contains(&channels) => {
                 Some(channels as usize)
@@ -426,13 +456,7 @@ impl Lowering<'_> {
         span: Span,
         frame: &mut Frame,
     ) -> Option<NodeId> {
-        let in_cell = !frame.is_op && frame.cell.is_some();
-        let (a, b) = if in_cell {
-            let a = self.within("left", |this| this.expr(left, frame));
-            (a, self.within("right", |this| this.expr(right, frame)))
-        } else {
-            (self.expr(left, frame), self.expr(right, frame))
-        };
+        let (a, b) = self.both(left, right, frame);
         let op = match op {
             CombineOp::Add => Op::Add,
             CombineOp::Mul => Op::Mul,
@@ -442,23 +466,46 @@ impl Lowering<'_> {
         self.wire(op, &[a?, b?], &causes, frame, span)
     }
 
-    /// Concatenates expressions. In a cell's output the nodes of an operand carry the operand's name.
-    fn concat(&mut self, args: &[Expr], span: Span, frame: &mut Frame) -> Option<NodeId> {
+    /// The two operands of a combination, in a cell on the paths `left` and `right`.
+    fn both(
+        &mut self,
+        left: &Expr,
+        right: &Expr,
+        frame: &mut Frame,
+    ) -> (Option<NodeId>, Option<NodeId>) {
+        if frame.is_op || frame.cell.is_none() {
+            return (self.expr(left, frame), self.expr(right, frame));
+        }
+        let a = self.within("left", |this| this.expr(left, frame));
+        (a, self.within("right", |this| this.expr(right, frame)))
+    }
+
+    /// Any number of operands, in a cell on paths with the names of those that are bare.
+    fn args(&mut self, args: &[Expr], frame: &mut Frame) -> Vec<Option<NodeId>> {
         let in_cell = !frame.is_op && frame.cell.is_some();
         let mut nodes = Vec::with_capacity(args.len());
         for (index, arg) in args.iter().enumerate() {
-            nodes.push(if in_cell {
-                let name = match (frame.is_out, args.len(), index) {
-                    // As in `x + y`, whichever way the combination is written.
-                    (false, 2, 0) => "left".into(),
-                    (false, 2, 1) => "right".into(),
-                    _ => self.operand_name(arg, frame).unwrap_or_else(|| format!("arg{index}")),
-                };
+            nodes.push(if in_cell && args.len() > 1 {
+                let name =
+                    self.operand_name(arg, frame).unwrap_or_else(|| format!("arg{index}"));
                 self.within(&name, |this| this.expr(arg, frame))
             } else {
                 self.expr(arg, frame)
             });
         }
+        nodes
+    }
+
+    /// Concatenates expressions.
+    fn concat(&mut self, args: &[Expr], span: Span, frame: &mut Frame) -> Option<NodeId> {
+        let nodes = match args {
+            // As in `x + y`, whichever way the combination is written.
+            [left, right] if !frame.is_out => {
+                let (a, b) = self.both(left, right, frame);
+                vec![a, b]
+            }
+            _ => self.args(args, frame),
+        };
         let causes: Vec<_> = args.iter().map(|arg| cause(arg, frame)).collect();
         self.wire(Op::Concat, &nodes.into_iter().collect::<Option<Vec<_>>>()?, &causes, frame, span)
     }
@@ -591,8 +638,8 @@ fn cause(operand: &Expr, frame: &Frame) -> Option<Span> {
 /// An author's message with `{name}` replaced by the values of attributes.
 fn fill(text: &str, frame: &Frame) -> String {
     let mut filled = text.to_string();
-    let known = frame.names.iter().zip(frame.params);
-    for (Param { name, .. }, value) in known {
+    let known = frame.names.iter().zip(&frame.params);
+    for (name, value) in known {
         filled = filled.replace(&format!("{{{name}}}"), &value.to_string());
     }
     filled = filled.replace("{c}", &frame.width.to_string());
