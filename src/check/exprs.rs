@@ -5,7 +5,8 @@ use super::choices::{Holes, Phase};
 use super::names::{Names, unknown};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{
-    AttrDefault, Combine, CombineUse, Expr, ExprKind, LocalId, OpId, OpUse, OpUseKind, Primitive, Value,
+    AttrDefault, Combine, CombineUse, Expr, ExprKind, LocalId, OpId, OpUse, OpUseKind, Primitive,
+    Value,
 };
 use crate::source::Span;
 use crate::syntax::ast;
@@ -246,6 +247,13 @@ impl Builder<'_> {
         text: impl Fn(&T) -> String,
         span: Span,
     ) -> Option<usize> {
+        if let Place::SpaceRequire = self.scope.place {
+            self.faults.push(
+                Diagnostic::new(Code::HoleOutsideSpace, span, "a condition has no hole of its own")
+                    .note("name the choice, as in `let k = ?{ 3, 5 }`, and write the name here"),
+            );
+            return None;
+        }
         if !self.scope.place.takes_holes() {
             self.faults.push(
                 Diagnostic::new(Code::HoleOutsideSpace, span, "a hole stands outside a space")
@@ -470,8 +478,7 @@ impl Builder<'_> {
         attrs: &[ast::Attr],
         span: Span,
     ) -> Option<Vec<Option<Value>>> {
-        let values: Vec<Option<Value>> =
-            attrs.iter().map(|attr| self.value(&attr.value)).collect();
+        let values: Vec<Option<Value>> = attrs.iter().map(|attr| self.value(&attr.value)).collect();
         let places = bind::places(callee, specs, attrs, span, self.faults)?;
         let values = values.into_iter().collect::<Option<Vec<Value>>>()?;
         Some(places.into_iter().map(|at| at.map(|at| values[at].clone())).collect())

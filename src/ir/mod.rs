@@ -29,6 +29,7 @@ mod primitive;
 use crate::source::Span;
 use crate::space::SearchSpace;
 use crate::syntax::ast;
+pub(crate) use dump::builtin_name;
 pub use primitive::{AttrDefault, AttrSpec, Primitive};
 
 pub use ast::CombineOp;
@@ -87,7 +88,7 @@ pub struct Space {
     pub ops: Vec<(OpId, ast::Op)>,
     /// The space's constants by their index in [`Module::constants`], holes still open.
     pub constants: Vec<(usize, ast::Constant)>,
-    /// What a point must meet, in order.
+    /// What a point must meet, in order; see [`Requirements`](crate::space::Requirements).
     pub requires: Vec<Require>,
 }
 
@@ -164,6 +165,8 @@ pub enum StaticKind {
 pub struct Require {
     /// The condition.
     pub cond: Value,
+    /// The condition as it is written.
+    pub text: String,
     /// The author's message, with `{name}` for the value of an attribute.
     pub message: Option<String>,
     /// The statement.

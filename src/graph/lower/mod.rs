@@ -25,6 +25,7 @@ mod net;
 mod value;
 
 pub(crate) use net::MAX_TIMES;
+pub(crate) use value::floor_div;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
