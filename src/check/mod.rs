@@ -67,8 +67,7 @@ pub(crate) fn check_prelude(file: &ast::File, before: &Module) -> Result<Module,
 }
 
 fn resolve(file: &ast::File, prelude: &Module, is_prelude: bool) -> Result<Module, Diagnostics> {
-    let mut module =
-        Module {
+    let mut module = Module {
         constants: prelude.constants.clone(),
         ops: prelude.ops.clone(),
         nets: prelude.nets.clone(),

@@ -149,9 +149,10 @@ fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
                     .map(|(other, entry)| entry.stride.unwrap_or(other.stride))
                     .filter(|&stride| stride != 1),
             );
-            let is_new = found.entries.iter().all(|(_, known)| {
-                (known.stride, &known.attrs) != (entry.stride, &entry.attrs)
-            });
+            let is_new = found
+                .entries
+                .iter()
+                .all(|(_, known)| (known.stride, &known.attrs) != (entry.stride, &entry.attrs));
             if is_new {
                 found.entries.push((net, entry));
             }
@@ -315,6 +316,7 @@ mod tests {
         let hole = |label: &str, options: usize, when| Decision {
             label: label.into(),
             options: vec!["o".into(); options],
+            weights: vec![1; options],
             when,
         };
         let decisions = vec![

@@ -34,7 +34,9 @@ impl Builder<'_> {
                 ValueKind::Pair(Box::new(left?), Box::new(right?))
             }
             ast::ValueKind::Call { function, args } => self.function(function, args, value.span)?,
-            ast::ValueKind::Cost { count, net, scale } => self.cost(count, net, *scale, value.span)?,
+            ast::ValueKind::Cost { count, net, scale } => {
+                self.cost(count, net, *scale, value.span)?
+            }
             ast::ValueKind::Binary { op, left, right } => {
                 let (left, right) = (self.value(left), self.value(right));
                 ValueKind::Binary { op: *op, left: Box::new(left?), right: Box::new(right?) }

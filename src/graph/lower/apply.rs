@@ -424,7 +424,11 @@ impl Lowering<'_> {
         None
     }
 
-    pub(super) fn channels(&mut self, (value, span): (Static, Span), frame: &Frame) -> Option<usize> {
+    pub(super) fn channels(
+        &mut self,
+        (value, span): (Static, Span),
+        frame: &Frame,
+    ) -> Option<usize> {
         match value {
             Static::Int(channels) if (1..=MAX_CHANNELS as i64).contains(&channels) => {
                 Some(channels as usize)
@@ -486,8 +490,7 @@ impl Lowering<'_> {
         let mut nodes = Vec::with_capacity(args.len());
         for (index, arg) in args.iter().enumerate() {
             nodes.push(if in_cell && args.len() > 1 {
-                let name =
-                    self.operand_name(arg, frame).unwrap_or_else(|| format!("arg{index}"));
+                let name = self.operand_name(arg, frame).unwrap_or_else(|| format!("arg{index}"));
                 self.within(&name, |this| this.expr(arg, frame))
             } else {
                 self.expr(arg, frame)
