@@ -286,16 +286,16 @@ fn dense_layer() {
             &gy,
             to_x,
             &mut gweight,
-            &mut gbias,
+            Some(&mut gbias),
         );
         check("dense x", &x, &gy, &gx, |x, y| {
-            kernels.dense_forward(n, inputs, outputs, x, &weight, &bias, y);
+            kernels.dense_forward(n, inputs, outputs, x, &weight, Some(&bias), y);
         });
         check("dense weight", &weight, &gy, &gweight, |weight, y| {
-            kernels.dense_forward(n, inputs, outputs, &x, weight, &bias, y);
+            kernels.dense_forward(n, inputs, outputs, &x, weight, Some(&bias), y);
         });
         check("dense bias", &bias, &gy, &gbias, |bias, y| {
-            kernels.dense_forward(n, inputs, outputs, &x, &weight, bias, y);
+            kernels.dense_forward(n, inputs, outputs, &x, &weight, Some(bias), y);
         });
     }
 }

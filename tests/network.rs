@@ -49,8 +49,8 @@ fn toy_graph() -> Graph {
     // A kernel over the whole map keeps the place, which a mean over it would lose.
     let window =
         Window::new([2, 2], [1, 1], [1, 1], Padding::Valid, [2, 2]).expect("the kernel fits");
-    let x = w.add(Op::Conv { window, out_channels: 8 }, &[x]);
-    w.graph.output = w.add(Op::Dense { out_features: 2 }, &[x]);
+    let x = w.add(Op::Conv { window, out_channels: 8, groups: 1 }, &[x]);
+    w.graph.output = w.add(Op::Dense { out_features: 2, bias: true }, &[x]);
     w.graph
 }
 
@@ -250,7 +250,7 @@ fn the_auxiliary_head_learns_through_its_own_loss() {
 fn dropout_masks_differ_from_step_to_step_and_repeat_from_a_seed() {
     let mut w = Wirer::new(TensorType::new(64, 1, 1));
     let dropped = w.add(Op::Dropout, &[w.graph.input]);
-    w.graph.output = w.add(Op::Dense { out_features: 1 }, &[dropped]);
+    w.graph.output = w.add(Op::Dense { out_features: 1, bias: true }, &[dropped]);
     let run = |steps: u64| {
         let mut network = Network::new(&w.graph, 1);
         network

@@ -225,7 +225,7 @@ fn outputs_may_be_read_by_other_nodes() {
     let y = w.conv(rectified, 1, 1, 4);
     let z = w.add(Op::Sigmoid, &[y]);
     let sum = w.add(Op::Add, &[y, z]);
-    w.graph.output = w.add(Op::Dense { out_features: 2 }, &[sum]);
+    w.graph.output = w.add(Op::Dense { out_features: 2, bias: true }, &[sum]);
     for aux in [rectified, y, z, sum] {
         w.graph.aux = Some(aux);
         Problem::new(&w.graph, 3, 1).check(8);
@@ -395,7 +395,7 @@ fn portable_kernels_run_a_plan_too() {
 fn dropout_acts_in_training_only_and_its_gradient_has_the_same_mask() {
     let mut w = Wirer::new(TensorType::new(40, 1, 1));
     let dropped = w.add(Op::Dropout, &[w.graph.input]);
-    w.graph.output = w.add(Op::Dense { out_features: 1 }, &[dropped]);
+    w.graph.output = w.add(Op::Dense { out_features: 1, bias: true }, &[dropped]);
     let graph = w.graph;
     let mut state = random_state(&graph, 1);
     let image = uniform(9, 40);

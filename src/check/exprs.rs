@@ -231,7 +231,7 @@ impl Builder<'_> {
         Some(self.holes.open(phase, options, span, self.faults))
     }
 
-    /// A call; `concat` and `mul` are combinations whose bare operands are adapted.
+    /// A call; `concat`, `mul` and `mix` are combinations whose bare operands are adapted.
     fn call(&mut self, op: &ast::OpRef, args: &[ast::Expr], span: Span) -> Option<Expr> {
         let primitive = match &op.kind {
             ast::OpRefKind::Named { name, .. } => Primitive::of(&name.name),
@@ -246,7 +246,8 @@ impl Builder<'_> {
         {
             return Some(Expr { kind: ExprKind::ConcatUnused, span });
         }
-        let is_combination = matches!(primitive, Some(Primitive::Concat | Primitive::Mul));
+        let is_combination =
+            matches!(primitive, Some(Primitive::Concat | Primitive::Mul | Primitive::Mix));
         let op = self.op_use(op, args.len());
         let args: Vec<Option<Expr>> = args
             .iter()

@@ -60,13 +60,16 @@ impl fmt::Display for TensorType {
 pub enum Op {
     /// The image.
     Input,
-    /// `y[o] = sum_i w[o, i] * x[i]` over the window, without bias. One parameter
-    /// `weight: [out_channels, C, kh, kw]`.
+    /// `y[o] = sum_i w[o, i] * x[i]` over the window, without bias. In groups, the i-th part of the
+    /// filters sees the i-th part of the channels. One parameter
+    /// `weight: [out_channels, C / groups, kh, kw]`.
     Conv {
         /// The window.
         window: Window,
         /// Filters.
         out_channels: usize,
+        /// Into how many equal parts channels and filters are divided; 1 mixes all.
+        groups: usize,
     },
     /// One filter for each channel, without bias. One parameter `weight: [C, 1, kh, kw]`.
     DepthwiseConv {
@@ -76,8 +79,22 @@ pub enum Op {
     /// Batch normalisation over N, H, W. Parameters `weight` (gamma) and `bias` (beta): `[C]`;
     /// statistics `running_mean` and `running_var`: `[C]`.
     BatchNorm,
+    /// Normalization of each image over C, H, W. Parameters `weight` (gamma) and `bias` (beta): `[C]`.
+    ///
+    /// # Source
+    /// Ba, Kiros, Hinton 2016; a scale and a shift for each channel as in TensorFlow's contrib
+    /// `layer_norm`.
+    LayerNorm,
+    /// Normalization of each channel of each image over H, W. Parameters `weight` (gamma) and `bias`
+    /// (beta): `[C]`.
+    ///
+    /// # Source
+    /// Ulyanov, Vedaldi, Lempitsky 2016.
+    InstanceNorm,
     /// `max(x, 0)`.
     Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
     /// Element-wise sum of two tensors of one shape.
@@ -98,10 +115,13 @@ pub enum Op {
     },
     /// Mean over the whole map: `[N, C, H, W]` to `[N, C, 1, 1]`.
     GlobalAvgPool,
-    /// `y = W x + b` on a 1x1 map. Parameters `weight: [out_features, C]`, `bias: [out_features]`.
+    /// `y = W x + b` on a 1x1 map. Parameters `weight: [out_features, C]` and, unless it has none,
+    /// `bias: [out_features]`.
     Dense {
         /// Output features.
         out_features: usize,
+        /// Whether `b` is there.
+        bias: bool,
     },
     /// Zeroes a share of the elements in training and scales the rest; the share is a setting of the
     /// training run, not of the architecture.
@@ -109,6 +129,36 @@ pub enum Op {
     /// `y[.., i, j] = x[.., i + 1, j + 1]`, zero beyond the border: the second path of a factorized
     /// reduction.
     Shift,
+    /// Channels as a matrix `[groups, C / groups]`, transposed: `y[j * groups + i] = x[i * C / groups + j]`.
+    ///
+    /// # Source
+    /// `ShuffleNet` (Zhang et al. 2017).
+    Shuffle {
+        /// Rows of the matrix.
+        groups: usize,
+    },
+    /// Channels `start..start + count`.
+    Slice {
+        /// The first of them.
+        start: usize,
+        /// How many.
+        count: usize,
+    },
+    /// `alpha * x + (1 - alpha) * y` of two tensors of one shape. In training each image has its own
+    /// alpha, uniform in [0, 1), and the backward pass another one; otherwise alpha is 1/2.
+    ///
+    /// # Source
+    /// Shake-Shake regularization (Gastaldi 2017), the variant Shake-Shake-Image.
+    Mix,
+    /// Zeros of the operand's channels, its map's sides divided by the stride and rounded up. Nothing
+    /// but the operand's shape is read.
+    ///
+    /// # Source
+    /// The operation `none` of NAS-Bench-201 (Dong and Yang 2020).
+    Zero {
+        /// Vertical and horizontal.
+        stride: [usize; 2],
+    },
 }
 
 impl Op {
@@ -119,7 +169,10 @@ impl Op {
             Op::Conv { .. } => "conv",
             Op::DepthwiseConv { .. } => "dwconv",
             Op::BatchNorm => "bn",
+            Op::LayerNorm => "layernorm",
+            Op::InstanceNorm => "instancenorm",
             Op::Relu => "relu",
+            Op::Relu6 => "relu6",
             Op::Sigmoid => "sigmoid",
             Op::Add => "add",
             Op::Mul => "mul",
@@ -130,12 +183,16 @@ impl Op {
             Op::Dense { .. } => "dense",
             Op::Dropout => "dropout",
             Op::Shift => "shift",
+            Op::Shuffle { .. } => "shuffle",
+            Op::Slice { .. } => "slice",
+            Op::Mix => "mix",
+            Op::Zero { .. } => "zero",
         }
     }
 
-    /// True if swapping the operands does not change the result.
+    /// True if swapping the operands does not change the result; of a mix, its distribution.
     pub fn is_commutative(&self) -> bool {
-        matches!(self, Op::Add | Op::Mul)
+        matches!(self, Op::Add | Op::Mul | Op::Mix)
     }
 }
 
@@ -175,9 +232,9 @@ pub enum ParamKind {
     Weight,
     /// A dense bias: trained, starts at 0.
     Bias,
-    /// Scale of a batch normalisation: trained, starts at 1.
+    /// Scale of a normalization: trained, starts at 1.
     Gamma,
-    /// Shift of a batch normalisation: trained, starts at 0.
+    /// Shift of a normalization: trained, starts at 0.
     Beta,
     /// Running mean of a batch normalisation: not trained, starts at 0.
     RunningMean,
@@ -244,7 +301,7 @@ pub struct Graph {
 /// Why an operation cannot be applied to operands of these shapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShapeFault {
-    /// Addition or multiplication of tensors that differ.
+    /// Addition, multiplication or mix of tensors that differ.
     Differ {
         /// Shape of the left operand.
         left: TensorType,
@@ -264,6 +321,24 @@ pub enum ShapeFault {
     NotFlat {
         /// Shape of the operand.
         operand: TensorType,
+    },
+    /// Channels that cannot be divided into equal groups.
+    Indivisible {
+        /// The channels: those of the operand, or a convolution's filters.
+        channels: usize,
+        /// The number of groups.
+        groups: usize,
+        /// True for the filters.
+        is_output: bool,
+    },
+    /// A slice beyond the channels of its operand.
+    OutOfRange {
+        /// Shape of the operand.
+        operand: TensorType,
+        /// The slice's first channel.
+        start: usize,
+        /// How many it has.
+        count: usize,
     },
 }
 
@@ -394,19 +469,46 @@ fn infer(op: &Op, operands: &[TensorType]) -> Result<TensorType, ShapeFault> {
     let arity = |n: usize| assert_eq!(operands.len(), n, "operands of `{}`", op.name());
     Ok(match op {
         Op::Input => unreachable!("the input is made by Graph::new"),
-        Op::Conv { window, out_channels } => {
+        Op::Conv { window, out_channels, groups } => {
             arity(1);
+            divides(*groups, first.channels, false)?;
+            divides(*groups, *out_channels, true)?;
             windowed(window, *out_channels)
         }
         Op::DepthwiseConv { window } | Op::MaxPool { window } | Op::AvgPool { window } => {
             arity(1);
             windowed(window, first.channels)
         }
-        Op::BatchNorm | Op::Relu | Op::Sigmoid | Op::Dropout | Op::Shift => {
+        Op::BatchNorm
+        | Op::LayerNorm
+        | Op::InstanceNorm
+        | Op::Relu
+        | Op::Relu6
+        | Op::Sigmoid
+        | Op::Dropout
+        | Op::Shift => {
             arity(1);
             first
         }
-        Op::Add => {
+        Op::Shuffle { groups } => {
+            arity(1);
+            divides(*groups, first.channels, false)?;
+            first
+        }
+        Op::Slice { start, count } => {
+            arity(1);
+            let (start, count) = (*start, *count);
+            if count == 0 || start >= first.channels || count > first.channels - start {
+                return Err(ShapeFault::OutOfRange { operand: first, start, count });
+            }
+            TensorType::new(count, first.height, first.width)
+        }
+        Op::Zero { stride } => {
+            arity(1);
+            let [height, width] = [0, 1].map(|axis| first.size()[axis].div_ceil(stride[axis]));
+            TensorType::new(first.channels, height, width)
+        }
+        Op::Add | Op::Mix => {
             arity(2);
             if operands[1] != first {
                 return Err(ShapeFault::Differ { left: first, right: operands[1] });
@@ -433,7 +535,7 @@ fn infer(op: &Op, operands: &[TensorType]) -> Result<TensorType, ShapeFault> {
             arity(1);
             TensorType::new(first.channels, 1, 1)
         }
-        Op::Dense { out_features } => {
+        Op::Dense { out_features, .. } => {
             arity(1);
             if first.area() != 1 {
                 return Err(ShapeFault::NotFlat { operand: first });
@@ -443,13 +545,22 @@ fn infer(op: &Op, operands: &[TensorType]) -> Result<TensorType, ShapeFault> {
     })
 }
 
+/// Refuses channels that do not fall into groups of one size.
+fn divides(groups: usize, channels: usize, is_output: bool) -> Result<(), ShapeFault> {
+    if channels.checked_rem(groups) == Some(0) {
+        return Ok(());
+    }
+    Err(ShapeFault::Indivisible { channels, groups, is_output })
+}
+
 /// Names, shapes and kinds of an operation's parameters and statistics.
 fn param_shapes(op: &Op, operands: &[TensorType]) -> Vec<(&'static str, Vec<usize>, ParamKind)> {
     let channels = operands.first().map_or(0, |ty| ty.channels);
     match op {
-        Op::Conv { window, out_channels } => {
+        Op::Conv { window, out_channels, groups } => {
             let [kh, kw] = window.kernel;
-            vec![("weight", vec![*out_channels, channels, kh, kw], ParamKind::Weight)]
+            let shape = vec![*out_channels, channels / groups, kh, kw];
+            vec![("weight", shape, ParamKind::Weight)]
         }
         Op::DepthwiseConv { window } => {
             let [kh, kw] = window.kernel;
@@ -461,12 +572,20 @@ fn param_shapes(op: &Op, operands: &[TensorType]) -> Vec<(&'static str, Vec<usiz
             ("running_mean", vec![channels], ParamKind::RunningMean),
             ("running_var", vec![channels], ParamKind::RunningVar),
         ],
-        Op::Dense { out_features } => vec![
-            ("weight", vec![*out_features, channels], ParamKind::Weight),
-            ("bias", vec![*out_features], ParamKind::Bias),
+        Op::LayerNorm | Op::InstanceNorm => vec![
+            ("weight", vec![channels], ParamKind::Gamma),
+            ("bias", vec![channels], ParamKind::Beta),
         ],
+        Op::Dense { out_features, bias } => {
+            let mut params = vec![("weight", vec![*out_features, channels], ParamKind::Weight)];
+            if *bias {
+                params.push(("bias", vec![*out_features], ParamKind::Bias));
+            }
+            params
+        }
         Op::Input
         | Op::Relu
+        | Op::Relu6
         | Op::Sigmoid
         | Op::Add
         | Op::Mul
@@ -475,7 +594,11 @@ fn param_shapes(op: &Op, operands: &[TensorType]) -> Vec<(&'static str, Vec<usiz
         | Op::AvgPool { .. }
         | Op::GlobalAvgPool
         | Op::Dropout
-        | Op::Shift => Vec::new(),
+        | Op::Shift
+        | Op::Shuffle { .. }
+        | Op::Slice { .. }
+        | Op::Mix
+        | Op::Zero { .. } => Vec::new(),
     }
 }
 
@@ -485,21 +608,38 @@ impl fmt::Display for Graph {
         for (index, node) in self.nodes.iter().enumerate() {
             write!(f, "%{index} = {}", node.op.name())?;
             match &node.op {
-                Op::Conv { window, out_channels } => write!(f, " {window} out={out_channels}")?,
+                Op::Conv { window, out_channels, groups } => {
+                    write!(f, " {window} out={out_channels}")?;
+                    if *groups != 1 {
+                        write!(f, " groups={groups}")?;
+                    }
+                }
                 Op::DepthwiseConv { window } | Op::MaxPool { window } | Op::AvgPool { window } => {
                     write!(f, " {window}")?;
                 }
-                Op::Dense { out_features } => write!(f, " out={out_features}")?,
+                Op::Dense { out_features, bias } => {
+                    write!(f, " out={out_features}{}", if *bias { "" } else { " bias=false" })?;
+                }
+                Op::Shuffle { groups } => write!(f, " g={groups}")?,
+                Op::Slice { start, count } => write!(f, " {start}..{}", start + count)?,
+                Op::Zero { stride: [1, 1] } => {}
+                Op::Zero { stride: [vertical, horizontal] } => {
+                    write!(f, " s={vertical}x{horizontal}")?;
+                }
                 Op::Input
                 | Op::BatchNorm
+                | Op::LayerNorm
+                | Op::InstanceNorm
                 | Op::Relu
+                | Op::Relu6
                 | Op::Sigmoid
                 | Op::Add
                 | Op::Mul
                 | Op::Concat
                 | Op::GlobalAvgPool
                 | Op::Dropout
-                | Op::Shift => {}
+                | Op::Shift
+                | Op::Mix => {}
             }
             let operands: Vec<String> =
                 node.inputs.iter().map(|input| format!("%{}", input.0)).collect();

@@ -31,7 +31,7 @@ impl Wirer {
 
     pub fn conv(&mut self, x: NodeId, k: usize, stride: usize, out_channels: usize) -> NodeId {
         let window = self.window(x, k, stride, Padding::Same);
-        self.add(Op::Conv { window, out_channels }, &[x])
+        self.add(Op::Conv { window, out_channels, groups: 1 }, &[x])
     }
 
     pub fn dwconv(&mut self, x: NodeId, k: usize, stride: usize) -> NodeId {
@@ -67,7 +67,7 @@ impl Wirer {
     /// Global mean and dense layer.
     pub fn head(&mut self, x: NodeId, classes: usize) -> NodeId {
         let x = self.add(Op::GlobalAvgPool, &[x]);
-        self.add(Op::Dense { out_features: classes }, &[x])
+        self.add(Op::Dense { out_features: classes, bias: true }, &[x])
     }
 }
 
@@ -96,7 +96,7 @@ pub fn everything() -> Graph {
     let again = w.add(Op::Add, &[joined, wide]);
     // Squeeze and excitation: a 1x1 map broadcast over the map it came from.
     let squeezed = w.add(Op::GlobalAvgPool, &[again]);
-    let gate = w.add(Op::Dense { out_features: 6 }, &[squeezed]);
+    let gate = w.add(Op::Dense { out_features: 6, bias: true }, &[squeezed]);
     let gate = w.add(Op::Sigmoid, &[gate]);
     let gated = w.add(Op::Mul, &[again, gate]);
     let square = w.add(Op::Mul, &[gated, gated]);

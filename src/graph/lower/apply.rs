@@ -75,7 +75,10 @@ impl Lowering<'_> {
                     return self.concat(args, expr.span, frame);
                 }
                 if let OpUseKind::Primitive { primitive: Primitive::Mul, .. } = op.kind {
-                    return self.combine(CombineOp::Mul, &args[0], &args[1], expr.span, frame);
+                    return self.combine(Op::Mul, &args[0], &args[1], expr.span, frame);
+                }
+                if let OpUseKind::Primitive { primitive: Primitive::Mix, .. } = op.kind {
+                    return self.combine(Op::Mix, &args[0], &args[1], expr.span, frame);
                 }
                 let args: Vec<Option<NodeId>> =
                     args.iter().map(|arg| self.expr(arg, frame)).collect();
@@ -85,6 +88,11 @@ impl Lowering<'_> {
                 let op = match combine {
                     Combine::Fixed(op) => *op,
                     Combine::Choice { decision, options } => options[self.genotype[*decision]],
+                };
+                let op = match op {
+                    CombineOp::Add => Op::Add,
+                    CombineOp::Mul => Op::Mul,
+                    CombineOp::Concat => Op::Concat,
                 };
                 self.combine(op, left, right, expr.span, frame)
             }
@@ -294,6 +302,7 @@ impl Lowering<'_> {
                 (None, AttrDefault::One) => Static::Int(1),
                 (None, AttrDefault::Width) => Static::Int(width as i64),
                 (None, AttrDefault::Same) => Static::Padding(Padding::Same),
+                (None, AttrDefault::True) => Static::Bool(true),
                 (None, AttrDefault::Required) => {
                     unreachable!("check::exprs reports missing attributes")
                 }
@@ -302,9 +311,12 @@ impl Lowering<'_> {
         }
         let op = match primitive {
             Primitive::Conv => {
-                let [k, s, out, pad, d] = values[..] else { unreachable!("attributes of conv") };
+                let [k, s, out, pad, d, groups] = values[..] else {
+                    unreachable!("attributes of conv")
+                };
                 let window = self.window(ty, k, s, d, pad, frame)?;
-                Op::Conv { window, out_channels: self.channels(out, frame)? }
+                let out_channels = self.channels(out, frame)?;
+                Op::Conv { window, out_channels, groups: self.groups(groups, frame)? }
             }
             Primitive::DepthwiseConv => {
                 let [k, s, pad, d] = values[..] else { unreachable!("attributes of dwconv") };
@@ -319,14 +331,28 @@ impl Lowering<'_> {
                     Op::AvgPool { window }
                 }
             }
-            Primitive::Dense => Op::Dense { out_features: self.channels(values[0], frame)? },
+            Primitive::Dense => {
+                let [out, bias] = values[..] else { unreachable!("attributes of dense") };
+                let out_features = self.channels(out, frame)?;
+                Op::Dense { out_features, bias: self.flag(bias, frame)? }
+            }
+            Primitive::Shuffle => Op::Shuffle { groups: self.groups(values[0], frame)? },
+            Primitive::Slice => {
+                let [start, count] = values[..] else { unreachable!("attributes of slice") };
+                let start = self.number("the first channel", 0, start, frame)?;
+                Op::Slice { start, count: self.channels(count, frame)? }
+            }
+            Primitive::Zero => Op::Zero { stride: self.sides("a stride", values[0], frame)? },
             Primitive::BatchNorm => Op::BatchNorm,
+            Primitive::LayerNorm => Op::LayerNorm,
+            Primitive::InstanceNorm => Op::InstanceNorm,
             Primitive::Relu => Op::Relu,
+            Primitive::Relu6 => Op::Relu6,
             Primitive::Sigmoid => Op::Sigmoid,
             Primitive::GlobalAvgPool => Op::GlobalAvgPool,
             Primitive::Dropout => Op::Dropout,
             Primitive::Shift => Op::Shift,
-            Primitive::Concat | Primitive::Mul => {
+            Primitive::Concat | Primitive::Mul | Primitive::Mix => {
                 unreachable!("combinations are wired by Lowering::expr")
             }
         };
@@ -417,10 +443,49 @@ impl Lowering<'_> {
         }
     }
 
+    /// A number of groups.
+    fn groups(&mut self, value: (Static, Span), frame: &Frame) -> Option<usize> {
+        self.number("the number of groups", 1, value, frame)
+    }
+
+    /// A number that channels are counted with, at least `least`.
+    fn number(
+        &mut self,
+        what: &str,
+        least: usize,
+        (value, span): (Static, Span),
+        frame: &Frame,
+    ) -> Option<usize> {
+        match value {
+            Static::Int(number) if (least as i64..=MAX_CHANNELS as i64).contains(&number) => {
+                Some(number as usize)
+            }
+            Static::Int(number) => {
+                let message = format!("{what} is {least} to {MAX_CHANNELS}, found {number}");
+                let note = "write a number in that range";
+                self.fault(Code::AttributeOutOfRange, span, frame, message, note);
+                None
+            }
+            other @ (Static::Bool(_) | Static::Pair(_) | Static::Padding(_) | Static::Full) => {
+                self.wrong_kind("a number", other, span, frame)
+            }
+        }
+    }
+
+    /// `true` or `false`.
+    fn flag(&mut self, (value, span): (Static, Span), frame: &Frame) -> Option<bool> {
+        match value {
+            Static::Bool(flag) => Some(flag),
+            other @ (Static::Int(_) | Static::Pair(_) | Static::Padding(_) | Static::Full) => {
+                self.wrong_kind("`true` or `false`", other, span, frame)
+            }
+        }
+    }
+
     /// Combines two expressions, their nodes on the paths `left` and `right`.
     fn combine(
         &mut self,
-        op: CombineOp,
+        op: Op,
         left: &Expr,
         right: &Expr,
         span: Span,
@@ -432,11 +497,6 @@ impl Lowering<'_> {
             (a, self.within("right", |this| this.expr(right, frame)))
         } else {
             (self.expr(left, frame), self.expr(right, frame))
-        };
-        let op = match op {
-            CombineOp::Add => Op::Add,
-            CombineOp::Mul => Op::Mul,
-            CombineOp::Concat => Op::Concat,
         };
         let causes = [cause(left, frame), cause(right, frame)];
         self.wire(op, &[a?, b?], &causes, frame, span)
@@ -495,12 +555,22 @@ impl Lowering<'_> {
             self.is_stopped = true;
             return None;
         }
-        let kind = if matches!(op, Op::DepthwiseConv { .. }) { "dw" } else { op.name() };
+        let kind = match &op {
+            Op::DepthwiseConv { .. } => "dw",
+            Op::LayerNorm => "ln",
+            Op::InstanceNorm => "in",
+            other => other.name(),
+        };
         let key = format!("{}.{kind}", self.prefix);
         let count = self.counters.entry(key).or_insert(0);
         *count += 1;
         let path = format!("{}.{kind}{count}", self.prefix);
-        let verb = if matches!(op, Op::Mul) { "multiply" } else { "add" };
+        let name = op.name();
+        let verb = match name {
+            "mul" => "multiply",
+            "mix" => "mix",
+            _ => "add",
+        };
         let fault = match self.graph.wire(op, inputs, self.section, path) {
             Ok(node) => return self.within_limits(node, frame, span),
             Err(fault) => fault,
@@ -540,6 +610,20 @@ impl Lowering<'_> {
                 Diagnostic::new(Code::DenseOnMap, span, "`dense` needs a map of 1x1")
                     .label(format!("its operand has {}", label(operand)))
                     .note("put `gap` before `dense`")
+            }
+            ShapeFault::Indivisible { channels, groups, is_output } => {
+                let whose = if is_output { "as many filters" } else { "its operand's channels" };
+                let message = format!("`{name}` cannot divide {channels} channels by {groups}");
+                Diagnostic::new(Code::ChannelsDoNotFit, span, message)
+                    .label(format!("{groups} groups must divide {whose}"))
+                    .note("use a number of groups or of channels that divides")
+            }
+            ShapeFault::OutOfRange { operand, start, count } => {
+                let end = start + count;
+                let message = format!("a slice of channels {start} to {end} leaves its operand");
+                Diagnostic::new(Code::ChannelsDoNotFit, span, message)
+                    .label(format!("its operand has {}", label(operand)))
+                    .note(format!("slice at most to channel {}", operand.channels))
             }
         };
         if !frame.in_prelude && inputs.len() > 1 {
