@@ -34,6 +34,11 @@ impl Wirer {
         self.add(Op::Conv { window, out_channels, groups: 1 }, &[x])
     }
 
+    pub fn grouped(&mut self, x: NodeId, k: usize, out_channels: usize, groups: usize) -> NodeId {
+        let window = self.window(x, k, 1, Padding::Same);
+        self.add(Op::Conv { window, out_channels, groups }, &[x])
+    }
+
     pub fn dwconv(&mut self, x: NodeId, k: usize, stride: usize) -> NodeId {
         let window = self.window(x, k, stride, Padding::Same);
         self.add(Op::DepthwiseConv { window }, &[x])
@@ -71,7 +76,7 @@ impl Wirer {
     }
 }
 
-/// Every operation, and every way in which memory is shared: relus that fold and one that does not, sums
+/// Every operation but a mix, which is random in training, and every way in which memory is shared: relus that fold and one that does not, sums
 /// of one node with itself, nested concatenations, an operand of two of them, an operand used elsewhere
 /// too, products that broadcast or square, a node added and concatenated, an auxiliary head.
 pub fn everything() -> Graph {
@@ -101,12 +106,23 @@ pub fn everything() -> Graph {
     let gated = w.add(Op::Mul, &[again, gate]);
     let square = w.add(Op::Mul, &[gated, gated]);
     let product = w.add(Op::Mul, &[square, left]);
-    let last = w.add(Op::Concat, &[product, gated]);
+    let rectified = w.relu(gated);
+    let grouped = w.grouped(rectified, 3, 8, 2);
+    let shuffled = w.add(Op::Shuffle { groups: 4 }, &[grouped]);
+    let part = w.add(Op::Slice { start: 1, count: 6 }, &[shuffled]);
+    let layer = w.add(Op::LayerNorm, &[part]);
+    let clipped = w.add(Op::Relu6, &[layer]);
+    let instance = w.add(Op::InstanceNorm, &[part]);
+    let rest = w.add(Op::Slice { start: 3, count: 5 }, &[shuffled]);
+    let none = w.add(Op::Zero { stride: [1, 1] }, &[product]);
+    let nothing = w.add(Op::Add, &[instance, none]);
+    let last = w.add(Op::Concat, &[product, gated, clipped, none, nothing, rest]);
     let sum_of_concats = w.add(Op::Add, &[last, last]);
     let dropped = w.add(Op::Dropout, &[sum_of_concats]);
     let output = w.head(dropped, 3);
     let aux = w.relu(again);
-    let aux = w.head(aux, 2);
+    let aux = w.add(Op::GlobalAvgPool, &[aux]);
+    let aux = w.add(Op::Dense { out_features: 2, bias: false }, &[aux]);
     let dead = w.conv(again, 1, 1, 2);
     w.relu(dead);
     w.graph.output = output;
