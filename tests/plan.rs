@@ -638,8 +638,7 @@ fn plans_print_groups_norms_and_mixes() {
     let mut w = Wirer::new(TensorType::new(4, 4, 4));
     let grouped = w.grouped(w.graph.input, 3, 8, 2);
     let shuffled = w.add(Op::Shuffle { groups: 2 }, &[grouped]);
-    let [a, b] =
-        [0, 4].map(|start| w.add(Op::Slice { start, count: 4 }, &[shuffled]));
+    let [a, b] = [0, 4].map(|start| w.add(Op::Slice { start, count: 4 }, &[shuffled]));
     let (a, b) = (w.add(Op::LayerNorm, &[a]), w.add(Op::InstanceNorm, &[b]));
     let mixed = w.add(Op::Mix, &[a, b]);
     let clipped = w.add(Op::Relu6, &[mixed]);

@@ -76,11 +76,7 @@ impl Builder<'_> {
         };
         let in_net = matches!(self.scope.place, Place::Net { .. });
         let fits = match builtin {
-            Builtin::Same
-            | Builtin::Valid
-            | Builtin::Full
-            | Builtin::True
-            | Builtin::False => true,
+            Builtin::Same | Builtin::Valid | Builtin::Full | Builtin::True | Builtin::False => true,
             Builtin::Width | Builtin::Stride | Builtin::Size | Builtin::First => !in_net,
             Builtin::Base | Builtin::Classes | Builtin::ScaleN | Builtin::ScaleF => in_net,
         };

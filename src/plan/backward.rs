@@ -218,8 +218,7 @@ impl Pass<'_> {
             Op::Concat => self.concatenation(id, &operands, y, gy),
             Op::Dense { .. } => {
                 let gx = self.wanted_target(operands[0], id);
-                let (x, weight, bias) =
-                    (values.view(operands[0]), slots[0], slots.get(1).copied());
+                let (x, weight, bias) = (values.view(operands[0]), slots[0], slots.get(1).copied());
                 self.push(id, Backward::Dense { x, weight, bias, gy, gx });
             }
             Op::Relu => {

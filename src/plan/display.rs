@@ -161,7 +161,9 @@ impl Plan {
             Backward::GroupNorm { groups, x, gamma, beta, moments, gy, gx } => {
                 let (groups, moments) = (grouped(*groups), v(moments));
                 let (x, gy, gx) = (v(x), v(gy), t(gx));
-                format!("norm_back{groups} {x} {gy} w{gamma} {moments} -> {gx}, +gw{gamma}, +gw{beta}")
+                format!(
+                    "norm_back{groups} {x} {gy} w{gamma} {moments} -> {gx}, +gw{gamma}, +gw{beta}"
+                )
             }
             Backward::Relu { x, gy, gx } => format!("relu_back {} {} -> {}", v(x), v(gy), t(gx)),
             Backward::Relu6 { x, gy, gx } => format!("relu6_back {} {} -> {}", v(x), v(gy), t(gx)),

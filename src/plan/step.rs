@@ -111,7 +111,15 @@ pub enum Backward {
     /// Gradients of a batch normalization with batch statistics.
     BatchNorm { x: View, gamma: Slot, beta: Slot, saved: Slot, gy: View, gx: Target },
     /// Gradients of a normalization by the moments of each image.
-    GroupNorm { groups: usize, x: View, gamma: Slot, beta: Slot, moments: View, gy: View, gx: Target },
+    GroupNorm {
+        groups: usize,
+        x: View,
+        gamma: Slot,
+        beta: Slot,
+        moments: View,
+        gy: View,
+        gx: Target,
+    },
     /// `gx = gy` where `x` is positive.
     Relu { x: View, gy: View, gx: Target },
     /// `gx = gy` where `x` is between 0 and 6.

@@ -101,7 +101,7 @@ pub fn everything() -> Graph {
     let again = w.add(Op::Add, &[joined, wide]);
     // Squeeze and excitation: a 1x1 map broadcast over the map it came from.
     let squeezed = w.add(Op::GlobalAvgPool, &[again]);
-    let gate = w.add(Op::Dense { out_features: 6, bias: true }, &[squeezed]);
+    let gate = w.add(Op::Dense { out_features: 6, bias: false }, &[squeezed]);
     let gate = w.add(Op::Sigmoid, &[gate]);
     let gated = w.add(Op::Mul, &[again, gate]);
     let square = w.add(Op::Mul, &[gated, gated]);
@@ -121,8 +121,7 @@ pub fn everything() -> Graph {
     let dropped = w.add(Op::Dropout, &[sum_of_concats]);
     let output = w.head(dropped, 3);
     let aux = w.relu(again);
-    let aux = w.add(Op::GlobalAvgPool, &[aux]);
-    let aux = w.add(Op::Dense { out_features: 2, bias: false }, &[aux]);
+    let aux = w.head(aux, 2);
     let dead = w.conv(again, 1, 1, 2);
     w.relu(dead);
     w.graph.output = output;

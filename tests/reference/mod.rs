@@ -97,8 +97,7 @@ impl Reference<'_> {
                 })
             }
             Op::LayerNorm | Op::InstanceNorm => self.fill(ty, |n, c, i, j| {
-                let channels =
-                    if node.op == Op::LayerNorm { 0..ty.channels } else { c..c + 1 };
+                let channels = if node.op == Op::LayerNorm { 0..ty.channels } else { c..c + 1 };
                 let start = at(ty, n, channels.start, 0, 0);
                 let values = &x(0)[start..start + channels.len() * ty.area()];
                 let count = values.len() as f64;

@@ -63,10 +63,12 @@ impl Kernels {
         let [ci, co] = of_group([ci, co], groups);
         let lens = [gx.len(), weight.len(), gy.len()].map(|len| (len / groups).max(1));
         let parts = gx.par_chunks_mut(lens[0]).zip(gy.par_chunks(lens[2]));
-        parts.zip(weight.par_chunks(lens[1])).enumerate().for_each(|(group, ((gx, gy), weight))| {
-            let x = if relu_in { &x[group * lens[0]..][..gx.len()] } else { x };
-            self.conv_backward_data(w, n, ci, co, x, weight, relu_in, gy, gx, accumulate);
-        });
+        parts.zip(weight.par_chunks(lens[1])).enumerate().for_each(
+            |(group, ((gx, gy), weight))| {
+                let x = if relu_in { &x[group * lens[0]..][..gx.len()] } else { x };
+                self.conv_backward_data(w, n, ci, co, x, weight, relu_in, gy, gx, accumulate);
+            },
+        );
     }
 
     /// [`Kernels::conv_backward_weight`] in `groups` groups.

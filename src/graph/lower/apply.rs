@@ -339,7 +339,7 @@ impl Lowering<'_> {
             Primitive::Shuffle => Op::Shuffle { groups: self.groups(values[0], frame)? },
             Primitive::Slice => {
                 let [start, count] = values[..] else { unreachable!("attributes of slice") };
-                let start = self.number("the first channel", 0, start, frame)?;
+                let start = self.number("a slice's first channel", 0, start, frame)?;
                 Op::Slice { start, count: self.channels(count, frame)? }
             }
             Primitive::Zero => Op::Zero { stride: self.sides("a stride", values[0], frame)? },
@@ -445,7 +445,7 @@ impl Lowering<'_> {
 
     /// A number of groups.
     fn groups(&mut self, value: (Static, Span), frame: &Frame) -> Option<usize> {
-        self.number("the number of groups", 1, value, frame)
+        self.number("a number of groups", 1, value, frame)
     }
 
     /// A number that channels are counted with, at least `least`.
@@ -612,18 +612,21 @@ impl Lowering<'_> {
                     .note("put `gap` before `dense`")
             }
             ShapeFault::Indivisible { channels, groups, is_output } => {
-                let whose = if is_output { "as many filters" } else { "its operand's channels" };
-                let message = format!("`{name}` cannot divide {channels} channels by {groups}");
+                let what = if is_output {
+                    format!("its {channels} filters")
+                } else {
+                    format!("its operand's {channels} channels")
+                };
+                let message = format!("`{name}` cannot divide {what} into {groups} groups");
                 Diagnostic::new(Code::ChannelsDoNotFit, span, message)
-                    .label(format!("{groups} groups must divide {whose}"))
-                    .note("use a number of groups or of channels that divides")
+                    .note("use a number of groups that divides them")
             }
             ShapeFault::OutOfRange { operand, start, count } => {
-                let end = start + count;
-                let message = format!("a slice of channels {start} to {end} leaves its operand");
+                let message =
+                    format!("`slice<{start}, {count}>` takes channels that are not there");
                 Diagnostic::new(Code::ChannelsDoNotFit, span, message)
                     .label(format!("its operand has {}", label(operand)))
-                    .note(format!("slice at most to channel {}", operand.channels))
+                    .note(format!("channels are counted from 0 to {}", operand.channels - 1))
             }
         };
         if !frame.in_prelude && inputs.len() > 1 {
