@@ -17,6 +17,7 @@
 
 mod apply;
 mod net;
+mod primitive;
 mod value;
 
 pub(crate) use net::MAX_TIMES;
