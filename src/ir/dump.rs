@@ -284,6 +284,8 @@ fn builtin_name(builtin: Builtin) -> &'static str {
         Builtin::Same => "same",
         Builtin::Valid => "valid",
         Builtin::Full => "full",
+        Builtin::True => "true",
+        Builtin::False => "false",
         Builtin::Base => "base",
         Builtin::Classes => "classes",
         Builtin::ScaleN => "N",
