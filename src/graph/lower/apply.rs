@@ -144,6 +144,12 @@ impl Lowering<'_> {
             OpUseKind::Primitive { primitive: Primitive::Concat, .. } => {
                 self.wire(Op::Concat, args, &[], frame, op.span)
             }
+            OpUseKind::Primitive { primitive: Primitive::Mul, .. } => {
+                self.wire(Op::Mul, args, &[], frame, op.span)
+            }
+            OpUseKind::Primitive { primitive: Primitive::Mix, .. } => {
+                self.wire(Op::Mix, args, &[], frame, op.span)
+            }
             OpUseKind::Primitive { primitive, attrs } => {
                 self.primitive(*primitive, attrs, args[0], frame, op.span)
             }

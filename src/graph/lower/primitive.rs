@@ -146,7 +146,11 @@ impl Lowering<'_> {
         None
     }
 
-    fn channels(&mut self, (value, span): (Static, Span), frame: &Frame) -> Option<usize> {
+    pub(super) fn channels(
+        &mut self,
+        (value, span): (Static, Span),
+        frame: &Frame,
+    ) -> Option<usize> {
         match value {
             Static::Int(channels) if (1..=MAX_CHANNELS as i64).contains(&channels) => {
                 Some(channels as usize)
