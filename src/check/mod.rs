@@ -28,7 +28,7 @@ mod ops;
 mod shapes;
 mod values;
 
-pub(crate) use exprs::FIXUP;
+pub(crate) use exprs::{FIXUP, IDENTITY};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::ir::Module;
