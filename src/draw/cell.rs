@@ -10,6 +10,9 @@ use crate::space::Genotype;
 /// How many options of a hole are written into its box.
 const SHOWN_OPTIONS: usize = 5;
 
+/// How many tensors a hole chooses between are written into its box.
+const SHOWN_TENSORS: usize = 3;
+
 /// Draws a cell, with its holes filled by `genotype` if there is one.
 pub(super) fn diagram(module: &Module, cell: &Cell, genotype: Option<&Genotype>) -> Diagram {
     let title = match cell.stride {
@@ -146,9 +149,11 @@ impl Builder<'_> {
             self.note_candidates(option);
         }
         let texts = self.labels.options(decision);
-        let list = match texts.len() {
-            ..=SHOWN_OPTIONS => texts.join(", "),
-            all => format!("{}, ... {all}", texts[..SHOWN_OPTIONS - 1].join(", ")),
+        let list = match texts {
+            [first, second, .., last] if texts.len() > SHOWN_TENSORS => {
+                format!("{first}, {second}, ... {last}")
+            }
+            _ => texts.join(", "),
         };
         Arg::Node(self.diagram.node(Kind::Hole, vec![format!("?  {list}")], Vec::new()))
     }

@@ -19,18 +19,20 @@ use tree::Tree;
 const TITLE_GAP: f64 = 18.0;
 
 /// The least and the most space between rows; more where edges go far to the side.
-const ROW_GAP: (f64, f64) = (34.0, 96.0);
+const ROW_GAP: (f64, f64) = (34.0, 120.0);
 
 /// Space between rows for each pixel to the side.
-const GAP_SLOPE: f64 = 0.14;
+const GAP_SLOPE: f64 = 0.2;
 
 /// Places a diagram.
 pub(super) fn lay_out(diagram: &Diagram) -> Panel {
-    let trees: Vec<Tree> =
-        diagram.groups.iter().map(|group| Tree::new(diagram, group.root)).collect();
+    let sizes = tree::sizes(diagram);
+    let mut trees: Vec<Tree> =
+        diagram.groups.iter().map(|group| Tree::new(diagram, &sizes, group.root)).collect();
     let row_of = row_of_groups(diagram);
     let mut rows = Rows::new(&trees, &row_of);
     rows.order();
+    rows.untangle(&mut trees);
     rows.place();
     let levels = levels(&rows, &trees);
     draw(diagram, &trees, &row_of, &rows, &levels)

@@ -5,6 +5,9 @@ use super::diagram::{Arg, Diagram, Group};
 use super::label::Labels;
 use crate::ir::{Module, Net, OpUse, StackEntry, ValueKind};
 
+/// Characters of a pipeline on a line.
+const PIPELINE_WIDTH: usize = 24;
+
 /// Draws a net.
 pub(super) fn diagram(module: &Module, net: &Net) -> Diagram {
     let labels = Labels { module, genotype: None };
@@ -40,13 +43,22 @@ pub(super) fn diagram(module: &Module, net: &Net) -> Diagram {
     column.diagram
 }
 
-/// A pipeline under its name, one stage a line.
+/// A pipeline under its name, as in a file.
 fn stages(name: &str, stages: &[OpUse], labels: &Labels<'_>) -> Vec<String> {
-    let stages = stages.iter().map(|stage| labels.op(stage));
-    // Data flows upwards, and so the first stage stands lowest.
-    let mut lines: Vec<String> = stages.collect();
-    lines.push(format!("{name}:"));
-    lines.reverse();
+    let mut lines = vec![format!("{name}:")];
+    let mut line = String::new();
+    for (index, stage) in stages.iter().enumerate() {
+        let stage = labels.op(stage);
+        let stage = if index > 0 { format!("|> {stage}") } else { stage };
+        if !line.is_empty() && line.len() + stage.len() > PIPELINE_WIDTH {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += &stage;
+    }
+    lines.push(line);
     lines
 }
 

@@ -41,8 +41,10 @@ struct Link {
     lower_at: f64,
     /// Item in the upper row.
     upper: usize,
-    /// Where it enters that item.
+    /// Where it enters that item; for one that is free, the middle of the box until it has a place.
     upper_at: f64,
+    /// The port of a group it ends in, none for a trunk.
+    port: Option<usize>,
 }
 
 /// Groups and passing edges in rows.
@@ -91,18 +93,25 @@ impl Rows {
             rows.rows[row].push(group);
         }
         for (group, tree) in trees.iter().enumerate() {
-            for port in &tree.ports {
+            for (at, port) in tree.ports.iter().enumerate() {
                 let source = port.source;
                 let (mut lower, mut lower_at) = (source, trees[source].top.x);
                 let mut is_known = false;
                 for row in row_of[source] + 1..row_of[group] {
                     let trunk = rows.trunk(source, row, &mut is_known);
                     if !is_known {
-                        rows.links.push(Link { lower, lower_at, upper: trunk, upper_at: 0.0 });
+                        rows.links.push(Link {
+                            lower,
+                            lower_at,
+                            upper: trunk,
+                            upper_at: 0.0,
+                            port: None,
+                        });
                     }
                     (lower, lower_at) = (trunk, 0.0);
                 }
-                rows.links.push(Link { lower, lower_at, upper: group, upper_at: port.x() });
+                let upper_at = if port.is_free { port.middle } else { port.x() };
+                rows.links.push(Link { lower, lower_at, upper: group, upper_at, port: Some(at) });
             }
         }
         rows.below = vec![Vec::new(); rows.items.len()];
@@ -176,6 +185,25 @@ impl Rows {
         }
         self.rows = best.1;
         self.pack();
+    }
+
+    /// Gives edges that are free to arrive in any order one without crossings.
+    pub(super) fn untangle(&mut self, trees: &mut [Tree]) {
+        for (group, tree) in trees.iter_mut().enumerate() {
+            let mut from = vec![0.0; tree.ports.len()];
+            for &link in &self.below[group] {
+                let Link { lower, lower_at, port, .. } = self.links[link];
+                if let Some(port) = port {
+                    from[port] = self.left[lower] + lower_at;
+                }
+            }
+            tree.untangle(|port| from[port]);
+            for &link in &self.below[group] {
+                if let Some(port) = self.links[link].port {
+                    self.links[link].upper_at = tree.ports[port].x();
+                }
+            }
+        }
     }
 
     /// Sorts a row by where the links to one side end on average.

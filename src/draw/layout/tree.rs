@@ -3,9 +3,9 @@
 //! Everything below a box stays between the sides of that box's part, so that edges within a group, and
 //! those that come from below, touch nothing else.
 
-use crate::draw::diagram::{Arg, Diagram};
+use crate::draw::diagram::{Arg, Diagram, Node};
 use crate::draw::metrics::{FONT_SIZE, LINE_HEIGHT, width};
-use crate::draw::{Point, Rect};
+use crate::draw::{Kind, Point, Rect};
 
 /// Space between text and the sides of its box.
 const PADDING: (f64, f64) = (9.0, 5.0);
@@ -59,6 +59,11 @@ pub(super) struct Port {
     pub is_possible: bool,
     /// The box that reads.
     pub node: usize,
+    /// True if it may arrive at the place of any other such edge to the same box, as the box stands for
+    /// one list of tensors. A file's order of the list is not drawn.
+    pub is_free: bool,
+    /// The middle of the box.
+    pub middle: f64,
     /// Its way from the lower side of the group to the box.
     pub path: Vec<Point>,
 }
@@ -81,22 +86,35 @@ pub(super) fn caption_area(text: &str, area: &Rect) -> Rect {
 }
 
 impl Tree {
-    /// Lays out the tree under `root`.
-    pub(super) fn new(diagram: &Diagram, root: usize) -> Tree {
-        let mut sizes = vec![None; diagram.nodes.len()];
-        let size = measure(diagram, root, &mut sizes);
-        let mut builder = Builder {
-            diagram,
-            sizes,
-            tree: Tree {
-                width: size.width,
-                height: size.height,
-                boxes: Vec::new(),
-                inner: Vec::new(),
-                ports: Vec::new(),
-                top: Point { x: size.width / 2.0, y: -size.height },
-            },
+    /// Exchanges the ways of edges that are free to arrive in any order, so that those that come from
+    /// further left, by `x_of` the port, arrive further left.
+    pub(super) fn untangle(&mut self, x_of: impl Fn(usize) -> f64) {
+        let mut first = 0;
+        for run in self.ports.chunk_by_mut(|a, b| a.node == b.node) {
+            let mut ports: Vec<usize> = (0..run.len()).filter(|&at| run[at].is_free).collect();
+            let mut paths: Vec<Vec<Point>> =
+                ports.iter().map(|&at| std::mem::take(&mut run[at].path)).collect();
+            paths.sort_by(|a, b| a[0].x.total_cmp(&b[0].x));
+            ports.sort_by(|a, b| x_of(first + a).total_cmp(&x_of(first + b)));
+            for (at, path) in ports.into_iter().zip(paths) {
+                run[at].path = path;
+            }
+            first += run.len();
+        }
+    }
+
+    /// Lays out the tree under `root`, with the [`sizes`] of the diagram.
+    pub(super) fn new(diagram: &Diagram, sizes: &[Size], root: usize) -> Tree {
+        let size = sizes[root];
+        let tree = Tree {
+            width: size.width,
+            height: size.height,
+            boxes: Vec::new(),
+            inner: Vec::new(),
+            ports: Vec::new(),
+            top: Point { x: size.width / 2.0, y: -size.height },
         };
+        let mut builder = Builder { diagram, sizes, tree };
         builder.place(root, 0.0, -size.height);
         builder.tree
     }
@@ -104,10 +122,10 @@ impl Tree {
 
 /// Sizes of a box and of its part of the tree.
 #[derive(Clone, Copy)]
-struct Size {
+pub(super) struct Size {
     /// Of the box.
     node: (f64, f64),
-    /// Of all that it reads, side by side.
+    /// Width of all that it reads, side by side.
     below: f64,
     /// Of the whole part.
     width: f64,
@@ -115,73 +133,80 @@ struct Size {
     height: f64,
 }
 
-fn measure(diagram: &Diagram, node: usize, sizes: &mut [Option<Size>]) -> Size {
-    let drawn = &diagram.nodes[node];
+/// The sizes of all boxes of a diagram.
+pub(super) fn sizes(diagram: &Diagram) -> Vec<Size> {
+    let mut sizes: Vec<Size> = Vec::with_capacity(diagram.nodes.len());
+    for node in &diagram.nodes {
+        let size = size(node, &sizes);
+        sizes.push(size);
+    }
+    sizes
+}
+
+/// The size of a box, given those of the boxes before it, which are all that it reads.
+fn size(node: &Node, before: &[Size]) -> Size {
     let mut below = 0.0;
     let mut deepest: f64 = 0.0;
-    for (index, arg) in drawn.args.iter().enumerate() {
-        let is_between = |with: Option<&Arg>| matches!(with, Some(Arg::Node(_)));
-        if index > 0 && (is_between(Some(arg)) || is_between(drawn.args.get(index - 1))) {
-            below += SIDE_GAP;
-        }
+    for (index, arg) in node.args.iter().enumerate() {
+        below += gap_before(&node.args, index);
         match arg {
             Arg::Node(inner) => {
-                let size = measure(diagram, *inner, sizes);
-                below += size.width;
-                deepest = deepest.max(size.height);
+                below += before[*inner].width;
+                deepest = deepest.max(before[*inner].height);
             }
             Arg::Group { .. } => below += COLUMN,
         }
     }
-    let text = drawn.lines.iter().map(|line| width(line)).fold(0.0, f64::max);
-    let columns = COLUMN * drawn.args.len().saturating_sub(1) as f64 + 2.0 * CORNER;
-    let has_boxes_below = drawn.args.iter().any(|arg| matches!(arg, Arg::Node(_)));
+    let text = node.lines.iter().map(|line| width(line)).fold(0.0, f64::max);
+    let columns = COLUMN * node.args.len().saturating_sub(1) as f64 + 2.0 * CORNER;
+    let has_boxes_below = node.args.iter().any(|arg| matches!(arg, Arg::Node(_)));
     // Even numbers, so that the middle is a whole one and lines are sharp.
     let even = |length: f64| 2.0 * (length / 2.0).ceil();
     let box_width = even((text + 2.0 * PADDING.0).max(if has_boxes_below { 0.0 } else { columns }));
-    let lines = drawn.lines.len() as f64;
+    let lines = node.lines.len() as f64;
     let box_height = LINE_HEIGHT * (lines - 1.0) + FONT_SIZE + 2.0 * PADDING.1 + 1.0;
-    let caption = drawn.caption.as_ref().map_or(0.0, |text| CAPTION_GAP + width(text));
-    let size = Size {
+    let caption = node.caption.as_ref().map_or(0.0, |text| CAPTION_GAP + width(text));
+    Size {
         node: (box_width, box_height),
         below: even(below),
         width: even((box_width + 2.0 * caption).max(below)),
         height: box_height + if has_boxes_below { LEVEL_GAP + deepest } else { 0.0 },
-    };
-    sizes[node] = Some(size);
-    size
+    }
+}
+
+/// Space before the part of an argument: edges from other groups come side by side, boxes do not.
+fn gap_before(args: &[Arg], index: usize) -> f64 {
+    match index.checked_sub(1).map(|before| (args[before], args[index])) {
+        Some((Arg::Node(_), _) | (_, Arg::Node(_))) => SIDE_GAP,
+        Some((Arg::Group { .. }, Arg::Group { .. })) | None => 0.0,
+    }
 }
 
 struct Builder<'d> {
     diagram: &'d Diagram,
-    sizes: Vec<Option<Size>>,
+    sizes: &'d [Size],
     tree: Tree,
 }
 
 impl Builder<'_> {
-    fn size(&self, node: usize) -> Size {
-        self.sizes[node].expect("measured from the root on")
-    }
-
     /// Places a box and all it reads in the part from `left` and `top` on; gives the box's place.
     fn place(&mut self, node: usize, left: f64, top: f64) -> Rect {
-        let size = self.size(node);
+        let size = self.sizes[node];
         let (width, height) = size.node;
         let center = left + size.width / 2.0;
         let area = Rect { x: center - width / 2.0, y: top, width, height };
         self.tree.boxes.push((node, area));
 
-        let args = &self.diagram.nodes[node].args;
+        let Node { kind, args, .. } = &self.diagram.nodes[node];
+        let is_free =
+            *kind == Kind::Combination && args.iter().all(|arg| matches!(arg, Arg::Group { .. }));
         let level = if size.height > height { area.bottom() + LEVEL_GAP } else { area.bottom() };
         let gaps = args.len().saturating_sub(1) as f64;
         let step =
             if gaps > 0.0 { COLUMN.min((width - 2.0 * CORNER).max(0.0) / gaps) } else { 0.0 };
         let mut x = center - size.below / 2.0;
         for (index, arg) in args.iter().enumerate() {
-            let is_beside_box = index > 0 && matches!(args[index - 1], Arg::Node(_));
-            if index > 0 && (is_beside_box || matches!(arg, Arg::Node(_))) {
-                x += SIDE_GAP;
-            }
+            x += gap_before(args, index);
             let arrival =
                 Point { x: center + step * (index as f64 - gaps / 2.0), y: area.bottom() };
             match *arg {
@@ -190,14 +215,21 @@ impl Builder<'_> {
                     let start = Point { x: below.center(), y: below.y };
                     let path = vec![start, arrival];
                     self.tree.inner.push(Inner { from: inner, to: node, path });
-                    x += self.size(inner).width;
+                    x += self.sizes[inner].width;
                 }
                 Arg::Group { group, is_possible } => {
                     let column = x + COLUMN / 2.0;
                     let mut path =
                         vec![Point { x: column, y: 0.0 }, Point { x: column, y: level }, arrival];
                     path.dedup();
-                    self.tree.ports.push(Port { source: group, is_possible, node, path });
+                    self.tree.ports.push(Port {
+                        source: group,
+                        is_possible,
+                        node,
+                        is_free,
+                        middle: center,
+                        path,
+                    });
                     x += COLUMN;
                 }
             }
