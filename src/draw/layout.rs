@@ -3,7 +3,8 @@
 //! Each group is laid out for itself as a tree ([`tree`]), so that a block's operations stay beside each
 //! other under their combination. Groups stand in rows, each above all it reads; an edge that passes rows
 //! goes through them in a column of its own, shared by all edges from the same group, and so touches no
-//! box. Order and places within the rows are found by [`rows`]. After Sugiyama, Tagawa and Toda,
+//! box. (General layered layouts, those of layout-rs and rust-sugiyama among them, know no groups and tear
+//! blocks apart.) Order and places within the rows are found by [`rows`]. After Sugiyama, Tagawa and Toda,
 //! "Methods for Visual Understanding of Hierarchical System Structures" (1981).
 
 mod rows;
