@@ -155,7 +155,7 @@ impl Builder<'_> {
             }
             _ => texts.join(", "),
         };
-        Arg::Node(self.diagram.node(Kind::Hole, vec![format!("?  {list}")], Vec::new()))
+        Arg::Node(self.diagram.node(Kind::Hole, vec![format!("? {list}")], Vec::new()))
     }
 
     /// Notes what an option reads if it is taken.

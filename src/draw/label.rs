@@ -102,7 +102,7 @@ impl Labels<'_> {
                 Some(taken) => combine_word(options[taken]).into(),
                 None => {
                     let words: Vec<&str> = options.iter().map(|op| combine_word(*op)).collect();
-                    format!("?  {}", words.join(", "))
+                    format!("? {}", words.join(", "))
                 }
             },
         }

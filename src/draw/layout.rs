@@ -42,12 +42,17 @@ pub(super) fn lay_out(diagram: &Diagram) -> Panel {
 /// The row of each group, counted from the bottom.
 fn row_of_groups(diagram: &Diagram) -> Vec<usize> {
     let mut row_of: Vec<usize> = Vec::new();
+    // One above all groups that may have others above them.
+    let mut top = 0;
     for (index, group) in diagram.groups.iter().enumerate() {
         let above_all = diagram.reads(index).iter().map(|&read| row_of[read] + 1).max();
         // A block that may read any of several stands beside them rather than above, as it needs no more.
         let above_one = group.candidates.iter().map(|&read| row_of[read] + 1).min();
-        let top = row_of.iter().max().map_or(0, |top| top + 1);
-        row_of.push(if group.is_last { top } else { above_all.max(above_one).unwrap_or(0) });
+        let row = if group.is_last { top } else { above_all.max(above_one).unwrap_or(0) };
+        if !group.is_last {
+            top = top.max(row + 1);
+        }
+        row_of.push(row);
     }
     row_of
 }

@@ -25,7 +25,7 @@ pub(super) fn title_width(text: &str) -> f64 {
     TITLE_SIZE * BOLD * text.chars().map(advance).sum::<f64>()
 }
 
-/// An upper bound of a character's width at size 1, with DejaVu Sans and Verdana in mind.
+/// An upper bound of a character's width at size 1, after the widest of the fonts in use.
 fn advance(character: char) -> f64 {
     match character {
         'i' | 'j' | 'l' | 'I' | 'f' | 't' | 'r' | ' ' | '.' | ',' | ':' | ';' | '\'' | '|'

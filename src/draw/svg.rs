@@ -3,6 +3,7 @@
 //! Kinds differ in shape and outline as well as in color, and text is dark on light, so that a print in
 //! black and white says the same.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use super::metrics::{FONT_SIZE, LINE_HEIGHT, TITLE_SIZE};
@@ -82,8 +83,9 @@ fn write_panel(panel: &Panel, out: &mut String) -> fmt::Result {
         number(panel.area.y + TITLE_SIZE),
         escape(&panel.title)
     )?;
+    let mut drawn = BTreeSet::new();
     for edge in &panel.edges {
-        write_edge(edge, out)?;
+        write_edge(edge, &mut drawn, out)?;
     }
     for node in &panel.nodes {
         write_node(node, out)?;
@@ -91,14 +93,29 @@ fn write_panel(panel: &Panel, out: &mut String) -> fmt::Result {
     writeln!(out, "</g>")
 }
 
-fn write_edge(edge: &Edge, out: &mut String) -> fmt::Result {
-    let (Some(first), Some(last)) = (edge.path.first(), edge.path.last()) else { return Ok(()) };
-    write!(out, r#"<path class="edge" d="M{} {}"#, number(first.x), number(first.y))?;
+/// Steps of edges that are in the picture: box they come from, whether they are dashed, text.
+type Drawn = BTreeSet<(usize, bool, String)>;
+
+/// Writes an edge from where it leaves those from the same box that are drawn already: lines that are
+/// drawn twice look bolder than others.
+fn write_edge(edge: &Edge, drawn: &mut Drawn, out: &mut String) -> fmt::Result {
+    let Some(last) = edge.path.last() else { return Ok(()) };
+    let mut steps = String::new();
     for step in edge.path.windows(2) {
-        write_step(step[0], step[1], out)?;
+        let (start, way) = step_text(step[0], step[1]);
+        let is_new = drawn.insert((edge.from, edge.is_possible, format!("{start}{way}")));
+        if steps.is_empty() && is_new {
+            steps += &start;
+        }
+        if !steps.is_empty() {
+            steps += &way;
+        }
     }
     let dash = if edge.is_possible { r#" stroke-dasharray="4 3""# } else { "" };
-    writeln!(out, r#"" fill="none" stroke="{EDGE}" stroke-width="1.2"{dash}/>"#)?;
+    writeln!(
+        out,
+        r#"<path class="edge" d="{steps}" fill="none" stroke="{EDGE}" stroke-width="1.2"{dash}/>"#
+    )?;
     let (length, half) = ARROW;
     writeln!(
         out,
@@ -111,12 +128,14 @@ fn write_edge(edge: &Edge, out: &mut String) -> fmt::Result {
     )
 }
 
-fn write_step(from: Point, to: Point, out: &mut String) -> fmt::Result {
+/// A step of a path: where it starts, and how it goes on.
+fn step_text(from: Point, to: Point) -> (String, String) {
+    let start = format!("M{} {}", number(from.x), number(from.y));
     if from.x == to.x {
-        return write!(out, "V{}", number(to.y));
+        return (start, format!("V{}", number(to.y)));
     }
     let (x, y, middle) = (number(to.x), number(to.y), number((from.y + to.y) / 2.0));
-    write!(out, "C{} {middle} {x} {middle} {x} {y}", number(from.x))
+    (start, format!("C{} {middle} {x} {middle} {x} {y}", number(from.x)))
 }
 
 fn write_node(node: &Node, out: &mut String) -> fmt::Result {
