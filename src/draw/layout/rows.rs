@@ -1,8 +1,9 @@
-//! The order of groups and passing edges within rows, and their places.
+//! Groups and passing edges in rows, and their places.
 //!
-//! Order: sweeps by barycenter, each followed by exchanges of neighbors, of which the one with the fewest
-//! crossings is kept. Places: each row in turn is moved to the places its edges ask for, least squares
-//! under the order and the spaces between neighbors, which is isotonic regression.
+//! [`order`] finds the order within rows. For places, each row in turn is moved to where its edges ask
+//! for: least squares under the order and the spaces between neighbors, which is isotonic regression.
+
+mod order;
 
 use super::tree::Tree;
 
@@ -12,17 +13,14 @@ const GROUP_GAP: f64 = 26.0;
 /// Space between a passing edge and its neighbors.
 const TRUNK_GAP: f64 = 12.0;
 
-/// Sweeps, up and down, that look for an order.
-const ORDER_SWEEPS: usize = 12;
-
-/// Passes of exchanges in a row.
-const EXCHANGES: usize = 8;
-
 /// Sweeps, up and down, that look for places.
 const PLACE_SWEEPS: usize = 40;
 
 /// How much more than others an edge from row to row within a column wants to be straight.
 const TRUNK_WEIGHT: f64 = 8.0;
+
+/// How much an item without links wants to stay.
+const IDLE_WEIGHT: f64 = 0.05;
 
 /// Something in a row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,19 +94,17 @@ impl Rows {
             for (at, port) in tree.ports.iter().enumerate() {
                 let source = port.source;
                 let (mut lower, mut lower_at) = (source, trees[source].top.x);
-                let mut is_known = false;
                 for row in row_of[source] + 1..row_of[group] {
-                    let trunk = rows.trunk(source, row, &mut is_known);
-                    if !is_known {
-                        rows.links.push(Link {
-                            lower,
-                            lower_at,
-                            upper: trunk,
-                            upper_at: 0.0,
-                            port: None,
-                        });
-                    }
-                    (lower, lower_at) = (trunk, 0.0);
+                    let upper = match rows.trunks[source][row] {
+                        Some(trunk) => trunk,
+                        None => {
+                            let upper = rows.add_trunk(source, row);
+                            let link = Link { lower, lower_at, upper, upper_at: 0.0, port: None };
+                            rows.links.push(link);
+                            upper
+                        }
+                    };
+                    (lower, lower_at) = (upper, 0.0);
                 }
                 let upper_at = if port.is_free { port.middle } else { port.x() };
                 rows.links.push(Link { lower, lower_at, upper: group, upper_at, port: Some(at) });
@@ -126,13 +122,8 @@ impl Rows {
         rows
     }
 
-    /// The item of the trunk from `source` in `row`; says whether there was one.
-    fn trunk(&mut self, source: usize, row: usize, is_known: &mut bool) -> usize {
-        if let Some(item) = self.trunks[source][row] {
-            *is_known = true;
-            return item;
-        }
-        *is_known = false;
+    /// Adds the trunk from `source` to `row`; gives its item.
+    fn add_trunk(&mut self, source: usize, row: usize) -> usize {
         let item = self.items.len();
         self.items.push(Item::Trunk(source));
         self.widths.push(0.0);
@@ -164,29 +155,6 @@ impl Rows {
             .fold(0.0, f64::max)
     }
 
-    /// Finds an order with few crossings.
-    pub(super) fn order(&mut self) {
-        let mut best = (self.crossings(), self.rows.clone());
-        for _ in 0..ORDER_SWEEPS {
-            for side in [Side::Below, Side::Above] {
-                let all: Vec<usize> = match side {
-                    Side::Below => (0..self.rows.len()).collect(),
-                    Side::Above => (0..self.rows.len()).rev().collect(),
-                };
-                for row in all {
-                    self.sort(row, side);
-                    self.exchange(row);
-                }
-                let crossings = self.crossings();
-                if crossings < best.0 {
-                    best = (crossings, self.rows.clone());
-                }
-            }
-        }
-        self.rows = best.1;
-        self.pack();
-    }
-
     /// Gives edges that are free to arrive in any order one without crossings.
     pub(super) fn untangle(&mut self, trees: &mut [Tree]) {
         for (group, tree) in trees.iter_mut().enumerate() {
@@ -206,23 +174,6 @@ impl Rows {
         }
     }
 
-    /// Sorts a row by where the links to one side end on average.
-    fn sort(&mut self, row: usize, side: Side) {
-        let mut keyed: Vec<(f64, usize)> = self.rows[row]
-            .iter()
-            .map(|&item| {
-                let center = self.left[item] + self.widths[item] / 2.0;
-                let wishes: Vec<f64> = self.wishes(item, side).map(|(left, _)| left).collect();
-                let count = wishes.len() as f64;
-                let sum: f64 = wishes.iter().sum();
-                (if count > 0.0 { sum / count + self.widths[item] / 2.0 } else { center }, item)
-            })
-            .collect();
-        keyed.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        self.rows[row] = keyed.into_iter().map(|(_, item)| item).collect();
-        self.pack_row(row);
-    }
-
     /// For each link of an item to one side: the left side at which it would be straight, and its weight.
     fn wishes(&self, item: usize, side: Side) -> impl Iterator<Item = (f64, f64)> {
         let links = match side {
@@ -239,62 +190,6 @@ impl Rows {
             let straight = is_trunk(link.lower) && is_trunk(link.upper);
             (left, if straight { TRUNK_WEIGHT } else { 1.0 })
         })
-    }
-
-    /// Exchanges neighbors of a row as long as that makes fewer crossings.
-    fn exchange(&mut self, row: usize) {
-        for _ in 0..EXCHANGES {
-            let mut has_changed = false;
-            for at in 1..self.rows[row].len() {
-                let (a, b) = (self.rows[row][at - 1], self.rows[row][at]);
-                if self.crossings_of(b, a) < self.crossings_of(a, b) {
-                    self.rows[row].swap(at - 1, at);
-                    has_changed = true;
-                }
-            }
-            if !has_changed {
-                break;
-            }
-        }
-        self.pack_row(row);
-    }
-
-    /// Crossings between the links of two items if the first is left of the second.
-    fn crossings_of(&self, first: usize, second: usize) -> usize {
-        let count = |a: &[usize], b: &[usize], end: &dyn Fn(&Link) -> (usize, f64)| {
-            a.iter()
-                .flat_map(|a| b.iter().map(move |b| (a, b)))
-                .filter(|&(&a, &b)| end(&self.links[a]) > end(&self.links[b]))
-                .count()
-        };
-        let lower = |link: &Link| (self.rank[link.lower], link.lower_at);
-        let upper = |link: &Link| (self.rank[link.upper], link.upper_at);
-        count(&self.below[first], &self.below[second], &lower)
-            + count(&self.above[first], &self.above[second], &upper)
-    }
-
-    /// All crossings between links.
-    fn crossings(&self) -> usize {
-        let mut count = 0;
-        for row in &self.rows {
-            // Upper ends so far, in order.
-            let mut seen: Vec<(usize, f64)> = Vec::new();
-            for &item in row {
-                let ends = self.above[item].iter().map(|&link| {
-                    let link = &self.links[link];
-                    (self.rank[link.upper], link.upper_at)
-                });
-                let ends: Vec<(usize, f64)> = ends.collect();
-                count += ends
-                    .iter()
-                    .map(|end| seen.len() - seen.partition_point(|other| other <= end))
-                    .sum::<usize>();
-                for end in ends {
-                    seen.insert(seen.partition_point(|other| *other <= end), end);
-                }
-            }
-        }
-        count
     }
 
     /// Puts the items of every row close to each other, around 0.
@@ -373,6 +268,3 @@ impl Rows {
         }
     }
 }
-
-/// How much an item without links wants to stay.
-const IDLE_WEIGHT: f64 = 0.05;
