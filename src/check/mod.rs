@@ -30,7 +30,7 @@ mod ops;
 mod shapes;
 mod values;
 
-pub(crate) use exprs::FIXUP;
+pub(crate) use exprs::{FIXUP, IDENTITY};
 
 use self::cells::SpaceParts;
 use self::expand::Budget;

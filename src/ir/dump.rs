@@ -236,7 +236,8 @@ impl Module {
         if attrs.is_empty() { name.into() } else { format!("{name}<{}>", attrs.join(", ")) }
     }
 
-    fn value(&self, value: &Value, names: &[&str]) -> String {
+    /// A static value; `names` are the attributes of the operation around.
+    pub(crate) fn value(&self, value: &Value, names: &[&str]) -> String {
         match &value.kind {
             ValueKind::Int(value) => value.to_string(),
             ValueKind::Pair(height, width) => {
