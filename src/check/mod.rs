@@ -33,7 +33,7 @@ mod shapes;
 mod values;
 
 pub(crate) use claims::grouped;
-pub(crate) use exprs::FIXUP;
+pub(crate) use exprs::{FIXUP, IDENTITY};
 
 use self::cells::SpaceParts;
 use self::expand::Budget;

@@ -107,6 +107,8 @@ impl<'x> Evaluation<'x> {
             ValueKind::Builtin(word @ (Builtin::Same | Builtin::Valid | Builtin::Full)) => {
                 Known::Word(*word)
             }
+            ValueKind::Builtin(Builtin::True) => Known::Truth(Truth::plain(true)),
+            ValueKind::Builtin(Builtin::False) => Known::Truth(Truth::plain(false)),
             ValueKind::Builtin(
                 Builtin::Width
                 | Builtin::Stride
