@@ -5,7 +5,7 @@ use super::choices::{Holes, Renumber};
 use super::exprs::{Builder, Place, Scope};
 use super::names::Names;
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Constant, Module};
+use crate::ir::{Constant, Module, Value, ValueKind};
 
 /// Resolves every constant of the file into `module`, those of its space into `parts` as well.
 pub(super) fn resolve(
@@ -20,7 +20,9 @@ pub(super) fn resolve(
             Scope { place: Place::Constant { in_space }, params: Vec::new(), locals: Vec::new() };
         let mut builder =
             Builder { names, op_params: &[], scope, holes: Holes::default(), stages: 0, faults };
-        let Some(mut value) = builder.value(&constant.value) else { continue };
+        // With a fault of its own it is still a name: nothing follows from that it has no value.
+        let faulty = Value { kind: ValueKind::Int(0), span: constant.value.span };
+        let mut value = builder.value(&constant.value).unwrap_or(faulty);
         let name = &constant.name;
         let holes = builder.finish(&name.name, constant.span, &mut parts.decisions);
         value.renumber(&holes);

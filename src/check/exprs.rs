@@ -257,7 +257,7 @@ impl Builder<'_> {
         if !self.scope.place.takes_holes() {
             self.faults.push(
                 Diagnostic::new(Code::HoleOutsideSpace, span, "a hole stands outside a space")
-                    .note("holes may stand in the cells of a `space`; choose an option here"),
+                    .note("holes may stand in a `space`; choose an option here"),
             );
             return None;
         }
@@ -389,7 +389,7 @@ impl Builder<'_> {
                         op.span,
                         "a hole stands outside a space",
                     )
-                    .note("holes may stand in the cells of a `space`; choose an option here"),
+                    .note("holes may stand in a `space`; choose an option here"),
                 );
                 return None;
             }

@@ -53,12 +53,12 @@ pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
             // A cost is a number, whatever it comes to.
             let kinds = |_, _: &ast::Ident, _| Ok(1);
             let outcome = Evaluation::new(&module.constants, &choice, &kinds).truth(&require.cond);
-            if let Err(Unknown::Kind { span, wanted }) = outcome {
+            if let Err(Unknown::Kind { span, wanted, found }) = outcome {
                 fault = Some(
                     Diagnostic::new(
                         Code::WrongKind,
                         span,
-                        format!("expected {wanted} in this condition"),
+                        format!("expected {wanted}, found {found}"),
                     )
                     .note("compare numbers with `<=`, join conditions with `and`"),
                 );

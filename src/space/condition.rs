@@ -43,6 +43,8 @@ pub(crate) enum Unknown {
         span: Span,
         /// What its place needs.
         wanted: &'static str,
+        /// What it is.
+        found: &'static str,
     },
     /// A division by zero, or a number that is too large.
     Arithmetic,
@@ -125,8 +127,8 @@ impl<'x> Evaluation<'x> {
             ValueKind::Odd(inner) => Known::Truth(Truth::plain(match self.part(inner)? {
                 Known::Int(number) => number % 2 != 0,
                 Known::Pair(sides) => sides.iter().all(|side| side % 2 != 0),
-                Known::Truth(_) | Known::Word(_) => {
-                    return Err(Unknown::Kind { span: inner.span, wanted: "a number or a pair" });
+                other @ (Known::Truth(_) | Known::Word(_)) => {
+                    return Err(other.instead_of("a number or a pair", inner.span));
                 }
             })),
             ValueKind::Cost { count, net, scale } => Known::Int((self.cost)(*count, net, *scale)?),
@@ -144,8 +146,8 @@ impl<'x> Evaluation<'x> {
     fn int(&self, value: &Value) -> Result<i64, Unknown> {
         match self.part(value)? {
             Known::Int(number) => Ok(number),
-            Known::Pair(_) | Known::Truth(_) | Known::Word(_) => {
-                Err(Unknown::Kind { span: value.span, wanted: "a number" })
+            other @ (Known::Pair(_) | Known::Truth(_) | Known::Word(_)) => {
+                Err(other.instead_of("a number", value.span))
             }
         }
     }
@@ -218,8 +220,8 @@ impl<'x> Evaluation<'x> {
 fn condition(known: Known, span: Span) -> Result<Truth, Unknown> {
     match known {
         Known::Truth(truth) => Ok(truth),
-        Known::Int(_) | Known::Pair(_) | Known::Word(_) => {
-            Err(Unknown::Kind { span, wanted: "a condition" })
+        other @ (Known::Int(_) | Known::Pair(_) | Known::Word(_)) => {
+            Err(other.instead_of("a condition", span))
         }
     }
 }
@@ -234,10 +236,7 @@ fn equal(a: Known, b: Known, span: Span) -> Result<Truth, Unknown> {
         (Known::Pair(a), Known::Pair(b)) => Truth::plain(a == b),
         (Known::Truth(a), Known::Truth(b)) => Truth::plain(a.holds == b.holds),
         (Known::Word(a), Known::Word(b)) => Truth::plain(a == b),
-        (Known::Int(_), _) => return Err(Unknown::Kind { span, wanted: "a number" }),
-        (Known::Pair(_), _) => return Err(Unknown::Kind { span, wanted: "a pair" }),
-        (Known::Truth(_), _) => return Err(Unknown::Kind { span, wanted: "a condition" }),
-        (Known::Word(_), _) => return Err(Unknown::Kind { span, wanted: "a padding" }),
+        (a, b) => return Err(b.instead_of(a.kind(), span)),
     })
 }
 
@@ -245,6 +244,23 @@ fn equal(a: Known, b: Known, span: Span) -> Result<Truth, Unknown> {
 /// sizes weigh the same.
 fn relative(difference: i128, a: i64, b: i64) -> f64 {
     difference.unsigned_abs() as f64 / a.unsigned_abs().max(b.unsigned_abs()).max(1) as f64
+}
+
+impl Known {
+    /// What it is, for a message.
+    fn kind(self) -> &'static str {
+        match self {
+            Known::Int(_) => "a number",
+            Known::Pair(_) => "a pair",
+            Known::Truth(_) => "a condition",
+            Known::Word(_) => "a padding",
+        }
+    }
+
+    /// The fault of standing, at `span`, where something else is needed.
+    fn instead_of(self, wanted: &'static str, span: Span) -> Unknown {
+        Unknown::Kind { span, wanted, found: self.kind() }
+    }
 }
 
 impl Truth {

@@ -63,7 +63,7 @@ impl<'a> Hunt<'a> {
 
     /// True if a drawn point meets the requirements.
     pub(crate) fn meets(&mut self, drawn: &Genotype) -> bool {
-        self.requirements.is_empty() || self.violation(drawn) == 0.0
+        self.violation(drawn) == 0.0
     }
 
     /// A repaired point, the nearest that was drawn first.

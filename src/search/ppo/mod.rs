@@ -252,6 +252,32 @@ mod tests {
     }
 
     #[test]
+    fn ratios_of_repaired_episodes_start_at_one() {
+        let text = "space s {
+            let a = ?{ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 }
+            let b = ?{ 0, 1, 2, 3, 4, 5, 6, 7, 8, ?{ 9, 10 } }
+            let d = ?{ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 }
+            require 100 * a + 10 * b + d >= 1098
+            cell normal(h, prev) { out h |> ?{ relu, sigmoid } }
+        }";
+        let module = crate::compile::check(&crate::source::SourceFile::new("s", text)).unwrap();
+        let space = module.space.as_ref().unwrap().decisions.clone();
+        let config = PpoConfig { update_epochs: 1, ..PpoConfig::paper() };
+        let mut ppo = Ppo::new(space.clone(), &config, 1).unwrap();
+        for _ in 0..2 {
+            let asked = ppo.ask(1, Requirements::of(&module)).unwrap();
+            // a = 9, b = 10 and d = 8 or 9: one point in a thousand.
+            assert!(asked.iter().all(|genotype| genotype.choices[..3] == [9, 9, 1]), "{asked:?}");
+            assert!(asked.iter().all(|genotype| space.contains(genotype)));
+            let scored =
+                |genotype: Genotype| Scored { reward: genotype.choices[4] as f64, genotype };
+            let metrics = ppo.tell(&asked.into_iter().map(scored).collect::<Vec<_>>());
+            assert!(metric(&metrics, "old_approx_kl").abs() < 1e-6, "{metrics:?}");
+            assert_eq!(metric(&metrics, "clipfrac"), 0.0);
+        }
+    }
+
+    #[test]
     fn the_divergence_ends_an_update() {
         let eager = PpoConfig { lr: 0.05, update_epochs: 10, ..PpoConfig::default() };
         let reward = |genotype: &Genotype| genotype.choices[0] as f64;
