@@ -62,6 +62,10 @@ const MAX_SIDE: usize = 1 << 16;
 /// The most values a tensor may have for one image.
 const MAX_ELEMENTS: usize = 1 << 32;
 
+/// The scale that attributes of a stack's entries see while a cell is tried alone.
+const PROBE_N: usize = 2;
+const PROBE_F: usize = 768;
+
 /// Largest N of a scale.
 pub const MAX_N: usize = 200;
 
@@ -329,7 +333,7 @@ pub(crate) fn probe(
         genotype,
         graph: Graph::new(context.recent),
         faults: Vec::new(),
-        scale: ScaleContext { n: 1, f: 1, base: context.width, classes: 10 },
+        scale: ScaleContext { n: PROBE_N, f: PROBE_F, base: context.width, classes: 10 },
         net: None,
         site: cell.name.span,
         constants: Vec::new(),
