@@ -28,7 +28,10 @@ mod ops;
 mod shapes;
 mod values;
 
+pub(crate) use claims::grouped;
+pub(crate) use expand::MAX_SAME;
 pub(crate) use exprs::FIXUP;
+pub(crate) use names::BUILTINS;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::ir::Module;

@@ -39,6 +39,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// List the cells that come with the program, or print one.
     Cells(CellsArgs),
+    /// Serve editors over standard input and output (Language Server Protocol).
+    #[cfg(feature = "lsp")]
+    Lsp,
 }
 
 /// How to report.

@@ -10,6 +10,8 @@ mod eval;
 mod explain;
 mod fmt;
 mod input;
+#[cfg(feature = "lsp")]
+mod lsp;
 mod progress;
 mod search;
 mod show;
@@ -39,6 +41,8 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Cells(args) => cells::run(args),
+        #[cfg(feature = "lsp")]
+        Command::Lsp => return lsp::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
 //! Cells and nets: what is stacked on what.
 
-use super::{CellContext, Frame, Lowering, Target};
+use super::{CellContext, CellShapes, Frame, Lowering, Target};
 use crate::check::FIXUP;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{NodeId, Op};
@@ -190,10 +190,20 @@ impl Lowering<'_> {
             frame.used.push(false);
         }
         frame.is_out = true;
-        self.within("out", |this| match &cell.out.value.kind {
+        let out = self.within("out", |this| match &cell.out.value.kind {
             ExprKind::ConcatUnused => this.concat_unused(cell, &mut frame),
             _ => this.expr(&cell.out.value, &mut frame),
-        })
+        })?;
+        let locals = frame.locals.iter().map(|node| node.map(|node| self.graph.ty(node))).collect();
+        // Where a block has no shape, a fault was reported, and the network comes to nothing.
+        if let Some(locals) = locals {
+            self.cells.push(CellShapes {
+                cell: cell.name.name.clone(),
+                locals,
+                out: self.graph.ty(out),
+            });
+        }
+        Some(out)
     }
 
     /// `concat(unused)`: every block that no block read.

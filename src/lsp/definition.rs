@@ -1,0 +1,56 @@
+//! Where the name under the cursor is defined.
+
+use lsp_types::{Position, Range};
+
+use super::Document;
+use super::definitions::Kind;
+use super::names::{self, Name, Owner, Role};
+use crate::source::Span;
+use crate::syntax::ast::{self, Item};
+
+/// Where the name at a position is defined. Nothing for what the prelude or the language defines, which
+/// stands in no file, and for names that nothing defines.
+pub fn definition(document: &Document, position: Position) -> Option<Range> {
+    let name = names::at(&document.file, document.offset(position))?;
+    span(document, &name).map(|span| document.range(span))
+}
+
+/// The name in the definition of what another name stands for.
+pub(super) fn span(document: &Document, name: &Name<'_>) -> Option<Span> {
+    let defined = |kind| document.define(kind, name.text).and_then(|definition| definition.span);
+    match name.role {
+        Role::Op => defined(Kind::Op),
+        Role::Cell => defined(Kind::Cell),
+        Role::Set => defined(Kind::Set),
+        Role::Net => defined(Kind::Net),
+        Role::Tensor(owner) => tensor(owner, name.text),
+        Role::Static(owner) => attribute(owner, name.text).or_else(|| tensor(owner, name.text)),
+        Role::Attribute(of) => {
+            document.define(Kind::Op, of)?.span?;
+            let op = document.file.items.iter().find_map(|item| match item {
+                Item::Op(op) => (op.name.name == of).then_some(op),
+                Item::Cell(_) | Item::Space(_) | Item::Net(_) | Item::Expect(_) => None,
+            });
+            attribute(Owner::Op(op?), name.text)
+        }
+        Role::Function | Role::Claim => None,
+    }
+}
+
+/// Where an attribute of an operation or a scale of a net is declared.
+pub(super) fn attribute(owner: Owner<'_>, name: &str) -> Option<Span> {
+    let in_list = |list: &[ast::Ident]| Some(list.iter().find(|known| known.name == name)?.span);
+    match owner {
+        Owner::Op(op) => Some(op.params.iter().find(|param| param.name.name == name)?.name.span),
+        Owner::Net(net) => in_list(&net.params),
+        Owner::Cell(_) | Owner::Set => None,
+    }
+}
+
+fn tensor(owner: Owner<'_>, name: &str) -> Option<Span> {
+    match owner {
+        Owner::Op(op) => names::tensor_of_op(op, name),
+        Owner::Cell(cell) => names::tensor_of_cell(cell, name),
+        Owner::Net(_) | Owner::Set => None,
+    }
+}

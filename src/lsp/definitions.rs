@@ -1,0 +1,237 @@
+//! What a file can refer to by name outside of cells and operations: its own definitions, those of the
+//! prelude, the primitives; each as an editor shows it.
+
+use std::sync::OnceLock;
+
+use crate::compile;
+use crate::ir::{AttrDefault, Primitive};
+use crate::source::{SourceFile, Span};
+use crate::syntax::ast::{self, Comment, Item, SpaceItem};
+use crate::syntax::{self, print};
+
+/// What a definition defines. Each kind has names of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An operation or a primitive.
+    Op,
+    /// A cell.
+    Cell,
+    /// An option set of a space.
+    Set,
+    /// A net.
+    Net,
+}
+
+/// A named definition.
+#[derive(Clone, Debug)]
+pub(super) struct Definition {
+    /// What it defines.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// How it is used, such as `sep<k, s = stride>(x)`.
+    pub signature: String,
+    /// The `///` lines above it without their slashes; may be empty.
+    pub doc: String,
+    /// Of an operation, its attributes.
+    pub params: Vec<Param>,
+    /// Of an operation, whether it takes one tensor, as a stage of a pipeline must.
+    pub is_stage: bool,
+    /// Where its name stands in the document; none if it stands elsewhere.
+    pub span: Option<Span>,
+}
+
+/// An attribute of an operation.
+#[derive(Clone, Debug)]
+pub(super) struct Param {
+    /// Its name.
+    pub name: String,
+    /// As it is written in a signature, with its default.
+    pub text: String,
+}
+
+/// The definitions of a file, in order.
+pub(super) fn of_file(text: &str, file: &ast::File) -> Vec<Definition> {
+    let mut found = Vec::new();
+    for item in &file.items {
+        let doc = doc(text, &file.comments, item.span().start);
+        match item {
+            Item::Op(op) => found.push(of_op(op, doc)),
+            Item::Cell(cell) => found.push(of_cell(cell, doc)),
+            Item::Net(net) => found.push(Definition {
+                signature: format!("{}{}", net.name.name, angles(&texts(&net.params))),
+                ..named(Kind::Net, &net.name, doc)
+            }),
+            Item::Space(space) => found.extend(space.items.iter().map(|item| match item {
+                SpaceItem::Cell(cell) => {
+                    of_cell(cell, self::doc(text, &file.comments, cell.span.start))
+                }
+                SpaceItem::Options { name, options, span } => {
+                    let options: Vec<String> = options.iter().map(print::op_ref).collect();
+                    Definition {
+                        signature: format!("{} = {{ {} }}", name.name, options.join(", ")),
+                        ..named(Kind::Set, name, self::doc(text, &file.comments, span.start))
+                    }
+                }
+            })),
+            Item::Expect(_) => {}
+        }
+    }
+    found
+}
+
+/// Adds the definitions of an earlier version whose names are not defined any more. Where they stood is
+/// not where they stand, if they do.
+pub(super) fn inherit(definitions: &mut Vec<Definition>, earlier: &[Definition]) {
+    for old in earlier {
+        if !definitions.iter().any(|new| new.kind == old.kind && new.name == old.name) {
+            definitions.push(Definition { span: None, ..old.clone() });
+        }
+    }
+}
+
+/// The definitions of the prelude.
+pub(super) fn prelude() -> &'static [Definition] {
+    static FOUND: OnceLock<Vec<Definition>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let mut found = Vec::new();
+        for name in compile::PRELUDE {
+            let text = compile::embedded(name).expect("the prelude is embedded");
+            let (file, _) = syntax::parse_leniently(&SourceFile::new(name, text));
+            let definitions = of_file(text, &file);
+            found.extend(definitions.into_iter().map(|new| Definition { span: None, ..new }));
+        }
+        found
+    })
+}
+
+/// The primitives.
+pub(super) fn primitives() -> &'static [Definition] {
+    static FOUND: OnceLock<Vec<Definition>> = OnceLock::new();
+    FOUND.get_or_init(|| Primitive::ALL.into_iter().map(of_primitive).collect())
+}
+
+fn named(kind: Kind, name: &ast::Ident, doc: String) -> Definition {
+    Definition {
+        kind,
+        name: name.name.clone(),
+        signature: String::new(),
+        doc,
+        params: Vec::new(),
+        is_stage: false,
+        span: Some(name.span),
+    }
+}
+
+fn of_op(op: &ast::Op, doc: String) -> Definition {
+    let params: Vec<Param> = op
+        .params
+        .iter()
+        .map(|param| {
+            let name = param.name.name.clone();
+            let text = match &param.default {
+                Some(default) => format!("{name} = {}", print::value(default)),
+                None => name.clone(),
+            };
+            Param { name, text }
+        })
+        .collect();
+    let args = texts(&op.args).join(", ");
+    Definition {
+        signature: format!("{}{}({args})", op.name.name, attributes(&params)),
+        params,
+        is_stage: op.args.len() == 1,
+        ..named(Kind::Op, &op.name, doc)
+    }
+}
+
+fn of_cell(cell: &ast::Cell, doc: String) -> Definition {
+    let inputs = texts(&cell.inputs).join(", ");
+    let stride = cell.stride.map(|stride| format!(" stride {}", stride.value));
+    Definition {
+        signature: format!("{}({inputs}){}", cell.name.name, stride.unwrap_or_default()),
+        ..named(Kind::Cell, &cell.name, doc)
+    }
+}
+
+fn of_primitive(primitive: Primitive) -> Definition {
+    let params: Vec<Param> = primitive
+        .attrs()
+        .iter()
+        .map(|attr| {
+            let text = match attr.default {
+                AttrDefault::Required => attr.name.to_owned(),
+                AttrDefault::One => format!("{} = 1", attr.name),
+                AttrDefault::Width => format!("{} = c", attr.name),
+                AttrDefault::Same => format!("{} = same", attr.name),
+            };
+            Param { name: attr.name.into(), text }
+        })
+        .collect();
+    let args = match primitive.arity() {
+        (1, 1) => "x",
+        (2, 2) => "x, y",
+        _ => "x, ...",
+    };
+    Definition {
+        kind: Kind::Op,
+        name: primitive.name().into(),
+        signature: format!("{}{}({args})", primitive.name(), attributes(&params)),
+        doc: describe(primitive).into(),
+        params,
+        is_stage: primitive.arity() == (1, 1),
+        span: None,
+    }
+}
+
+/// A primitive in a line.
+fn describe(primitive: Primitive) -> &'static str {
+    match primitive {
+        Primitive::Conv => "Primitive: convolution to `out` channels, without bias.",
+        Primitive::DepthwiseConv => "Primitive: one filter for each channel, without bias.",
+        Primitive::BatchNorm => "Primitive: batch normalization with scale and shift.",
+        Primitive::Relu => "Primitive: `max(x, 0)`.",
+        Primitive::Sigmoid => "Primitive: `1 / (1 + exp(-x))`.",
+        Primitive::MaxPool => "Primitive: the largest value in the window; padding never wins.",
+        Primitive::AvgPool => "Primitive: the mean over the window; padding is not counted.",
+        Primitive::GlobalAvgPool => "Primitive: the mean over the map, to 1x1.",
+        Primitive::Dense => "Primitive: a dense layer with bias, on a 1x1 map.",
+        Primitive::Dropout => "Primitive: dropout; its rate is a setting of training.",
+        Primitive::Shift => {
+            "Primitive: the map moved up and left by a pixel, zero beyond the border."
+        }
+        Primitive::Concat => "Primitive: channels one after the other, of maps of one size.",
+        Primitive::Mul => "Primitive: as `x * y`; one of them may have a 1x1 map.",
+    }
+}
+
+fn texts(names: &[ast::Ident]) -> Vec<&str> {
+    names.iter().map(|ident| ident.name.as_str()).collect()
+}
+
+fn attributes(params: &[Param]) -> String {
+    let texts: Vec<&str> = params.iter().map(|param| param.text.as_str()).collect();
+    angles(&texts)
+}
+
+fn angles(parts: &[&str]) -> String {
+    if parts.is_empty() { String::new() } else { format!("<{}>", parts.join(", ")) }
+}
+
+/// The `///` comments right above `start`, one line each, without their slashes.
+fn doc(text: &str, comments: &[Comment], start: usize) -> String {
+    let mut lines = Vec::new();
+    let mut below = start;
+    for comment in comments.iter().rev().skip_while(|comment| comment.span.end > start) {
+        let between = text.get(comment.span.end..below).unwrap_or("?");
+        let touches = between.trim().is_empty() && between.matches('\n').count() == 1;
+        let Some(line) = comment.text.strip_prefix("///").filter(|_| touches && comment.own_line)
+        else {
+            break;
+        };
+        lines.push(line.strip_prefix(' ').unwrap_or(line));
+        below = comment.span.start;
+    }
+    lines.reverse();
+    lines.join("\n")
+}

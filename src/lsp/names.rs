@@ -1,0 +1,300 @@
+//! The names written in a tree, each with what kind of thing it names: what stands under the cursor.
+
+use crate::source::Span;
+use crate::syntax::ast::{
+    Attr, Cell, CellBody, CellStmt, Combine, Expr, ExprKind, File, Ident, Item, Net, NetItem, Op,
+    OpBody, OpRef, OpRefKind, OpStmt, SpaceItem, Value, ValueKind,
+};
+
+/// A name where it is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name<'a> {
+    /// The name.
+    pub text: &'a str,
+    /// Where it stands.
+    pub span: Span,
+    /// What kind of thing it names.
+    pub role: Role<'a>,
+}
+
+/// What a name names.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role<'a> {
+    /// An operation or a primitive.
+    Op,
+    /// A cell.
+    Cell,
+    /// An option set.
+    Set,
+    /// A net.
+    Net,
+    /// A tensor in a cell or an operation; `out` is the output of a cell.
+    Tensor(Owner<'a>),
+    /// A static name: an attribute, a scale, or a name of the language.
+    Static(Owner<'a>),
+    /// `s` in `s = 2`, of this operation.
+    Attribute(&'a str),
+    /// A function of static values.
+    Function,
+    /// A count that is claimed.
+    Claim,
+}
+
+/// The definition that a name stands in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Owner<'a> {
+    /// In an operation.
+    Op(&'a Op),
+    /// In a cell.
+    Cell(&'a Cell),
+    /// In a net.
+    Net(&'a Net),
+    /// In an option set.
+    Set,
+}
+
+/// The name at an offset, its ends included; of two that touch there, the one behind it.
+pub(super) fn at(file: &File, offset: usize) -> Option<Name<'_>> {
+    let mut walk = Walk { offset, found: None };
+    for item in &file.items {
+        if walk.is_in(item.span()) {
+            walk.item(item);
+        }
+    }
+    walk.found
+}
+
+/// Where the tensor of this name is bound in a cell; the blocks of a `repeat` where its stem stands.
+pub(super) fn tensor_of_cell(cell: &Cell, name: &str) -> Option<Span> {
+    if let Some(input) = cell.inputs.iter().find(|input| input.name == name) {
+        return Some(input.span);
+    }
+    let CellBody::Block(statements) = &cell.body else { return None };
+    statements.iter().find_map(|statement| match statement {
+        CellStmt::Let { name: bound, .. } => (bound.name == name).then_some(bound.span),
+        CellStmt::Repeat { count, name: stem, .. } => {
+            let number = name.strip_prefix(stem.name.as_str())?;
+            let is_number = !number.starts_with(['0', '+'])
+                && number.parse().is_ok_and(|number: u64| number <= count.value);
+            (number.is_empty() || is_number).then_some(stem.span)
+        }
+        CellStmt::Out { .. } => None,
+    })
+}
+
+/// Where the tensor of this name is bound in an operation.
+pub(super) fn tensor_of_op(op: &Op, name: &str) -> Option<Span> {
+    if let Some(arg) = op.args.iter().find(|arg| arg.name == name) {
+        return Some(arg.span);
+    }
+    let OpBody::Block(statements) = &op.body else { return None };
+    statements.iter().find_map(|statement| match statement {
+        OpStmt::Let { name: bound, .. } => (bound.name == name).then_some(bound.span),
+        OpStmt::Require(_) | OpStmt::When { .. } | OpStmt::Otherwise { .. } | OpStmt::Result(_) => {
+            None
+        }
+    })
+}
+
+struct Walk<'a> {
+    offset: usize,
+    found: Option<Name<'a>>,
+}
+
+impl<'a> Walk<'a> {
+    fn is_in(&self, span: Span) -> bool {
+        span.start <= self.offset && self.offset <= span.end
+    }
+
+    fn name(&mut self, text: &'a str, span: Span, role: Role<'a>) {
+        if self.is_in(span) {
+            self.found = Some(Name { text, span, role });
+        }
+    }
+
+    fn ident(&mut self, ident: &'a Ident, role: Role<'a>) {
+        self.name(&ident.name, ident.span, role);
+    }
+
+    fn item(&mut self, item: &'a Item) {
+        match item {
+            Item::Op(op) => self.op(op),
+            Item::Cell(cell) => self.cell(cell),
+            Item::Space(space) => {
+                for item in &space.items {
+                    match item {
+                        SpaceItem::Options { name, options, .. } => {
+                            self.ident(name, Role::Set);
+                            self.op_refs(options, Owner::Set);
+                        }
+                        SpaceItem::Cell(cell) => self.cell(cell),
+                    }
+                }
+            }
+            Item::Net(net) => self.net(net),
+            Item::Expect(expect) => {
+                self.ident(&expect.net, Role::Net);
+                for claim in &expect.claims {
+                    self.ident(&claim.name, Role::Claim);
+                }
+            }
+        }
+    }
+
+    fn op(&mut self, op: &'a Op) {
+        let owner = Owner::Op(op);
+        self.ident(&op.name, Role::Op);
+        for param in &op.params {
+            self.ident(&param.name, Role::Static(owner));
+            if let Some(default) = &param.default {
+                self.value(default, owner);
+            }
+        }
+        for arg in &op.args {
+            self.ident(arg, Role::Tensor(owner));
+        }
+        let statements = match &op.body {
+            OpBody::Short(value) => return self.expr(value, owner),
+            OpBody::Block(statements) => statements,
+        };
+        for statement in statements {
+            match statement {
+                OpStmt::Require(require) => self.value(&require.cond, owner),
+                OpStmt::Let { name, value, .. } => {
+                    self.ident(name, Role::Tensor(owner));
+                    self.expr(value, owner);
+                }
+                OpStmt::When { cond, value, .. } => {
+                    self.value(cond, owner);
+                    self.expr(value, owner);
+                }
+                OpStmt::Otherwise { value, .. } | OpStmt::Result(value) => self.expr(value, owner),
+            }
+        }
+    }
+
+    fn cell(&mut self, cell: &'a Cell) {
+        let owner = Owner::Cell(cell);
+        self.ident(&cell.name, Role::Cell);
+        for input in &cell.inputs {
+            self.ident(input, Role::Tensor(owner));
+        }
+        let statements = match &cell.body {
+            CellBody::SameAs(other) => return self.ident(other, Role::Cell),
+            CellBody::Block(statements) => statements,
+        };
+        for statement in statements {
+            match statement {
+                CellStmt::Let { name, value, .. } | CellStmt::Repeat { name, value, .. } => {
+                    self.ident(name, Role::Tensor(owner));
+                    self.expr(value, owner);
+                }
+                CellStmt::Out { value, span } => {
+                    let keyword = Span::new(span.start, span.start + "out".len());
+                    self.name("out", keyword, Role::Tensor(owner));
+                    self.expr(value, owner);
+                }
+            }
+        }
+    }
+
+    fn net(&mut self, net: &'a Net) {
+        let owner = Owner::Net(net);
+        self.ident(&net.name, Role::Net);
+        for param in &net.params {
+            self.ident(param, Role::Static(owner));
+        }
+        for item in &net.items {
+            match item {
+                NetItem::Input { .. } | NetItem::Classes { .. } => {}
+                NetItem::Stem { stages, .. }
+                | NetItem::Head { stages, .. }
+                | NetItem::Aux { stages, .. } => self.op_refs(stages, owner),
+                NetItem::Stack { entries, .. } => {
+                    for entry in entries {
+                        if let Some(times) = &entry.times {
+                            self.value(times, owner);
+                        }
+                        self.ident(&entry.cell, Role::Cell);
+                    }
+                }
+            }
+        }
+    }
+
+    fn expr(&mut self, expr: &'a Expr, owner: Owner<'a>) {
+        if !self.is_in(expr.span) {
+            return;
+        }
+        match &expr.kind {
+            ExprKind::Name(name) => self.name(name, expr.span, Role::Tensor(owner)),
+            ExprKind::Call { op, args } => {
+                self.op_ref(op, owner);
+                args.iter().for_each(|arg| self.expr(arg, owner));
+            }
+            ExprKind::Pipe { input, stages } => {
+                self.expr(input, owner);
+                self.op_refs(stages, owner);
+            }
+            ExprKind::Binary {
+                combine: Combine::Fixed(_) | Combine::Choice { .. },
+                left,
+                right,
+            } => {
+                self.expr(left, owner);
+                self.expr(right, owner);
+            }
+            ExprKind::Earlier => {}
+            ExprKind::Choice(options) => {
+                options.iter().for_each(|option| self.expr(option, owner));
+            }
+            ExprKind::Paren(inner) => self.expr(inner, owner),
+        }
+    }
+
+    fn op_refs(&mut self, ops: &'a [OpRef], owner: Owner<'a>) {
+        ops.iter().for_each(|op| self.op_ref(op, owner));
+    }
+
+    fn op_ref(&mut self, op: &'a OpRef, owner: Owner<'a>) {
+        match &op.kind {
+            OpRefKind::Named { name, attrs } => {
+                self.ident(name, Role::Op);
+                for Attr { name: attr, value } in attrs {
+                    if let Some(attr) = attr {
+                        self.ident(attr, Role::Attribute(&name.name));
+                    }
+                    self.value(value, owner);
+                }
+            }
+            OpRefKind::Set(name) => self.ident(name, Role::Set),
+            OpRefKind::Choice(options) => self.op_refs(options, owner),
+        }
+    }
+
+    fn value(&mut self, value: &'a Value, owner: Owner<'a>) {
+        if !self.is_in(value.span) {
+            return;
+        }
+        match &value.kind {
+            ValueKind::Number(_) => {}
+            ValueKind::Name(name) => self.name(name, value.span, Role::Static(owner)),
+            ValueKind::Pair(height, width) => {
+                self.value(height, owner);
+                self.value(width, owner);
+            }
+            ValueKind::Call { function, args } => {
+                self.ident(function, Role::Function);
+                args.iter().for_each(|arg| self.value(arg, owner));
+            }
+            ValueKind::Binary { left, right, .. } => {
+                self.value(left, owner);
+                self.value(right, owner);
+            }
+            ValueKind::Not(inner) | ValueKind::Paren(inner) => self.value(inner, owner),
+            ValueKind::Choice(options) => {
+                options.iter().for_each(|option| self.value(option, owner));
+            }
+        }
+    }
+}
