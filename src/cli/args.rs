@@ -41,7 +41,7 @@ pub enum Command {
     Cells(CellsArgs),
     /// Serve editors over standard input and output (Language Server Protocol).
     #[cfg(feature = "lsp")]
-    Lsp,
+    Lsp(LspArgs),
 }
 
 /// How to report.
@@ -264,6 +264,15 @@ pub enum Preset {
     Small,
     /// Those of the NASNet paper, meant for 20,000 children.
     Paper,
+}
+
+/// Arguments of `lsp`.
+#[cfg(feature = "lsp")]
+#[derive(Debug, Args)]
+pub struct LspArgs {
+    /// Accepted because many clients say it; there is no other way to serve.
+    #[arg(long, hide = true)]
+    pub stdio: bool,
 }
 
 /// Arguments of `search`.

@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Cells(args) => cells::run(args),
         #[cfg(feature = "lsp")]
-        Command::Lsp => return lsp::run(),
+        Command::Lsp(_) => return lsp::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -151,7 +151,8 @@ impl Offers<'_> {
                 self.push(name, CompletionItemKind::CONSTANT, meaning(builtin));
             }
         }
-        for (name, text) in FUNCTIONS {
+        // A net has no names for tensors that a function could be asked about.
+        for (name, text) in FUNCTIONS.into_iter().filter(|(name, _)| !in_net || *name == "odd") {
             self.push(name, CompletionItemKind::FUNCTION, text);
         }
         self.words(&["not"]);
