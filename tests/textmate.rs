@@ -1,4 +1,4 @@
-//! The TextMate grammar, run as an editor's engine runs it.
+//! The grammar that colors cells in editors, run as their engine runs it.
 
 use std::collections::BTreeSet;
 

@@ -28,10 +28,9 @@ mod ops;
 mod shapes;
 mod values;
 
-pub(crate) use claims::grouped;
-pub(crate) use expand::MAX_SAME;
 pub(crate) use exprs::FIXUP;
-pub(crate) use names::BUILTINS;
+#[cfg(feature = "lsp")]
+pub(crate) use {claims::grouped, expand::MAX_SAME, names::BUILTINS};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::ir::Module;

@@ -1,5 +1,7 @@
 //! What can be written at the cursor.
 
+use std::collections::BTreeSet;
+
 use lsp_types::{
     CompletionItem, CompletionItemKind, Documentation, MarkupContent, MarkupKind, Position,
 };
@@ -90,9 +92,10 @@ impl Offers<'_> {
             Kind::Set => CompletionItemKind::ENUM,
             Kind::Net => CompletionItemKind::MODULE,
         };
-        for definition in self.document.known(kind).filter(|definition| is_wanted(definition)) {
+        let mut offered = BTreeSet::new();
+        for definition in self.document.known(kind) {
             // The first of a name hides the others.
-            if self.items.iter().any(|item| item.label == definition.name) {
+            if !offered.insert(definition.name.as_str()) || !is_wanted(definition) {
                 continue;
             }
             let doc = definition.doc.as_str();

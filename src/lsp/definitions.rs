@@ -1,6 +1,7 @@
 //! What a file can refer to by name outside of cells and operations: its own definitions, those of the
 //! prelude, the primitives; each as an editor shows it.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use crate::compile;
@@ -10,7 +11,7 @@ use crate::syntax::ast::{self, Comment, Item, SpaceItem};
 use crate::syntax::{self, print};
 
 /// What a definition defines. Each kind has names of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     /// An operation or a primitive.
     Op,
@@ -83,11 +84,12 @@ pub(super) fn of_file(text: &str, file: &ast::File) -> Vec<Definition> {
 /// Adds the definitions of an earlier version whose names are not defined any more. Where they stood is
 /// not where they stand, if they do.
 pub(super) fn inherit(definitions: &mut Vec<Definition>, earlier: &[Definition]) {
-    for old in earlier {
-        if !definitions.iter().any(|new| new.kind == old.kind && new.name == old.name) {
-            definitions.push(Definition { span: None, ..old.clone() });
-        }
-    }
+    let defined: BTreeSet<(Kind, &str)> =
+        definitions.iter().map(|new| (new.kind, new.name.as_str())).collect();
+    let is_gone = |old: &&Definition| !defined.contains(&(old.kind, old.name.as_str()));
+    let gone = earlier.iter().filter(is_gone).map(|old| Definition { span: None, ..old.clone() });
+    let mut gone: Vec<Definition> = gone.collect();
+    definitions.append(&mut gone);
 }
 
 /// The definitions of the prelude.
@@ -222,7 +224,8 @@ fn angles(parts: &[&str]) -> String {
 fn doc(text: &str, comments: &[Comment], start: usize) -> String {
     let mut lines = Vec::new();
     let mut below = start;
-    for comment in comments.iter().rev().skip_while(|comment| comment.span.end > start) {
+    let above = comments.partition_point(|comment| comment.span.end <= start);
+    for comment in comments[..above].iter().rev() {
         let between = text.get(comment.span.end..below).unwrap_or("?");
         let touches = between.trim().is_empty() && between.matches('\n').count() == 1;
         let Some(line) = comment.text.strip_prefix("///").filter(|_| touches && comment.own_line)

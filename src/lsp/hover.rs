@@ -101,7 +101,7 @@ fn tensor(document: &Document, cell: &Cell, name: &str) -> Option<String> {
             };
         }
     }
-    Some(format!("{text}\nOf all cells of a name together; {}\n", measured.network))
+    Some(format!("{text}\nCounts are of all cells of a name together; {}\n", measured.network))
 }
 
 fn row(label: &str, cost: &TensorCost) -> String {

@@ -6,7 +6,7 @@
 //!
 //! | request | function |
 //! |---|---|
-//! | `publishDiagnostics` | [`diagnostics`] |
+//! | `publishDiagnostics` | [`diagnostics()`] |
 //! | `hover` | [`hover()`] |
 //! | `completion` | [`completion()`] |
 //! | `definition` | [`definition()`] |
