@@ -440,6 +440,12 @@ fn completion_knows_the_place() {
     has(&offers(&GOOD.replace("    out", "    ^\n    out")), &["repeat", "out"], &["op", "sep"]);
     has(&offers(&GOOD.replace("stride 2", "^")), &["stride"], &["sep"]);
 
+    // What the line before left open ends with it.
+    for broken in ["sep<3>(a", "sep<3", "concat(a, max<"] {
+        let text = GOOD.replace("half<3>(a) + sep<3>(b)", broken).replace("n1 + b", "^");
+        has(&offers(&text), &names, &["n2", "k", "stride"]);
+    }
+
     let space = compile::embedded("nasnet_space.cell").expect("it is in the library");
     let hole = space.replacen("?earlier", "?^", 1);
     has(&offers(&hole), &["ops", "earlier"], &["sep", "a"]);

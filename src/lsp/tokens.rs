@@ -7,7 +7,9 @@ pub(super) struct Token<'t> {
     pub text: &'t str,
     /// Where it starts.
     pub start: usize,
-    /// True if it starts its line in the first column.
+    /// True if nothing but blanks stands before it on its line.
+    pub starts_line: bool,
+    /// True if nothing at all does.
     pub is_outermost: bool,
 }
 
@@ -52,8 +54,14 @@ pub(super) fn tokens(text: &str) -> Option<Vec<Token<'_>>> {
             _ if ["|>", "=>", "==", "!=", "<=", ">="].iter().any(|two| rest.starts_with(two)) => 2,
             _ => next.len_utf8(),
         };
-        let is_outermost = at == 0 || text[..at].ends_with('\n');
-        found.push(Token { text: &rest[..len], start: at, is_outermost });
+        let is_line_start = |before: &str| before.is_empty() || before.ends_with('\n');
+        let before = &text[..at];
+        found.push(Token {
+            text: &rest[..len],
+            start: at,
+            starts_line: is_line_start(before.trim_end_matches([' ', '\t'])),
+            is_outermost: is_line_start(before),
+        });
         at += len;
     }
     Some(found)
