@@ -92,7 +92,12 @@ fn cells(file: &File) -> Vec<(&str, Blocks<'_>)> {
         .iter()
         .filter_map(|item| match item {
             Item::Cell(cell) => Some(cell),
-            Item::Op(_) | Item::Space(_) | Item::Net(_) | Item::Expect(_) => None,
+            Item::Use(_)
+            | Item::Constant(_)
+            | Item::Op(_)
+            | Item::Space(_)
+            | Item::Net(_)
+            | Item::Expect(_) => None,
         })
         .collect();
     cells
@@ -100,7 +105,7 @@ fn cells(file: &File) -> Vec<(&str, Blocks<'_>)> {
         .map(|cell| {
             let mut body = *cell;
             while let CellBody::SameAs(other) = &body.body {
-                match cells.iter().find(|cell| cell.name.name == other.name) {
+                match cells.iter().find(|cell| cell.name.name == other.name.name) {
                     Some(cell) => body = cell,
                     None => break,
                 }
@@ -109,10 +114,15 @@ fn cells(file: &File) -> Vec<(&str, Blocks<'_>)> {
                 CellBody::SameAs(_) => Vec::new(),
                 CellBody::Block(statements) => statements
                     .iter()
-                    .map(|statement| match statement {
+                    .flat_map(|statement| match statement {
+                        CellStmt::Constant(_) | CellStmt::Require(_) => Vec::new(),
                         CellStmt::Let { name, value, .. }
-                        | CellStmt::Repeat { name, value, .. } => (name.name.as_str(), value),
-                        CellStmt::Out { value, .. } => ("out", value),
+                        | CellStmt::Repeat { name, value, .. } => {
+                            vec![(name.name.as_str(), value)]
+                        }
+                        CellStmt::Out { outputs, .. } => {
+                            outputs.iter().map(|output| ("out", &output.value)).collect()
+                        }
                     })
                     .collect(),
             };
@@ -192,6 +202,8 @@ fn others(before: &File, after: &File) -> Vec<String> {
             .iter()
             .filter_map(|item| {
                 let name = match item {
+                    Item::Use(used) => format!("use \"{}\"", used.path.text),
+                    Item::Constant(constant) => format!("let {}", constant.name.name),
                     Item::Op(op) => format!("op {}", op.name.name),
                     Item::Net(net) => format!("net {}", net.name.name),
                     Item::Space(space) => format!("space {}", space.name.name),

@@ -363,7 +363,7 @@ fn hover_explains_operations_and_names_of_the_language() {
     assert!(shown.contains("op sep<k, s = stride>(x)"), "{shown}");
     assert!(shown.contains(line.trim_start_matches('/').trim()), "{shown}");
     let shown = client.hover(find(GOOD, "conv<k", 0, 1));
-    assert!(shown.contains("conv<k, s = 1, out = c, pad = same, d = 1>(x)"), "{shown}");
+    assert!(shown.contains("conv<k, s = 1, out = c, pad = same, d = 1, groups = 1>(x)"), "{shown}");
     assert!(shown.contains("onvolution"), "{shown}");
     assert!(client.hover(find(GOOD, "stride>", 0, 1)).contains("`stride`"));
     assert!(client.hover(find(GOOD, "k, s", 0, 0)).contains("attribute of `half`"));
@@ -459,6 +459,74 @@ fn completion_knows_the_place() {
     let cond = "op f<k>(x) {\n    require ^\n    x |> relu\n}\n";
     has(&offers(cond), &["k", "odd", "c", "first"], &["x", "relu"]);
     has(&offers("op f<k>(x) {\n    y = x |> relu\n    when odd(k) => ^\n}\n"), &["x", "y"], &["k"]);
+}
+
+#[test]
+fn constants_cell_attributes_and_several_outputs_are_known() {
+    let text = "\
+/// The kernel of every block.
+let k = 5
+
+cell normal<d = 1>(h, prev) {
+    let half = c / 2
+    a = squeeze(h)
+    n = dil<k, d = d + 1>(a) + a
+    out n, concat(a, n)
+}
+
+cell reduction(h, prev) stride 2 {
+    a = squeeze(h)
+    out concat(a)
+}
+
+net mine<N, F> {
+    input 8x8x1
+    classes 10
+    let slot = N / 1
+    stem conv<3, out = base> |> bn
+    stack slot * normal<d = 2>, reduction * 2
+    head relu |> gap |> dense<classes>
+}
+";
+    let (mut client, faults) = Client::with(text);
+    assert_eq!(faults, Vec::<Value>::new());
+    let shown = client.hover(find(text, "dil<k", 0, 4));
+    assert!(shown.contains("let k = 5") && shown.contains("The kernel"), "{shown}");
+    let shown = client.hover(find(text, "out n,", 0, 0));
+    assert!(shown.contains("`normal.out1`") && shown.contains("`normal.out2`"), "{shown}");
+    assert!(shown.contains("net `mine` at 2@"), "{shown}");
+    assert!(client.hover(find(text, "normal<d = 2>", 0, 7)).contains("attribute of `normal<d"));
+    let mut defined = |piece: &str, by: usize| {
+        client.at("textDocument/definition", find(text, piece, 0, by))["range"].clone()
+    };
+    assert_eq!(defined("dil<k", 4)["start"], find(text, "k = 5", 0, 0));
+    assert_eq!(defined("normal<d = 2>", 7)["start"], find(text, "<d", 0, 1));
+    assert_eq!(defined("slot * normal", 0), range(text, "slot", 0));
+    assert_eq!(defined("normal<d = 2>", 0), range(text, "normal", 0));
+
+    let mut version = 1;
+    let mut has = |from: &str, to: &str, wanted: &[&str], unwanted: &[&str]| {
+        let text = text.replacen(from, to, 1);
+        let position = find(&text, "^", 0, 0);
+        version += 1;
+        client.change(version, json!([{ "text": text.replace('^', "") }]));
+        let offers = client.offers(position);
+        for name in wanted {
+            assert!(offers.iter().any(|offer| offer == name), "{name} is missing: {offers:?}");
+        }
+        for name in unwanted {
+            assert!(!offers.iter().any(|offer| offer == name), "{name} is offered: {offers:?}");
+        }
+    };
+    has("let k = 5", "let k = 5\nlet l = ^", &["k", "max"], &["op", "relu"]);
+    has("c / 2", "c / ^", &["k", "d", "c", "stride"], &["a", "relu"]);
+    has("dil<k,", "dil<^", &["k", "d", "half"], &["n"]);
+    has("out n, concat(a, n)", "out n, ^", &["a", "n", "concat"], &["half"]);
+    has("slot * normal", "^ * normal", &["slot", "N", "normal", "skip"], &["relu"]);
+    has("normal<d = 2>", "normal<^", &["d"], &["s"]);
+    has("N / 1", "N / ^", &["N", "base"], &["normal"]);
+    has("let k = 5", "^", &["use", "let", "op"], &["k"]);
+    has("let k = 5", "let ^", &[], &["use", "k"]);
 }
 
 /// What the rest of a broken document defines is still offered, and what it defined before.

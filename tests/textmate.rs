@@ -248,7 +248,10 @@ fn words_of_one_place_are_keywords_there() {
         (word != "out" && !reserved.iter().any(|known| known == word)).then_some(word)
     });
     let text = "cell r(h) stride 2 {\nnet n<N, F> {\n    input 8x8x3\n    classes 10\n    stem bn\n    \
-                stack N * r\n    head gap\n    aux after stage 2 { gap }\n}\n";
+                stack N * r\n    head gap\n    aux after stage 2 { gap }\n}\n\
+                expect n 1@8 on 8x8x3 classes 10 { params 2.5M }\n\
+                cell s(h) {\n    out h, h to 2\n}\nnet m<N, F> {\n    \
+                stack N * (skip r stride 2 at base / 4)\n}\n";
     let mut count = 0;
     for word in words {
         assert_eq!(scope_of(text, word), BTreeSet::from(["keyword.other".into()]), "{word}");
@@ -273,14 +276,14 @@ fn a_library_cell_reads_as_it_is_meant() {
         ("squeeze", "entity.name.function"),
         ("n1", "variable.other.block"),
         ("sep", "entity.name.function"),
-        ("5", "constant.numeric.integer"),
+        ("5", "constant.numeric"),
         ("+", "keyword.operator"),
         ("out", "keyword.control"),
         ("stride", "keyword.other"),
         ("expect", "storage.type"),
         ("cifar", "entity.name.type"),
         ("6@768", "constant.numeric.scale"),
-        ("3_346_538", "constant.numeric.integer"),
+        ("3_346_538", "constant.numeric"),
         ("prev", "variable.other"),
     ];
     for (piece, scope) in expected {
@@ -332,7 +335,7 @@ op f<k, s = stride, big = (k > 3)>(x) {
         ("\"an odd ", "string.quoted.double"),
         ("{", "punctuation.section.interpolation.begin"),
         ("k", "variable.parameter"),
-        ("5", "constant.numeric.integer"),
+        ("5", "constant.numeric"),
     ];
     let found = pieces(text);
     for (piece, scope) in expected {

@@ -33,18 +33,29 @@ impl Offers<'_> {
     fn at(&mut self, place: Place<'_>) {
         match place {
             Place::Nothing => {}
-            Place::Item => self.words(&["op", "cell", "space", "net", "expect"]),
+            Place::Item => self.words(&["use", "let", "op", "cell", "space", "net", "expect"]),
             Place::Words(words) => self.words(words),
             Place::Statement(Body::Op) => {
-                self.words(&["require", "when", "otherwise", "and", "or"]);
+                self.words(&["let", "require", "when", "otherwise", "and", "or"]);
                 self.operands();
             }
-            Place::Statement(Body::Cell) => self.words(&["repeat", "out"]),
-            Place::Statement(Body::Space) => self.words(&["cell"]),
-            Place::Statement(Body::Net) => self.words(&PARTS),
+            Place::Statement(Body::Cell) => {
+                self.words(&["let", "require", "repeat", "out", "to", "and", "or"]);
+            }
+            Place::Statement(Body::Space) => {
+                self.words(&["let", "require", "op", "cell", "and", "or"]);
+            }
+            Place::Statement(Body::Net) => {
+                self.words(&PARTS);
+                self.words(&["let", "require", "and", "or"]);
+                if self.context.is_in_stack {
+                    self.words(&["stride", "at"]);
+                }
+            }
             Place::Statement(Body::Expect) => {}
             Place::Operand => self.operands(),
-            Place::Stage => self.definitions(Kind::Op, |op| op.is_stage),
+            Place::Stage => self.definitions(Kind::Op, |op| op.arity == (1, 1)),
+            Place::Combine => self.definitions(Kind::Op, |op| op.arity.0 <= 2 && op.arity.1 >= 2),
             Place::Hole => {
                 self.definitions(Kind::Set, |_| true);
                 if self.context.body == Some(Body::Cell) {
@@ -60,6 +71,7 @@ impl Offers<'_> {
             Place::StackEntry => {
                 self.definitions(Kind::Cell, |_| true);
                 self.statics();
+                self.words(&["skip"]);
             }
             Place::Net => self.definitions(Kind::Net, |_| true),
             Place::Claim => {
@@ -91,6 +103,7 @@ impl Offers<'_> {
             Kind::Cell => CompletionItemKind::CLASS,
             Kind::Set => CompletionItemKind::ENUM,
             Kind::Net => CompletionItemKind::MODULE,
+            Kind::Constant => CompletionItemKind::CONSTANT,
         };
         let mut offered = BTreeSet::new();
         for definition in self.document.known(kind) {
@@ -122,8 +135,11 @@ impl Offers<'_> {
 
     /// Attributes by name.
     fn attributes(&mut self, op: &str) {
-        let Some(op) = self.document.define(Kind::Op, op) else { return };
-        for param in &op.params {
+        let kinds = [Kind::Op, Kind::Cell];
+        let Some(of) = kinds.into_iter().find_map(|kind| self.document.define(kind, op)) else {
+            return;
+        };
+        for param in &of.params {
             self.items.push(CompletionItem {
                 label: param.name.clone(),
                 kind: Some(CompletionItemKind::PROPERTY),
@@ -134,11 +150,12 @@ impl Offers<'_> {
         }
     }
 
-    /// Attributes of the operation or scales of the net around.
+    /// Attributes, scales and named values around.
     fn statics(&mut self) {
         for name in &self.context.statics {
             self.push(name, CompletionItemKind::CONSTANT, "");
         }
+        self.definitions(Kind::Constant, |_| true);
     }
 
     fn values(&mut self) {
@@ -146,7 +163,12 @@ impl Offers<'_> {
         let in_net = self.context.body == Some(Body::Net);
         for (name, builtin) in BUILTINS {
             let is_known = match builtin {
-                Builtin::Width | Builtin::Same | Builtin::Valid | Builtin::Full => true,
+                Builtin::Width
+                | Builtin::Same
+                | Builtin::Valid
+                | Builtin::Full
+                | Builtin::True
+                | Builtin::False => true,
                 Builtin::Stride | Builtin::Size | Builtin::First => !in_net,
                 Builtin::Base | Builtin::Classes | Builtin::ScaleN | Builtin::ScaleF => in_net,
             };
@@ -154,9 +176,16 @@ impl Offers<'_> {
                 self.push(name, CompletionItemKind::CONSTANT, meaning(builtin));
             }
         }
-        // A net has no names for tensors that a function could be asked about.
-        for (name, text) in FUNCTIONS.into_iter().filter(|(name, _)| !in_net || *name == "odd") {
-            self.push(name, CompletionItemKind::FUNCTION, text);
+        for (name, text) in FUNCTIONS {
+            // A net has no names for tensors that a function could be asked about.
+            if !in_net || matches!(name, "max" | "min" | "odd") {
+                self.push(name, CompletionItemKind::FUNCTION, text);
+            }
+        }
+        if self.context.body == Some(Body::Space) {
+            for kind in ClaimKind::ALL {
+                self.push(kind.name(), CompletionItemKind::FUNCTION, claim(kind));
+            }
         }
         self.words(&["not"]);
     }

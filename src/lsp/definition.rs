@@ -6,7 +6,6 @@ use super::Document;
 use super::definitions::Kind;
 use super::names::{self, Name, Owner, Role};
 use crate::source::Span;
-use crate::syntax::ast::{self, Item};
 
 /// Where the name at a position is defined. Nothing for what the prelude or the language defines, which
 /// stands in no file, and for names that nothing defines.
@@ -24,26 +23,14 @@ pub(super) fn span(document: &Document, name: &Name<'_>) -> Option<Span> {
         Role::Set => defined(Kind::Set),
         Role::Net => defined(Kind::Net),
         Role::Tensor(owner) => tensor(owner, name.text),
-        Role::Static(owner) => attribute(owner, name.text).or_else(|| tensor(owner, name.text)),
-        Role::Attribute(of) => {
-            document.define(Kind::Op, of)?.span?;
-            let op = document.file.items.iter().find_map(|item| match item {
-                Item::Op(op) => (op.name.name == of).then_some(op),
-                Item::Cell(_) | Item::Space(_) | Item::Net(_) | Item::Expect(_) => None,
-            });
-            attribute(Owner::Op(op?), name.text)
+        Role::Static(owner) => names::static_of(owner, name.text)
+            .or_else(|| tensor(owner, name.text))
+            .or_else(|| defined(Kind::Constant)),
+        Role::Attribute(kind, of) => {
+            let params = &document.define(kind, of)?.params;
+            params.iter().find(|param| param.name == name.text)?.span
         }
         Role::Function | Role::Claim => None,
-    }
-}
-
-/// Where an attribute of an operation or a scale of a net is declared.
-pub(super) fn attribute(owner: Owner<'_>, name: &str) -> Option<Span> {
-    let in_list = |list: &[ast::Ident]| Some(list.iter().find(|known| known.name == name)?.span);
-    match owner {
-        Owner::Op(op) => Some(op.params.iter().find(|param| param.name.name == name)?.name.span),
-        Owner::Net(net) => in_list(&net.params),
-        Owner::Cell(_) | Owner::Set => None,
     }
 }
 
@@ -51,6 +38,6 @@ fn tensor(owner: Owner<'_>, name: &str) -> Option<Span> {
     match owner {
         Owner::Op(op) => names::tensor_of_op(op, name),
         Owner::Cell(cell) => names::tensor_of_cell(cell, name),
-        Owner::Net(_) | Owner::Set => None,
+        Owner::Net(_) | Owner::File => None,
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Set,
     /// A net.
     Net,
+    /// A named static value.
+    Constant,
 }
 
 /// A named definition.
@@ -34,48 +36,61 @@ pub(super) struct Definition {
     pub signature: String,
     /// The `///` lines above it without their slashes; may be empty.
     pub doc: String,
-    /// Of an operation, its attributes.
+    /// Of an operation or a cell, its attributes.
     pub params: Vec<Param>,
-    /// Of an operation, whether it takes one tensor, as a stage of a pipeline must.
-    pub is_stage: bool,
+    /// Of an operation, the fewest and the most tensors it takes.
+    pub arity: (usize, usize),
     /// Where its name stands in the document; none if it stands elsewhere.
     pub span: Option<Span>,
 }
 
-/// An attribute of an operation.
+impl Definition {
+    /// The same where it cannot be pointed at.
+    fn elsewhere(self) -> Self {
+        let params = self.params.into_iter().map(|param| Param { span: None, ..param }).collect();
+        Definition { span: None, params, ..self }
+    }
+}
+
+/// An attribute of an operation or a cell.
 #[derive(Clone, Debug)]
 pub(super) struct Param {
     /// Its name.
     pub name: String,
     /// As it is written in a signature, with its default.
     pub text: String,
+    /// Where its name stands in the document; none if it stands elsewhere.
+    pub span: Option<Span>,
 }
 
 /// The definitions of a file, in order.
 pub(super) fn of_file(text: &str, file: &ast::File) -> Vec<Definition> {
     let mut found = Vec::new();
     for item in &file.items {
-        let doc = doc(text, &file.comments, item.span().start);
+        let doc_of_item = doc(text, &file.comments, item.span().start);
         match item {
-            Item::Op(op) => found.push(of_op(op, doc)),
-            Item::Cell(cell) => found.push(of_cell(cell, doc)),
+            Item::Use(_) | Item::Expect(_) => {}
+            Item::Constant(constant) => found.push(of_constant(constant, doc_of_item)),
+            Item::Op(op) => found.push(of_op(op, doc_of_item)),
+            Item::Cell(cell) => found.push(of_cell(cell, doc_of_item)),
             Item::Net(net) => found.push(Definition {
                 signature: format!("{}{}", net.name.name, angles(&texts(&net.params))),
-                ..named(Kind::Net, &net.name, doc)
+                ..named(Kind::Net, &net.name, doc_of_item)
             }),
-            Item::Space(space) => found.extend(space.items.iter().map(|item| match item {
-                SpaceItem::Cell(cell) => {
-                    of_cell(cell, self::doc(text, &file.comments, cell.span.start))
-                }
-                SpaceItem::Options { name, options, span } => {
-                    let options: Vec<String> = options.iter().map(print::op_ref).collect();
-                    Definition {
-                        signature: format!("{} = {{ {} }}", name.name, options.join(", ")),
-                        ..named(Kind::Set, name, self::doc(text, &file.comments, span.start))
-                    }
-                }
-            })),
-            Item::Expect(_) => {}
+            Item::Space(space) => {
+                let doc = |span: Span| doc(text, &file.comments, span.start);
+                found.extend(space.items.iter().filter_map(|item| {
+                    Some(match item {
+                        SpaceItem::Constant(constant) => of_constant(constant, doc(constant.span)),
+                        SpaceItem::Require(_) => return None,
+                        SpaceItem::Op(op) => of_op(op, doc(op.span)),
+                        SpaceItem::Cell(cell) => of_cell(cell, doc(cell.span)),
+                        SpaceItem::Options { name, options, span } => {
+                            of_set(name, options, doc(*span))
+                        }
+                    })
+                }));
+            }
         }
     }
     found
@@ -87,7 +102,7 @@ pub(super) fn inherit(definitions: &mut Vec<Definition>, earlier: &[Definition])
     let defined: BTreeSet<(Kind, &str)> =
         definitions.iter().map(|new| (new.kind, new.name.as_str())).collect();
     let is_gone = |old: &&Definition| !defined.contains(&(old.kind, old.name.as_str()));
-    let gone = earlier.iter().filter(is_gone).map(|old| Definition { span: None, ..old.clone() });
+    let gone = earlier.iter().filter(is_gone).map(|old| old.clone().elsewhere());
     let mut gone: Vec<Definition> = gone.collect();
     definitions.append(&mut gone);
 }
@@ -100,8 +115,7 @@ pub(super) fn prelude() -> &'static [Definition] {
         for name in compile::PRELUDE {
             let text = compile::embedded(name).expect("the prelude is embedded");
             let (file, _) = syntax::parse_leniently(&SourceFile::new(name, text));
-            let definitions = of_file(text, &file);
-            found.extend(definitions.into_iter().map(|new| Definition { span: None, ..new }));
+            found.extend(of_file(text, &file).into_iter().map(Definition::elsewhere));
         }
         found
     })
@@ -120,14 +134,34 @@ fn named(kind: Kind, name: &ast::Ident, doc: String) -> Definition {
         signature: String::new(),
         doc,
         params: Vec::new(),
-        is_stage: false,
+        arity: (0, 0),
         span: Some(name.span),
     }
 }
 
-fn of_op(op: &ast::Op, doc: String) -> Definition {
-    let params: Vec<Param> = op
-        .params
+fn of_constant(constant: &ast::Constant, doc: String) -> Definition {
+    Definition {
+        signature: format!("{} = {}", constant.name.name, print::value(&constant.value)),
+        ..named(Kind::Constant, &constant.name, doc)
+    }
+}
+
+fn of_set(name: &ast::Ident, options: &[ast::Alternative<ast::OpRef>], doc: String) -> Definition {
+    let options: Vec<String> = options
+        .iter()
+        .map(|option| {
+            let weight = option.weight.map(|weight| format!(": {}", weight.value));
+            print::op_ref(&option.item) + &weight.unwrap_or_default()
+        })
+        .collect();
+    Definition {
+        signature: format!("{} = {{ {} }}", name.name, options.join(", ")),
+        ..named(Kind::Set, name, doc)
+    }
+}
+
+fn of_params(params: &[ast::Param]) -> Vec<Param> {
+    params
         .iter()
         .map(|param| {
             let name = param.name.name.clone();
@@ -135,14 +169,18 @@ fn of_op(op: &ast::Op, doc: String) -> Definition {
                 Some(default) => format!("{name} = {}", print::value(default)),
                 None => name.clone(),
             };
-            Param { name, text }
+            Param { name, text, span: Some(param.name.span) }
         })
-        .collect();
+        .collect()
+}
+
+fn of_op(op: &ast::Op, doc: String) -> Definition {
+    let params = of_params(&op.params);
     let args = texts(&op.args).join(", ");
     Definition {
         signature: format!("{}{}({args})", op.name.name, attributes(&params)),
         params,
-        is_stage: op.args.len() == 1,
+        arity: (op.args.len(), op.args.len()),
         ..named(Kind::Op, &op.name, doc)
     }
 }
@@ -150,8 +188,11 @@ fn of_op(op: &ast::Op, doc: String) -> Definition {
 fn of_cell(cell: &ast::Cell, doc: String) -> Definition {
     let inputs = texts(&cell.inputs).join(", ");
     let stride = cell.stride.map(|stride| format!(" stride {}", stride.value));
+    let params = of_params(&cell.params);
+    let (name, stride) = (&cell.name.name, stride.unwrap_or_default());
     Definition {
-        signature: format!("{}({inputs}){}", cell.name.name, stride.unwrap_or_default()),
+        signature: format!("{name}{}({inputs}){stride}", attributes(&params)),
+        params,
         ..named(Kind::Cell, &cell.name, doc)
     }
 }
@@ -166,8 +207,9 @@ fn of_primitive(primitive: Primitive) -> Definition {
                 AttrDefault::One => format!("{} = 1", attr.name),
                 AttrDefault::Width => format!("{} = c", attr.name),
                 AttrDefault::Same => format!("{} = same", attr.name),
+                AttrDefault::True => format!("{} = true", attr.name),
             };
-            Param { name: attr.name.into(), text }
+            Param { name: attr.name.into(), text, span: None }
         })
         .collect();
     let args = match primitive.arity() {
@@ -181,7 +223,7 @@ fn of_primitive(primitive: Primitive) -> Definition {
         signature: format!("{}{}({args})", primitive.name(), attributes(&params)),
         doc: describe(primitive).into(),
         params,
-        is_stage: primitive.arity() == (1, 1),
+        arity: primitive.arity(),
         span: None,
     }
 }
@@ -192,18 +234,33 @@ fn describe(primitive: Primitive) -> &'static str {
         Primitive::Conv => "Primitive: convolution to `out` channels, without bias.",
         Primitive::DepthwiseConv => "Primitive: one filter for each channel, without bias.",
         Primitive::BatchNorm => "Primitive: batch normalization with scale and shift.",
+        Primitive::LayerNorm => {
+            "Primitive: each image normalized over C, H and W, with scale and shift for each channel."
+        }
+        Primitive::InstanceNorm => {
+            "Primitive: each channel of each image normalized over H and W, with scale and shift."
+        }
         Primitive::Relu => "Primitive: `max(x, 0)`.",
+        Primitive::Relu6 => "Primitive: `min(max(x, 0), 6)`.",
         Primitive::Sigmoid => "Primitive: `1 / (1 + exp(-x))`.",
         Primitive::MaxPool => "Primitive: the largest value in the window; padding never wins.",
         Primitive::AvgPool => "Primitive: the mean over the window; padding is not counted.",
         Primitive::GlobalAvgPool => "Primitive: the mean over the map, to 1x1.",
-        Primitive::Dense => "Primitive: a dense layer with bias, on a 1x1 map.",
+        Primitive::Dense => "Primitive: a dense layer on a 1x1 map.",
         Primitive::Dropout => "Primitive: dropout; its rate is a setting of training.",
         Primitive::Shift => {
             "Primitive: the map moved up and left by a pixel, zero beyond the border."
         }
+        Primitive::Shuffle => {
+            "Primitive: the channels in `g` groups, now the first of each, then the second, and so on."
+        }
+        Primitive::Slice => "Primitive: `count` channels from channel `start` on, counted from 0.",
+        Primitive::Zero => "Primitive: zeros, as many channels as the operand's.",
         Primitive::Concat => "Primitive: channels one after the other, of maps of one size.",
         Primitive::Mul => "Primitive: as `x * y`; one of them may have a 1x1 map.",
+        Primitive::Mix => {
+            "Primitive: a mean with random weights for each image; outside training `(x + y) / 2`."
+        }
     }
 }
 

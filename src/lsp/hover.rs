@@ -10,7 +10,7 @@ use super::measure::TensorCost;
 use super::names::{self, Name, Owner, Role};
 use crate::check::{BUILTINS, MAX_BLOCKS, MAX_SAME, grouped};
 use crate::ir::{Builtin, ClaimKind};
-use crate::syntax::ast::{Cell, CellBody, CellStmt, Item, SpaceItem};
+use crate::syntax::ast::{Cell, CellBody, CellStmt, Item, Param, SpaceItem};
 use crate::syntax::print;
 
 /// Describes the name at a position: of a tensor of a cell its shape `[C, H, W]`, parameters and
@@ -38,12 +38,14 @@ fn describe(document: &Document, name: &Name<'_>) -> Option<String> {
             Some(described("cell ", cell) + &cost_of_cell(document, name.text))
         }
         Role::Tensor(Owner::Cell(cell)) => tensor(document, cell, name.text),
-        Role::Tensor(owner) => of_operation(owner, name.text),
-        Role::Static(owner) => of_operation(owner, name.text).or_else(|| builtin(name.text)),
-        Role::Attribute(of) => {
-            let op = document.define(Kind::Op, of)?;
-            let param = op.params.iter().find(|param| param.name == name.text)?;
-            Some(format!("{}attribute of `{}`", code(&param.text), op.signature))
+        Role::Tensor(owner) => of_owner(owner, name.text),
+        Role::Static(owner) => of_owner(owner, name.text)
+            .or_else(|| defined(Kind::Constant).map(|constant| described("let ", constant)))
+            .or_else(|| builtin(name.text)),
+        Role::Attribute(kind, of) => {
+            let of = document.define(kind, of)?;
+            let param = of.params.iter().find(|param| param.name == name.text)?;
+            Some(format!("{}attribute of `{}`", code(&param.text), of.signature))
         }
         Role::Function => function(name.text).map(str::to_owned),
         Role::Claim => {
@@ -119,12 +121,25 @@ fn row(label: &str, cost: &TensorCost) -> String {
 /// The tensors that a name stands for: itself, or all blocks of a `repeat` for their stem.
 fn tensors_named(cell: &Cell, name: &str) -> Option<Vec<String>> {
     if name == "out" {
-        return Some(vec![name.to_owned()]);
+        let numbers = statements(cell).iter().find_map(|statement| match statement {
+            CellStmt::Out { outputs, .. } => Some(outputs.len()),
+            CellStmt::Constant(_)
+            | CellStmt::Require(_)
+            | CellStmt::Let { .. }
+            | CellStmt::Repeat { .. } => None,
+        });
+        return Some(match numbers {
+            Some(count @ 2..) => (1..=count).map(|number| format!("out{number}")).collect(),
+            _ => vec![name.to_owned()],
+        });
     }
     names::tensor_of_cell(cell, name)?;
     let repeat = statements(cell).iter().find_map(|statement| match statement {
         CellStmt::Repeat { count, name: stem, .. } => (stem.name == name).then_some(count.value),
-        CellStmt::Let { .. } | CellStmt::Out { .. } => None,
+        CellStmt::Constant(_)
+        | CellStmt::Require(_)
+        | CellStmt::Let { .. }
+        | CellStmt::Out { .. } => None,
     });
     let most = MAX_BLOCKS as u64;
     Some(match repeat {
@@ -152,9 +167,11 @@ fn written(cell: &Cell, name: &str) -> String {
                 format!("repeat {} as {} {{ {} }}", count.value, stem.name, print::expr(value))
             })
         }
-        CellStmt::Out { value, .. } => {
-            (name == "out").then(|| format!("out {}", print::expr(value)))
-        }
+        CellStmt::Out { outputs, .. } => (name == "out").then(|| {
+            let values = outputs.iter().map(|output| print::expr(&output.value));
+            format!("out {}", values.collect::<Vec<_>>().join(", "))
+        }),
+        CellStmt::Constant(_) | CellStmt::Require(_) => None,
     });
     statement.unwrap_or_else(|| format!("{name}  // input {}", cell.name.name))
 }
@@ -166,11 +183,16 @@ fn same_text<'d>(document: &'d Document, text: &Cell) -> Vec<&'d Cell> {
         Item::Space(space) => {
             let cells = space.items.iter().filter_map(|item| match item {
                 SpaceItem::Cell(cell) => Some(cell),
-                SpaceItem::Options { .. } => None,
+                SpaceItem::Constant(_)
+                | SpaceItem::Require(_)
+                | SpaceItem::Op(_)
+                | SpaceItem::Options { .. } => None,
             });
             cells.collect()
         }
-        Item::Op(_) | Item::Net(_) | Item::Expect(_) => Vec::new(),
+        Item::Use(_) | Item::Constant(_) | Item::Op(_) | Item::Net(_) | Item::Expect(_) => {
+            Vec::new()
+        }
     });
     let cells: Vec<&Cell> = cells.collect();
     let by_name: BTreeMap<&str, &Cell> =
@@ -180,7 +202,7 @@ fn same_text<'d>(document: &'d Document, text: &Cell) -> Vec<&'d Cell> {
         for _ in 0..MAX_SAME {
             match &at.body {
                 CellBody::Block(_) => return at.name.span == text.name.span,
-                CellBody::SameAs(other) => match by_name.get(other.name.as_str()) {
+                CellBody::SameAs(other) => match by_name.get(other.name.name.as_str()) {
                     Some(cell) => at = cell,
                     None => return false,
                 },
@@ -191,28 +213,34 @@ fn same_text<'d>(document: &'d Document, text: &Cell) -> Vec<&'d Cell> {
     cells.iter().copied().filter(|cell| has_text(cell)).collect()
 }
 
-/// An attribute or tensor of an operation, or a scale of a net.
-fn of_operation(owner: Owner<'_>, name: &str) -> Option<String> {
+/// An attribute, a named value, a scale, or a tensor of an operation.
+fn of_owner(owner: Owner<'_>, name: &str) -> Option<String> {
+    let (params, of): (&[Param], _) = match owner {
+        Owner::Op(op) => (&op.params, &op.name.name),
+        Owner::Cell(cell) => (&cell.params, &cell.name.name),
+        Owner::Net(net) => {
+            if let Some(at) = net.params.iter().position(|param| param.name == name) {
+                let what = if at == 0 { Builtin::ScaleN } else { Builtin::ScaleF };
+                return Some(format!("`{name}`: {}", meaning(what)));
+            }
+            (&[], &net.name.name)
+        }
+        Owner::File => return None,
+    };
+    if let Some(param) = params.iter().find(|param| param.name.name == name) {
+        let default = param.default.as_ref().map(|value| format!(" = {}", print::value(value)));
+        let text = format!("{name}{}", default.unwrap_or_default());
+        return Some(format!("{}attribute of `{of}`", code(&text)));
+    }
+    if names::static_of(owner, name).is_some() {
+        return Some(format!("`{name}`: named value in `{of}`"));
+    }
     match owner {
         Owner::Op(op) => {
-            if let Some(param) = op.params.iter().find(|param| param.name.name == name) {
-                let default = param.default.as_ref().map(print::value);
-                let default = default.map_or(String::new(), |value| format!(" = {value}"));
-                return Some(format!(
-                    "{}attribute of `{}`",
-                    code(&format!("{name}{default}")),
-                    op.name.name
-                ));
-            }
             names::tensor_of_op(op, name)?;
-            Some(format!("`{name}`: tensor in operation `{}`", op.name.name))
+            Some(format!("`{name}`: tensor in operation `{of}`"))
         }
-        Owner::Net(net) => {
-            let at = net.params.iter().position(|param| param.name == name)?;
-            let what = if at == 0 { Builtin::ScaleN } else { Builtin::ScaleF };
-            Some(format!("`{name}`: {}", meaning(what)))
-        }
-        Owner::Cell(_) | Owner::Set => None,
+        Owner::Cell(_) | Owner::Net(_) | Owner::File => None,
     }
 }
 
@@ -233,6 +261,8 @@ pub(super) fn meaning(builtin: Builtin) -> &'static str {
         Builtin::Same => "padding: the output is `ceil(n / s)`",
         Builtin::Valid => "padding: none",
         Builtin::Full => "a kernel as large as the map",
+        Builtin::True => "a condition that holds",
+        Builtin::False => "a condition that does not hold",
         Builtin::Base => "the width of the first cell, solved from F",
         Builtin::Classes => "the number of classes",
         Builtin::ScaleN => "N of the scale N@F, normal cells in a stage",
@@ -241,8 +271,10 @@ pub(super) fn meaning(builtin: Builtin) -> &'static str {
 }
 
 /// The functions of static values, each in a line.
-pub(super) const FUNCTIONS: [(&str, &str); 3] = [
+pub(super) const FUNCTIONS: [(&str, &str); 5] = [
     ("channels", "`channels(x)`: the number of channels of a tensor"),
+    ("max", "`max(a, b)`: the larger of two numbers"),
+    ("min", "`min(a, b)`: the smaller of two numbers"),
     ("odd", "`odd(k)`: whether a number, or both sides of a pair, are odd"),
     ("size", "`size(x)`: height by width of a tensor"),
 ];

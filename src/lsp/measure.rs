@@ -47,7 +47,12 @@ impl Measured {
     pub(super) fn of(module: &Module, file: &ast::File) -> Result<Measured, String> {
         let expect = file.items.iter().find_map(|item| match item {
             Item::Expect(expect) => Some(expect),
-            Item::Op(_) | Item::Cell(_) | Item::Space(_) | Item::Net(_) => None,
+            Item::Use(_)
+            | Item::Constant(_)
+            | Item::Op(_)
+            | Item::Cell(_)
+            | Item::Space(_)
+            | Item::Net(_) => None,
         });
         let (net, why, lowered) = match expect {
             Some(expect) => {
@@ -55,7 +60,13 @@ impl Measured {
                 let number =
                     |number: ast::Number| usize::try_from(number.value).unwrap_or(usize::MAX);
                 let scale = Scale { n: number(expect.scale.n), f: number(expect.scale.f) };
-                let lowered = lower(module, Request::new(net, scale))?;
+                let image = expect.image.map(|image| {
+                    let [height, width, channels] = image.map(number);
+                    TensorType::new(channels, height, width)
+                });
+                let classes = expect.classes.map(number);
+                let request = Request { image, classes, ..Request::new(net, scale) };
+                let lowered = lower(module, request)?;
                 (net, "the scale of the file's first `expect`".to_owned(), lowered)
             }
             None => {
@@ -87,8 +98,10 @@ impl Measured {
         for built in self.cells.iter().filter(|built| built.cell == cell.name.name) {
             let shape = match local {
                 Some(local) => built.locals.get(local).copied()?,
-                None if name == "out" => built.out,
-                None => return None,
+                None => {
+                    let mut outputs = cell.outputs.iter().map(|output| &output.block.name.name);
+                    built.outputs.get(outputs.position(|output| output == name)?).copied()?
+                }
             };
             match shapes.iter_mut().find(|(known, _)| *known == shape) {
                 Some((_, count)) => *count += 1,

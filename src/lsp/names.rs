@@ -1,9 +1,11 @@
 //! The names written in a tree, each with what kind of thing it names: what stands under the cursor.
 
+use super::definitions::Kind;
 use crate::source::Span;
 use crate::syntax::ast::{
-    Attr, Cell, CellBody, CellStmt, Combine, Expr, ExprKind, File, Ident, Item, Net, NetItem, Op,
-    OpBody, OpRef, OpRefKind, OpStmt, SpaceItem, Value, ValueKind,
+    Alternative, Attr, Cell, CellBody, CellStmt, CellUse, Combine, CombineRef, Constant, Expr,
+    ExprKind, File, Ident, Item, Net, NetItem, Op, OpBody, OpRef, OpRefKind, OpStmt, Param,
+    SpaceItem, StackEntry, StackItem, Value, ValueKind, WidthChange,
 };
 
 /// A name where it is written.
@@ -30,10 +32,10 @@ pub(super) enum Role<'a> {
     Net,
     /// A tensor in a cell or an operation; `out` is the output of a cell.
     Tensor(Owner<'a>),
-    /// A static name: an attribute, a scale, or a name of the language.
+    /// A static name: an attribute, a scale, a constant, or a name of the language.
     Static(Owner<'a>),
-    /// `s` in `s = 2`, of this operation.
-    Attribute(&'a str),
+    /// `s` in `s = 2`, of this operation or cell.
+    Attribute(Kind, &'a str),
     /// A function of static values.
     Function,
     /// A count that is claimed.
@@ -49,8 +51,8 @@ pub(super) enum Owner<'a> {
     Cell(&'a Cell),
     /// In a net.
     Net(&'a Net),
-    /// In an option set.
-    Set,
+    /// Outside of them.
+    File,
 }
 
 /// The name at an offset, its ends included; of two that touch there, the one behind it.
@@ -78,7 +80,7 @@ pub(super) fn tensor_of_cell(cell: &Cell, name: &str) -> Option<Span> {
                 && number.parse().is_ok_and(|number: u64| number <= count.value);
             (number.is_empty() || is_number).then_some(stem.span)
         }
-        CellStmt::Out { .. } => None,
+        CellStmt::Constant(_) | CellStmt::Require(_) | CellStmt::Out { .. } => None,
     })
 }
 
@@ -90,10 +92,70 @@ pub(super) fn tensor_of_op(op: &Op, name: &str) -> Option<Span> {
     let OpBody::Block(statements) = &op.body else { return None };
     statements.iter().find_map(|statement| match statement {
         OpStmt::Let { name: bound, .. } => (bound.name == name).then_some(bound.span),
-        OpStmt::Require(_) | OpStmt::When { .. } | OpStmt::Otherwise { .. } | OpStmt::Result(_) => {
-            None
-        }
+        OpStmt::Constant(_)
+        | OpStmt::Require(_)
+        | OpStmt::When { .. }
+        | OpStmt::Otherwise { .. }
+        | OpStmt::Result(_) => None,
     })
+}
+
+/// Where an attribute, a scale or a named value of a definition is declared.
+pub(super) fn static_of(owner: Owner<'_>, name: &str) -> Option<Span> {
+    let declared = match owner {
+        Owner::Op(op) => op_statics(op),
+        Owner::Cell(cell) => cell_statics(cell),
+        Owner::Net(net) => net_statics(net),
+        Owner::File => Vec::new(),
+    };
+    declared.into_iter().find(|ident| ident.name == name).map(|ident| ident.span)
+}
+
+fn op_statics(op: &Op) -> Vec<&Ident> {
+    let mut found: Vec<&Ident> = op.params.iter().map(|param| &param.name).collect();
+    let statements = match &op.body {
+        OpBody::Short(_) => return found,
+        OpBody::Block(statements) => statements,
+    };
+    found.extend(statements.iter().filter_map(|statement| match statement {
+        OpStmt::Constant(constant) => Some(&constant.name),
+        OpStmt::Require(_)
+        | OpStmt::Let { .. }
+        | OpStmt::When { .. }
+        | OpStmt::Otherwise { .. }
+        | OpStmt::Result(_) => None,
+    }));
+    found
+}
+
+fn cell_statics(cell: &Cell) -> Vec<&Ident> {
+    let mut found: Vec<&Ident> = cell.params.iter().map(|param| &param.name).collect();
+    let statements = match &cell.body {
+        CellBody::SameAs(_) => return found,
+        CellBody::Block(statements) => statements,
+    };
+    found.extend(statements.iter().filter_map(|statement| match statement {
+        CellStmt::Constant(constant) => Some(&constant.name),
+        CellStmt::Require(_)
+        | CellStmt::Let { .. }
+        | CellStmt::Repeat { .. }
+        | CellStmt::Out { .. } => None,
+    }));
+    found
+}
+
+fn net_statics(net: &Net) -> Vec<&Ident> {
+    let constants = net.items.iter().filter_map(|item| match item {
+        NetItem::Constant(constant) => Some(&constant.name),
+        NetItem::Require(_)
+        | NetItem::Input { .. }
+        | NetItem::Classes { .. }
+        | NetItem::Stem { .. }
+        | NetItem::Stack { .. }
+        | NetItem::Head { .. }
+        | NetItem::Aux { .. } => None,
+    });
+    net.params.iter().chain(constants).collect()
 }
 
 struct Walk<'a> {
@@ -118,14 +180,19 @@ impl<'a> Walk<'a> {
 
     fn item(&mut self, item: &'a Item) {
         match item {
+            Item::Use(_) => {}
+            Item::Constant(constant) => self.constant(constant, Owner::File),
             Item::Op(op) => self.op(op),
             Item::Cell(cell) => self.cell(cell),
             Item::Space(space) => {
                 for item in &space.items {
                     match item {
+                        SpaceItem::Constant(constant) => self.constant(constant, Owner::File),
+                        SpaceItem::Require(require) => self.value(&require.cond, Owner::File),
+                        SpaceItem::Op(op) => self.op(op),
                         SpaceItem::Options { name, options, .. } => {
                             self.ident(name, Role::Set);
-                            self.op_refs(options, Owner::Set);
+                            self.op_options(options, Owner::File);
                         }
                         SpaceItem::Cell(cell) => self.cell(cell),
                     }
@@ -144,12 +211,7 @@ impl<'a> Walk<'a> {
     fn op(&mut self, op: &'a Op) {
         let owner = Owner::Op(op);
         self.ident(&op.name, Role::Op);
-        for param in &op.params {
-            self.ident(&param.name, Role::Static(owner));
-            if let Some(default) = &param.default {
-                self.value(default, owner);
-            }
-        }
+        self.params(&op.params, owner);
         for arg in &op.args {
             self.ident(arg, Role::Tensor(owner));
         }
@@ -159,6 +221,7 @@ impl<'a> Walk<'a> {
         };
         for statement in statements {
             match statement {
+                OpStmt::Constant(constant) => self.constant(constant, owner),
                 OpStmt::Require(require) => self.value(&require.cond, owner),
                 OpStmt::Let { name, value, .. } => {
                     self.ident(name, Role::Tensor(owner));
@@ -176,23 +239,26 @@ impl<'a> Walk<'a> {
     fn cell(&mut self, cell: &'a Cell) {
         let owner = Owner::Cell(cell);
         self.ident(&cell.name, Role::Cell);
+        self.params(&cell.params, owner);
         for input in &cell.inputs {
             self.ident(input, Role::Tensor(owner));
         }
         let statements = match &cell.body {
-            CellBody::SameAs(other) => return self.ident(other, Role::Cell),
+            CellBody::SameAs(other) => return self.cell_use(other, owner),
             CellBody::Block(statements) => statements,
         };
         for statement in statements {
             match statement {
+                CellStmt::Constant(constant) => self.constant(constant, owner),
+                CellStmt::Require(require) => self.value(&require.cond, owner),
                 CellStmt::Let { name, value, .. } | CellStmt::Repeat { name, value, .. } => {
                     self.ident(name, Role::Tensor(owner));
                     self.expr(value, owner);
                 }
-                CellStmt::Out { value, span } => {
+                CellStmt::Out { outputs, span } => {
                     let keyword = Span::new(span.start, span.start + "out".len());
                     self.name("out", keyword, Role::Tensor(owner));
-                    self.expr(value, owner);
+                    outputs.iter().for_each(|output| self.expr(&output.value, owner));
                 }
             }
         }
@@ -206,20 +272,52 @@ impl<'a> Walk<'a> {
         }
         for item in &net.items {
             match item {
+                NetItem::Constant(constant) => self.constant(constant, owner),
+                NetItem::Require(require) => self.value(&require.cond, owner),
                 NetItem::Input { .. } | NetItem::Classes { .. } => {}
                 NetItem::Stem { stages, .. }
                 | NetItem::Head { stages, .. }
                 | NetItem::Aux { stages, .. } => self.op_refs(stages, owner),
-                NetItem::Stack { entries, .. } => {
-                    for entry in entries {
-                        if let Some(times) = &entry.times {
-                            self.value(times, owner);
-                        }
-                        self.ident(&entry.cell, Role::Cell);
+                NetItem::Stack { entries, .. } => self.stack(entries, owner),
+            }
+        }
+    }
+
+    fn stack(&mut self, entries: &'a [StackEntry], owner: Owner<'a>) {
+        for entry in entries {
+            if let Some(times) = &entry.times {
+                self.value(times, owner);
+            }
+            match &entry.what {
+                StackItem::Group(entries) => self.stack(entries, owner),
+                StackItem::Cell(stacked) => {
+                    self.cell_use(&stacked.cell, owner);
+                    match &stacked.width {
+                        Some(WidthChange::At(value)) => self.value(value, owner),
+                        Some(WidthChange::Times(_)) | None => {}
                     }
                 }
             }
         }
+    }
+
+    fn cell_use(&mut self, cell: &'a CellUse, owner: Owner<'a>) {
+        self.ident(&cell.name, Role::Cell);
+        self.attrs(&cell.attrs, Kind::Cell, &cell.name.name, owner);
+    }
+
+    fn params(&mut self, params: &'a [Param], owner: Owner<'a>) {
+        for param in params {
+            self.ident(&param.name, Role::Static(owner));
+            if let Some(default) = &param.default {
+                self.value(default, owner);
+            }
+        }
+    }
+
+    fn constant(&mut self, constant: &'a Constant, owner: Owner<'a>) {
+        self.ident(&constant.name, Role::Static(owner));
+        self.value(&constant.value, owner);
     }
 
     fn expr(&mut self, expr: &'a Expr, owner: Owner<'a>) {
@@ -236,17 +334,24 @@ impl<'a> Walk<'a> {
                 self.expr(input, owner);
                 self.op_refs(stages, owner);
             }
-            ExprKind::Binary {
-                combine: Combine::Fixed(_) | Combine::Choice { .. },
-                left,
-                right,
-            } => {
+            ExprKind::Binary { combine, left, right } => {
                 self.expr(left, owner);
+                match combine {
+                    Combine::Fixed(_) => {}
+                    Combine::Choice { options, .. } => {
+                        for option in options {
+                            match &option.item {
+                                CombineRef::Op { .. } => {}
+                                CombineRef::Named(op) => self.op_ref(op, owner),
+                            }
+                        }
+                    }
+                }
                 self.expr(right, owner);
             }
             ExprKind::Earlier => {}
             ExprKind::Choice(options) => {
-                options.iter().for_each(|option| self.expr(option, owner));
+                options.iter().for_each(|option| self.expr(&option.item, owner));
             }
             ExprKind::Paren(inner) => self.expr(inner, owner),
         }
@@ -256,19 +361,27 @@ impl<'a> Walk<'a> {
         ops.iter().for_each(|op| self.op_ref(op, owner));
     }
 
+    fn op_options(&mut self, options: &'a [Alternative<OpRef>], owner: Owner<'a>) {
+        options.iter().for_each(|option| self.op_ref(&option.item, owner));
+    }
+
+    fn attrs(&mut self, attrs: &'a [Attr], kind: Kind, of: &'a str, owner: Owner<'a>) {
+        for Attr { name, value } in attrs {
+            if let Some(name) = name {
+                self.ident(name, Role::Attribute(kind, of));
+            }
+            self.value(value, owner);
+        }
+    }
+
     fn op_ref(&mut self, op: &'a OpRef, owner: Owner<'a>) {
         match &op.kind {
             OpRefKind::Named { name, attrs } => {
                 self.ident(name, Role::Op);
-                for Attr { name: attr, value } in attrs {
-                    if let Some(attr) = attr {
-                        self.ident(attr, Role::Attribute(&name.name));
-                    }
-                    self.value(value, owner);
-                }
+                self.attrs(attrs, Kind::Op, &name.name, owner);
             }
             OpRefKind::Set(name) => self.ident(name, Role::Set),
-            OpRefKind::Choice(options) => self.op_refs(options, owner),
+            OpRefKind::Choice(options) => self.op_options(options, owner),
         }
     }
 
@@ -287,13 +400,17 @@ impl<'a> Walk<'a> {
                 self.ident(function, Role::Function);
                 args.iter().for_each(|arg| self.value(arg, owner));
             }
+            ValueKind::Cost { count, net, scale: _ } => {
+                self.ident(count, Role::Claim);
+                self.ident(net, Role::Net);
+            }
             ValueKind::Binary { left, right, .. } => {
                 self.value(left, owner);
                 self.value(right, owner);
             }
             ValueKind::Not(inner) | ValueKind::Paren(inner) => self.value(inner, owner),
             ValueKind::Choice(options) => {
-                options.iter().for_each(|option| self.value(option, owner));
+                options.iter().for_each(|option| self.value(&option.item, owner));
             }
         }
     }

@@ -7,6 +7,7 @@ mod walk;
 
 use self::walk::{Bracket, Open, Walk};
 use super::tokens::{Token, tokens};
+use crate::ir::ClaimKind;
 
 /// What may stand at a place of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(super) enum Place<'t> {
     Net,
     /// A claim.
     Claim,
+    /// How to combine two tensors.
+    Combine,
 }
 
 /// Items that have a body.
@@ -78,6 +81,8 @@ pub(super) struct Context<'t> {
     pub statics: Vec<&'t str>,
     /// The item around.
     pub body: Option<Body>,
+    /// True in the `stack` of a net.
+    pub is_in_stack: bool,
 }
 
 /// What may stand at the end of a text that is cut at the cursor. A word that the cursor touches is being
@@ -104,8 +109,9 @@ pub(super) fn context(before: &str) -> Option<Context<'_>> {
     let header = walk.header.map(|header| header.body);
     let header = header.filter(|_| walk.open.last().is_none_or(|open| !open.is_brace()));
     let body = header.or_else(|| walk.open.iter().rev().find_map(Open::body));
+    let is_in_stack = walk.part.is_some_and(|part| tokens[part].text == "stack");
     let Walk { tensors, statics, .. } = walk;
-    Some(Context { place, tensors, statics, body })
+    Some(Context { place, tensors, statics, body, is_in_stack })
 }
 
 impl<'t> Walk<'t> {
@@ -114,14 +120,16 @@ impl<'t> Walk<'t> {
         let word = tokens[last].text;
         let two_back = last.checked_sub(1).map_or("", |before| tokens[before].text);
         if word == "?" {
-            return if self.is_static() { Place::Nothing } else { Place::Hole };
+            return if self.is_among_values() { Place::Nothing } else { Place::Hole };
         }
         match self.top() {
             Some(Bracket::Attributes(op)) if matches!(word, "<" | ",") => Place::Attribute(op),
             Some(Bracket::Attributes(_)) => value(tokens[last]),
             Some(Bracket::Params) if word == "=" => Place::Value,
             Some(Bracket::Params | Bracket::Arguments) => Place::Nothing,
-            Some(Bracket::Parens) if self.is_static() => value(tokens[last]),
+            Some(Bracket::Parens) if word == "(" && is_count(two_back) => Place::Net,
+            Some(Bracket::Parens) if self.is_among_values() => value(tokens[last]),
+            Some(Bracket::Parens) if self.part.is_some() => self.part_of_net(tokens, last),
             Some(Bracket::Parens | Bracket::Repeat) => expression(word),
             Some(Bracket::Choice) => self.choice(tokens),
             Some(Bracket::Options | Bracket::Aux) if matches!(word, "{" | "," | "|>") => {
@@ -137,12 +145,13 @@ impl<'t> Walk<'t> {
             }
             Some(Bracket::Body(Body::Net)) => self.part_of_net(tokens, last),
             Some(Bracket::Body(body @ (Body::Op | Body::Cell))) => match word {
-                "|>" | "=" | "=>" | "out" => expression(word),
-                "+" | "*" if !self.is_condition => Place::Operand,
-                "repeat" | "as" | "otherwise" | ":" => Place::Nothing,
+                "=" if self.is_static => Place::Value,
+                "|>" | "=" | "=>" | "out" | "," => expression(word),
+                "+" | "*" if !self.is_static => Place::Operand,
+                "repeat" | "as" | "otherwise" | ":" | "let" | "to" => Place::Nothing,
                 "when" | "require" => Place::Value,
                 _ if two_back == "repeat" => Place::Words(&["as"]),
-                _ if self.is_condition => match value(tokens[last]) {
+                _ if self.is_static => match value(tokens[last]) {
                     Place::Nothing => Place::Statement(body),
                     place => place,
                 },
@@ -153,20 +162,20 @@ impl<'t> Walk<'t> {
     }
 
     /// True where static values stand, however deep in parentheses and braces.
-    fn is_static(&self) -> bool {
+    fn is_among_values(&self) -> bool {
         let outer = self
             .open
             .iter()
             .rev()
             .map(|open| open.bracket)
             .find(|bracket| !matches!(bracket, Bracket::Parens | Bracket::Choice));
-        self.is_condition || matches!(outer, Some(Bracket::Attributes(_) | Bracket::Params))
+        self.is_static || matches!(outer, Some(Bracket::Attributes(_) | Bracket::Params))
     }
 
     /// The three kinds of `?{ ... }` by what stands before them.
     fn choice(&self, tokens: &[Token<'t>]) -> Place<'t> {
         let last = tokens[tokens.len() - 1];
-        if self.is_static() {
+        if self.is_among_values() {
             return value(last);
         }
         if !matches!(last.text, "{" | ",") {
@@ -183,19 +192,28 @@ impl<'t> Walk<'t> {
         match before.text {
             "|>" => Place::Stage,
             _ if is_in_set => Place::Stage,
-            ")" | ">" | "}" => Place::Words(&["concat", "mul"]),
+            ")" | ">" | "}" => Place::Combine,
             "out" => Place::Operand,
-            _ if before.is_word() => Place::Words(&["concat", "mul"]),
+            _ if before.is_word() => Place::Combine,
             _ => Place::Operand,
         }
     }
 
     fn part_of_net(&self, tokens: &[Token<'t>], last: usize) -> Place<'t> {
         let statement = Place::Statement(Body::Net);
+        if self.is_static {
+            let is_name = matches!(tokens[last].text, "let");
+            return match value(tokens[last]) {
+                Place::Value if is_name => Place::Nothing,
+                Place::Nothing => statement,
+                place => place,
+            };
+        }
         let Some(part) = self.part else { return statement };
         let (word, is_first) = (tokens[last].text, part == last);
         match tokens[part].text {
-            "stack" if is_first || word == "," => Place::StackEntry,
+            "stack" if is_first || matches!(word, "," | "(" | "skip") => Place::StackEntry,
+            "stack" if word == "at" => Place::Value,
             "stack" if word == "*" => Place::Cell,
             "stem" | "head" if is_first || word == "|>" => Place::Stage,
             "aux" if is_first => Place::Words(&["after"]),
@@ -211,6 +229,15 @@ impl<'t> Walk<'t> {
             Some(_) => Place::Statement(Body::Space),
             None => Place::Item,
         };
+        if self.is_static && tokens[last].text != "let" {
+            return match value(tokens[last]) {
+                Place::Nothing => between,
+                place => place,
+            };
+        }
+        if matches!(tokens[last].text, "use" | "let") {
+            return Place::Nothing;
+        }
         let Some(header) = self.header else {
             return if tokens[last].text == "=" { Place::Nothing } else { between };
         };
@@ -218,6 +245,7 @@ impl<'t> Walk<'t> {
         let two_back = last.checked_sub(1).map(|before| tokens[before]);
         match header.body {
             Body::Expect if header.at == last => Place::Net,
+            Body::Expect if tokens[last].is_number() => Place::Words(&["on", "classes"]),
             _ if header.at == last => Place::Nothing,
             _ if header.at + 1 == last => Place::Nothing,
             Body::Op if matches!(word, "=" | "+" | "*" | "|>") => expression(word),
@@ -235,6 +263,11 @@ impl<'t> Walk<'t> {
 /// Words that start a part of a net.
 pub(super) const PARTS: [&str; 6] = ["input", "classes", "stem", "stack", "head", "aux"];
 
+/// True for the name of a count, as in `params(cifar 6@768)`.
+fn is_count(word: &str) -> bool {
+    ClaimKind::ALL.iter().any(|kind| kind.name() == word)
+}
+
 /// What may follow a token inside a tensor expression.
 fn expression<'t>(word: &str) -> Place<'t> {
     match word {
@@ -247,7 +280,7 @@ fn expression<'t>(word: &str) -> Place<'t> {
 /// What may follow a token inside a static value.
 fn value<'t>(last: Token<'t>) -> Place<'t> {
     let is_operand_before = match last.text {
-        "and" | "or" | "not" => false,
+        "and" | "or" | "not" | "when" | "require" => false,
         ")" | "}" => true,
         _ => last.is_word() || last.is_number(),
     };

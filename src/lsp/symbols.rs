@@ -4,7 +4,7 @@ use lsp_types::{DocumentSymbol, SymbolKind};
 
 use super::Document;
 use crate::source::Span;
-use crate::syntax::ast::{Cell, CellBody, CellStmt, Ident, Item, SpaceItem};
+use crate::syntax::ast::{Cell, CellBody, CellStmt, Constant, Ident, Item, Op, SpaceItem};
 use crate::syntax::print;
 
 /// Its items, cells with their blocks, spaces with their option sets and cells.
@@ -12,17 +12,26 @@ pub fn symbols(document: &Document) -> Vec<DocumentSymbol> {
     let items = document.file.items.iter();
     items
         .map(|item| match item {
-            Item::Op(op) => {
-                named(document, &op.name, SymbolKind::FUNCTION, op.span, "op".into(), Vec::new())
+            Item::Use(used) => {
+                let places = (used.span, used.path.span);
+                let name = format!("use \"{}\"", used.path.text);
+                symbol(document, name, SymbolKind::FILE, places, String::new(), Vec::new())
             }
+            Item::Constant(constant) => of_constant(document, constant),
+            Item::Op(op) => of_op(document, op),
             Item::Cell(cell) => of_cell(document, cell),
             Item::Space(space) => {
-                let children = space.items.iter().map(|item| match item {
-                    SpaceItem::Options { name, options, span } => {
-                        let detail = format!("{} options", options.len());
-                        named(document, name, SymbolKind::ENUM, *span, detail, Vec::new())
-                    }
-                    SpaceItem::Cell(cell) => of_cell(document, cell),
+                let children = space.items.iter().filter_map(|item| {
+                    Some(match item {
+                        SpaceItem::Constant(constant) => of_constant(document, constant),
+                        SpaceItem::Require(_) => return None,
+                        SpaceItem::Op(op) => of_op(document, op),
+                        SpaceItem::Options { name, options, span } => {
+                            let detail = format!("{} options", options.len());
+                            named(document, name, SymbolKind::ENUM, *span, detail, Vec::new())
+                        }
+                        SpaceItem::Cell(cell) => of_cell(document, cell),
+                    })
                 });
                 let children = children.collect();
                 let kind = SymbolKind::NAMESPACE;
@@ -42,21 +51,36 @@ pub fn symbols(document: &Document) -> Vec<DocumentSymbol> {
         .collect()
 }
 
+fn of_constant(document: &Document, constant: &Constant) -> DocumentSymbol {
+    let detail = print::value(&constant.value);
+    named(document, &constant.name, SymbolKind::CONSTANT, constant.span, detail, Vec::new())
+}
+
+fn of_op(document: &Document, op: &Op) -> DocumentSymbol {
+    named(document, &op.name, SymbolKind::FUNCTION, op.span, "op".into(), Vec::new())
+}
+
 fn of_cell(document: &Document, cell: &Cell) -> DocumentSymbol {
     let (detail, blocks) = match &cell.body {
-        CellBody::SameAs(other) => (format!("cell = {}", other.name), Vec::new()),
+        CellBody::SameAs(other) => (format!("cell = {}", other.name.name), Vec::new()),
         CellBody::Block(statements) => {
-            let blocks = statements.iter().map(|statement| match statement {
-                CellStmt::Let { name, value, span }
-                | CellStmt::Repeat { name, value, span, .. } => {
-                    let detail = print::expr(value);
-                    named(document, name, SymbolKind::VARIABLE, *span, detail, Vec::new())
-                }
-                CellStmt::Out { value, span } => {
-                    let places = (*span, Span::new(span.start, span.start + "out".len()));
-                    let detail = print::expr(value);
-                    symbol(document, "out".into(), SymbolKind::VARIABLE, places, detail, Vec::new())
-                }
+            let blocks = statements.iter().filter_map(|statement| {
+                Some(match statement {
+                    CellStmt::Constant(constant) => of_constant(document, constant),
+                    CellStmt::Require(_) => return None,
+                    CellStmt::Let { name, value, span }
+                    | CellStmt::Repeat { name, value, span, .. } => {
+                        let detail = print::expr(value);
+                        named(document, name, SymbolKind::VARIABLE, *span, detail, Vec::new())
+                    }
+                    CellStmt::Out { outputs, span } => {
+                        let places = (*span, Span::new(span.start, span.start + "out".len()));
+                        let values = outputs.iter().map(|output| print::expr(&output.value));
+                        let detail = values.collect::<Vec<_>>().join(", ");
+                        let kind = SymbolKind::VARIABLE;
+                        symbol(document, "out".into(), kind, places, detail, Vec::new())
+                    }
+                })
             });
             ("cell".to_owned(), blocks.collect())
         }

@@ -80,8 +80,8 @@ pub(super) struct Walk<'t> {
     repeated: Vec<String>,
     /// True in the statement that binds the last of `tensors`.
     pub is_binding: bool,
-    /// True in the condition of a `when` or `require`.
-    pub is_condition: bool,
+    /// True in the condition of a `when` or `require` and in the value of a `let`.
+    pub is_static: bool,
     /// Keyword of the net's part at hand.
     pub part: Option<usize>,
 }
@@ -109,9 +109,13 @@ impl<'t> Walk<'t> {
         let is_assigned = tokens.get(at + 1).is_some_and(|next| next.text == "=");
         match token.text {
             "op" | "cell" | "space" | "net" | "expect" => self.item(token, at),
-            "when" | "require" => {
+            "use" => *self = Walk::default(),
+            "when" | "require" | "let" => {
+                if token.is_outermost && token.text == "let" {
+                    *self = Walk::default();
+                }
                 self.statement();
-                self.is_condition = true;
+                self.is_static = true;
             }
             "otherwise" | "repeat" => self.statement(),
             "out" if !is_assigned => self.statement(),
@@ -120,8 +124,10 @@ impl<'t> Walk<'t> {
             "(" => {
                 let of_header = self.header.is_some_and(|header| {
                     let is_name = header.at + 2 == at;
-                    is_name || (header.body == Body::Op && before.is_some_and(|b| b.text == ">"))
+                    let has_params = matches!(header.body, Body::Op | Body::Cell);
+                    is_name || (has_params && before.is_some_and(|b| b.text == ">"))
                 });
+                self.leave_static(before);
                 let is_first = self.tensors.is_empty() && !self.is_binding;
                 let is_arguments = of_header && is_first && self.top_is_item_level();
                 self.push(if is_arguments { Bracket::Arguments } else { Bracket::Parens }, at);
@@ -140,7 +146,10 @@ impl<'t> Walk<'t> {
                 };
                 if self.header.is_some_and(|header| header.at + 2 == at) {
                     self.push(Bracket::Params, at);
-                } else if !self.is_condition {
+                    return;
+                }
+                self.leave_static(before);
+                if !self.is_static {
                     self.push(Bracket::Attributes(name.text), at);
                 }
             }
@@ -149,10 +158,17 @@ impl<'t> Walk<'t> {
                     self.open.pop();
                 }
             }
-            "=>" | ":" | "|>" => self.is_condition = false,
+            "=>" | ":" | "|>" => self.is_static = false,
             "=" => self.assign(tokens, at),
             _ if token.is_word() => self.word(token, before, at),
             _ => {}
+        }
+    }
+
+    /// A name in front of a line is no part of the condition or value above it, if it is applied.
+    fn leave_static(&mut self, name: Option<Token<'t>>) {
+        if name.is_some_and(|name| name.is_word() && name.starts_line) {
+            self.is_static = false;
         }
     }
 
@@ -164,7 +180,7 @@ impl<'t> Walk<'t> {
     fn item(&mut self, token: Token<'t>, at: usize) {
         let Some(body) = Body::of(token.text) else { return };
         let space = self.open.iter().rposition(|open| open.bracket == Bracket::Body(Body::Space));
-        let is_inner = body == Body::Cell && !token.is_outermost;
+        let is_inner = matches!(body, Body::Op | Body::Cell) && !token.is_outermost;
         self.open.truncate(space.filter(|_| is_inner).map_or(0, |space| space + 1));
         *self = Walk {
             open: std::mem::take(&mut self.open),
@@ -176,11 +192,11 @@ impl<'t> Walk<'t> {
     fn statement(&mut self) {
         self.close_to_brace();
         self.is_binding = false;
-        self.is_condition = false;
+        self.is_static = false;
     }
 
     fn open_brace(&mut self, tokens: &[Token<'t>], at: usize) {
-        self.is_condition = false;
+        self.is_static = false;
         let before = |back: usize| at.checked_sub(back).map_or("", |before| tokens[before].text);
         let bracket = match (before(1), self.header, self.top()) {
             ("?", _, _) => Bracket::Choice,
@@ -220,7 +236,11 @@ impl<'t> Walk<'t> {
         if !name.is_word() || (in_angles && !name.starts_line) {
             return;
         }
-        self.is_condition = false;
+        if at >= 2 && tokens[at - 2].text == "let" {
+            self.statics.push(name.text);
+            return;
+        }
+        self.is_static = false;
         let brace = self.open.iter().rfind(|open| open.is_brace()).map(|open| open.bracket);
         if let Some(Bracket::Body(Body::Op | Body::Cell)) = brace {
             self.close_to_brace();
@@ -241,6 +261,7 @@ impl<'t> Walk<'t> {
             && !matches!(before, "|>" | "," | "*")
         {
             self.part = Some(at);
+            self.is_static = false;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::layout::Piece;
 use super::phrase::{Level, Phrase, ValueLevel};
-use crate::syntax::ast::{Expr, OpRef, Value};
+use crate::syntax::ast::{CombineRef, Expr, OpRef, Value};
 
 /// An expression.
 pub(crate) fn expr(expr: &Expr) -> String {
@@ -12,6 +12,11 @@ pub(crate) fn expr(expr: &Expr) -> String {
 /// An operation with its attributes.
 pub(crate) fn op_ref(op: &OpRef) -> String {
     flat(|phrase| phrase.op_ref(op))
+}
+
+/// A way to combine, as an infix hole lists it.
+pub(crate) fn combine_ref(combine: &CombineRef) -> String {
+    flat(|phrase| phrase.combine_ref(combine))
 }
 
 /// A static value.
