@@ -268,8 +268,8 @@ fn in_context(mut fault: Diagnostic, cell: &Cell, context: &ProbeContext) -> Dia
             let stride = previous.height / context.recent.height;
             let behind = format!("the inputs differ in size behind a cell of stride {stride}");
             fault.note(match stride {
-                2 => format!("{behind}: use {}", earlier.join(", ")),
-                // The prelude's `fit` halves once.
+                // The prelude's `fit` halves up to three times.
+                2 | 4 | 8 => format!("{behind}: use {}", earlier.join(", ")),
                 _ => format!("{behind}: bring earlier ones to the size of the first"),
             })
         }
