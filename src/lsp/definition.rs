@@ -2,9 +2,9 @@
 
 use lsp_types::{Position, Range};
 
-use super::Document;
 use super::definitions::Kind;
 use super::names::{self, Name, Owner, Role};
+use super::{Document, bindings};
 use crate::source::Span;
 
 /// Where the name at a position is defined. Nothing for what the prelude or the language defines, which
@@ -23,7 +23,7 @@ pub(super) fn span(document: &Document, name: &Name<'_>) -> Option<Span> {
         Role::Set => defined(Kind::Set),
         Role::Net => defined(Kind::Net),
         Role::Tensor(owner) => tensor(owner, name.text),
-        Role::Static(owner) => names::static_of(owner, name.text)
+        Role::Static(owner) => bindings::static_of(owner, name.text)
             .or_else(|| tensor(owner, name.text))
             .or_else(|| defined(Kind::Constant)),
         Role::Attribute(kind, of) => {
@@ -36,8 +36,8 @@ pub(super) fn span(document: &Document, name: &Name<'_>) -> Option<Span> {
 
 fn tensor(owner: Owner<'_>, name: &str) -> Option<Span> {
     match owner {
-        Owner::Op(op) => names::tensor_of_op(op, name),
-        Owner::Cell(cell) => names::tensor_of_cell(cell, name),
+        Owner::Op(op) => bindings::tensor_of_op(op, name),
+        Owner::Cell(cell) => bindings::tensor_of_cell(cell, name),
         Owner::Net(_) | Owner::File => None,
     }
 }

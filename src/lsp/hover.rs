@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use lsp_types::{Hover, HoverContents, MarkupContent, MarkupKind, Position};
 
-use super::Document;
 use super::definitions::{Definition, Kind};
 use super::measure::TensorCost;
 use super::names::{self, Name, Owner, Role};
+use super::{Document, bindings};
 use crate::check::{BUILTINS, MAX_BLOCKS, MAX_SAME, grouped};
 use crate::ir::{Builtin, ClaimKind};
 use crate::syntax::ast::{Cell, CellBody, CellStmt, Item, Param, SpaceItem};
@@ -133,7 +133,7 @@ fn tensors_named(cell: &Cell, name: &str) -> Option<Vec<String>> {
             _ => vec![name.to_owned()],
         });
     }
-    names::tensor_of_cell(cell, name)?;
+    bindings::tensor_of_cell(cell, name)?;
     let repeat = statements(cell).iter().find_map(|statement| match statement {
         CellStmt::Repeat { count, name: stem, .. } => (stem.name == name).then_some(count.value),
         CellStmt::Constant(_)
@@ -157,7 +157,7 @@ fn statements(cell: &Cell) -> &[CellStmt] {
 
 /// The statement that binds a tensor, or else its name.
 fn written(cell: &Cell, name: &str) -> String {
-    let bound = names::tensor_of_cell(cell, name);
+    let bound = bindings::tensor_of_cell(cell, name);
     let statement = statements(cell).iter().find_map(|statement| match statement {
         CellStmt::Let { name: block, value, .. } => {
             (bound == Some(block.span)).then(|| format!("{} = {}", block.name, print::expr(value)))
@@ -232,12 +232,12 @@ fn of_owner(owner: Owner<'_>, name: &str) -> Option<String> {
         let text = format!("{name}{}", default.unwrap_or_default());
         return Some(format!("{}attribute of `{of}`", code(&text)));
     }
-    if names::static_of(owner, name).is_some() {
+    if bindings::static_of(owner, name).is_some() {
         return Some(format!("`{name}`: named value in `{of}`"));
     }
     match owner {
         Owner::Op(op) => {
-            names::tensor_of_op(op, name)?;
+            bindings::tensor_of_op(op, name)?;
             Some(format!("`{name}`: tensor in operation `{of}`"))
         }
         Owner::Cell(_) | Owner::Net(_) | Owner::File => None,

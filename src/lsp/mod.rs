@@ -17,6 +17,7 @@
 //! in the tokens before it (`place`), since a text that is being written seldom parses. Nothing here
 //! panics, whatever the text and the position.
 
+mod bindings;
 mod completion;
 mod definition;
 mod definitions;
