@@ -33,7 +33,7 @@ pub const EMBEDDED: [(&str, &str); 4] = [
 ];
 
 /// The files whose operations and nets every other file can use.
-const PRELUDE: [&str; 2] = ["prelude.cell", "cifar.cell"];
+pub(crate) const PRELUDE: [&str; 2] = ["prelude.cell", "cifar.cell"];
 
 /// The text of a file of the library.
 pub fn embedded(name: &str) -> Option<&'static str> {

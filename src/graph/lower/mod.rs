@@ -161,6 +161,19 @@ pub struct Lowered {
     pub scale: Scale,
     /// The width of the first cell.
     pub base: usize,
+    /// The cells in order, with the shapes of their named tensors.
+    pub cells: Vec<CellShapes>,
+}
+
+/// Shapes of the named tensors of one cell of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellShapes {
+    /// The cell's name in the file.
+    pub cell: String,
+    /// Shapes of its inputs and then its blocks, by [`ir::LocalId`].
+    pub locals: Vec<TensorType>,
+    /// Shapes of its outputs.
+    pub outputs: Vec<TensorType>,
 }
 
 /// Builds the network of `module` with the holes filled as `genotype` says.
@@ -199,8 +212,9 @@ fn build(
 ) -> Result<Lowered, Diagnostics> {
     let mut lowering = Lowering::new(module, genotype, target, base);
     let f = lowering.net(target);
+    let cells = std::mem::take(&mut lowering.cells);
     let graph = lowering.finish()?;
-    Ok(Lowered { graph, scale: Scale { n: target.n, f }, base })
+    Ok(Lowered { graph, scale: Scale { n: target.n, f }, base, cells })
 }
 
 /// Refuses scales and images that no network can have.
@@ -344,6 +358,7 @@ pub(crate) fn probe(
         section: SectionId(0),
         prefix: "probe".into(),
         counters: BTreeMap::new(),
+        cells: Vec::new(),
         is_stopped: false,
     };
     lowering.evaluate_constants();
@@ -419,6 +434,8 @@ struct Lowering<'m> {
     prefix: String,
     /// Nodes of each kind wired under each prefix.
     counters: BTreeMap<String, usize>,
+    /// The cells built so far.
+    cells: Vec<CellShapes>,
     /// Set once the network is too large to go on.
     is_stopped: bool,
 }
@@ -488,6 +505,7 @@ impl<'m> Lowering<'m> {
             section: SectionId(0),
             prefix: String::new(),
             counters: BTreeMap::new(),
+            cells: Vec::new(),
             is_stopped: false,
         };
         lowering.evaluate_constants();
