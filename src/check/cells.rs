@@ -150,12 +150,9 @@ impl CellResolver<'_> {
             match statement {
                 CellStmt::Constant(constant) => {
                     let owner = format!("{}.{}", cell.name.name, constant.name.name);
-                    statics.extend(self.statement(
-                        &owner,
-                        &locals,
-                        &mut param_names,
-                        |builder| builder.constant(constant, &mut attributes, blocks.len()),
-                    ));
+                    statics.extend(self.statement(&owner, &locals, &mut param_names, |builder| {
+                        builder.constant(constant, &mut attributes, blocks.len())
+                    }));
                 }
                 CellStmt::Require(require) => {
                     let owner = format!("{}.require", cell.name.name);
@@ -244,7 +241,10 @@ impl CellResolver<'_> {
                     Diagnostic::new(
                         Code::AttributeOutOfRange,
                         to.span,
-                        format!("an output arrives 1 to {MAX_DELAY} cells later, found {}", to.value),
+                        format!(
+                            "an output arrives 1 to {MAX_DELAY} cells later, found {}",
+                            to.value
+                        ),
                     )
                     .note("`to 1` is the next cell"),
                 );

@@ -49,9 +49,8 @@ fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<D
     }
     let net = module.net(&expect.net.name).expect("check::nets reports unknown nets");
     let scale = Scale { n: n.value as usize, f: f.value as usize };
-    let image = expect.image.map(|[height, width, channels]| {
-        TensorType::new(channels, height, width)
-    });
+    let image =
+        expect.image.map(|[height, width, channels]| TensorType::new(channels, height, width));
     let plain = Target {
         scale_span: Some(expect.scale.span),
         image,

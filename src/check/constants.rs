@@ -16,11 +16,8 @@ pub(super) fn resolve(
     faults: &mut Vec<Diagnostic>,
 ) {
     for (constant, in_space) in std::mem::take(&mut names.own_constants) {
-        let scope = Scope {
-            place: Place::Constant { in_space },
-            params: Vec::new(),
-            locals: Vec::new(),
-        };
+        let scope =
+            Scope { place: Place::Constant { in_space }, params: Vec::new(), locals: Vec::new() };
         let mut builder =
             Builder { names, op_params: &[], scope, holes: Holes::default(), stages: 0, faults };
         let Some(mut value) = builder.value(&constant.value) else { continue };

@@ -108,35 +108,20 @@ pub(super) fn expand(
 }
 
 /// An operation of a space without shorthands.
-pub(super) fn op(
-    op: &Op,
-    names: &Names,
-    budget: &mut Budget,
-    faults: &mut Vec<Diagnostic>,
-) -> Op {
-    let mut expander = Expander {
-        names,
-        earlier: &[],
-        budget,
-        faults,
-        open_sets: Vec::new(),
-        written: 0,
-    };
+pub(super) fn op(op: &Op, names: &Names, budget: &mut Budget, faults: &mut Vec<Diagnostic>) -> Op {
+    let mut expander =
+        Expander { names, earlier: &[], budget, faults, open_sets: Vec::new(), written: 0 };
     let body = match &op.body {
         OpBody::Short(expr) => OpBody::Short(expander.expr(expr)),
         OpBody::Block(statements) => {
             let expanded = statements.iter().map(|statement| match statement {
                 OpStmt::Constant(_) | OpStmt::Require(_) => statement.clone(),
-                OpStmt::Let { name, value, span } => OpStmt::Let {
-                    name: name.clone(),
-                    value: expander.expr(value),
-                    span: *span,
-                },
-                OpStmt::When { cond, value, span } => OpStmt::When {
-                    cond: cond.clone(),
-                    value: expander.expr(value),
-                    span: *span,
-                },
+                OpStmt::Let { name, value, span } => {
+                    OpStmt::Let { name: name.clone(), value: expander.expr(value), span: *span }
+                }
+                OpStmt::When { cond, value, span } => {
+                    OpStmt::When { cond: cond.clone(), value: expander.expr(value), span: *span }
+                }
                 OpStmt::Otherwise { value, span } => {
                     OpStmt::Otherwise { value: expander.expr(value), span: *span }
                 }
@@ -189,7 +174,11 @@ fn statements<'a>(
                         other.name.name, current.name.name
                     ),
                 )
-                .note(format!("write `cell {}({})`", current.name.name, written.join(", "))),
+                .note(format!(
+                    "write `cell {}({})`",
+                    current.name.name,
+                    written.join(", ")
+                )),
             );
             return None;
         }
@@ -208,11 +197,7 @@ fn statements<'a>(
 }
 
 /// The attributes of `cell` with the values that `other`, a use of it, gives them.
-fn attributes(
-    cell: &Cell,
-    other: &CellUse,
-    faults: &mut Vec<Diagnostic>,
-) -> Option<Vec<Constant>> {
+fn attributes(cell: &Cell, other: &CellUse, faults: &mut Vec<Diagnostic>) -> Option<Vec<Constant>> {
     let specs: Vec<(&str, bool)> = cell
         .params
         .iter()
@@ -299,10 +284,7 @@ impl Expander<'_, '_> {
                 }
                 self.budget.alternatives += self.earlier.len();
                 let block = |name: &String| {
-                    Alternative::new(Expr {
-                        kind: ExprKind::Name(name.clone()),
-                        span: expr.span,
-                    })
+                    Alternative::new(Expr { kind: ExprKind::Name(name.clone()), span: expr.span })
                 };
                 ExprKind::Choice(self.earlier.iter().map(block).collect())
             }

@@ -5,14 +5,15 @@ use super::choices::{Holes, Phase};
 use super::names::{Names, unknown};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{
-    AttrDefault, Combine, CombineUse, Expr, ExprKind, LocalId, OpId, OpUse, OpUseKind, Primitive, Value,
+    AttrDefault, Combine, CombineUse, Expr, ExprKind, LocalId, OpId, OpUse, OpUseKind, Primitive,
+    Value,
 };
 use crate::source::Span;
 use crate::syntax::ast;
 use crate::syntax::print;
 
 /// The operation a bare operand of a combination stands for.
-pub(super) const IDENTITY: &str = "id";
+pub(crate) const IDENTITY: &str = "id";
 
 /// The operation a bare operand of `out concat(...)` stands for.
 pub(crate) const FIXUP: &str = "fixup";
@@ -470,8 +471,7 @@ impl Builder<'_> {
         attrs: &[ast::Attr],
         span: Span,
     ) -> Option<Vec<Option<Value>>> {
-        let values: Vec<Option<Value>> =
-            attrs.iter().map(|attr| self.value(&attr.value)).collect();
+        let values: Vec<Option<Value>> = attrs.iter().map(|attr| self.value(&attr.value)).collect();
         let places = bind::places(callee, specs, attrs, span, self.faults)?;
         let values = values.into_iter().collect::<Option<Vec<Value>>>()?;
         Some(places.into_iter().map(|at| at.map(|at| values[at].clone())).collect())

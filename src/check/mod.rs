@@ -30,7 +30,7 @@ mod ops;
 mod shapes;
 mod values;
 
-pub(crate) use exprs::FIXUP;
+pub(crate) use exprs::{FIXUP, IDENTITY};
 
 use self::cells::SpaceParts;
 use self::expand::Budget;
@@ -67,8 +67,7 @@ pub(crate) fn check_prelude(file: &ast::File, before: &Module) -> Result<Module,
 }
 
 fn resolve(file: &ast::File, prelude: &Module, is_prelude: bool) -> Result<Module, Diagnostics> {
-    let mut module =
-        Module {
+    let mut module = Module {
         constants: prelude.constants.clone(),
         ops: prelude.ops.clone(),
         nets: prelude.nets.clone(),

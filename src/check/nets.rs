@@ -328,7 +328,13 @@ impl Builder<'_> {
         })
     }
 
-    fn in_range(&mut self, what: &str, number: ast::Number, most: u64, note: &str) -> Option<usize> {
+    fn in_range(
+        &mut self,
+        what: &str,
+        number: ast::Number,
+        most: u64,
+        note: &str,
+    ) -> Option<usize> {
         if (1..=most).contains(&number.value) {
             return Some(number.value as usize);
         }

@@ -34,7 +34,9 @@ impl Builder<'_> {
                 ValueKind::Pair(Box::new(left?), Box::new(right?))
             }
             ast::ValueKind::Call { function, args } => self.function(function, args, value.span)?,
-            ast::ValueKind::Cost { count, net, scale } => self.cost(count, net, *scale, value.span)?,
+            ast::ValueKind::Cost { count, net, scale } => {
+                self.cost(count, net, *scale, value.span)?
+            }
             ast::ValueKind::Binary { op, left, right } => {
                 let (left, right) = (self.value(left), self.value(right));
                 ValueKind::Binary { op: *op, left: Box::new(left?), right: Box::new(right?) }
@@ -81,7 +83,7 @@ impl Builder<'_> {
         let in_net = matches!(self.scope.place, Place::Net { .. });
         let is_placeless = matches!(self.scope.place, Place::Constant { .. } | Place::SpaceRequire);
         let fits = match builtin {
-            Builtin::Same | Builtin::Valid | Builtin::Full => true,
+            Builtin::Same | Builtin::Valid | Builtin::Full | Builtin::True | Builtin::False => true,
             Builtin::Width | Builtin::Stride | Builtin::Size | Builtin::First => {
                 !in_net && !is_placeless
             }

@@ -236,7 +236,8 @@ impl Module {
         if attrs.is_empty() { name.into() } else { format!("{name}<{}>", attrs.join(", ")) }
     }
 
-    fn value(&self, value: &Value, names: &[&str]) -> String {
+    /// A static value; `names` are the attributes of the operation around.
+    pub(crate) fn value(&self, value: &Value, names: &[&str]) -> String {
         match &value.kind {
             ValueKind::Int(value) => value.to_string(),
             ValueKind::Pair(height, width) => {
@@ -284,6 +285,8 @@ fn builtin_name(builtin: Builtin) -> &'static str {
         Builtin::Same => "same",
         Builtin::Valid => "valid",
         Builtin::Full => "full",
+        Builtin::True => "true",
+        Builtin::False => "false",
         Builtin::Base => "base",
         Builtin::Classes => "classes",
         Builtin::ScaleN => "N",

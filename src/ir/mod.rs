@@ -408,6 +408,10 @@ pub enum Builtin {
     Valid,
     /// `full`: a kernel as large as the map.
     Full,
+    /// `true`
+    True,
+    /// `false`
+    False,
     /// `base`: the width of the first cell, solved from F.
     Base,
     /// `classes`

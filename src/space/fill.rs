@@ -49,9 +49,12 @@ pub fn fill(file: &File, module: &Module, genotype: &Genotype) -> File {
     constants.sort_by_key(|constant| constant.span.start);
     items.extend(constants.into_iter().map(Item::Constant));
     items.extend(of_kind(|item| matches!(item, Item::Op(_))));
-    items.extend(space.ops.iter().map(|(id, op)| {
-        Item::Op(Filler::new(choices, &module.ops[id.0].holes).definition(op))
-    }));
+    items.extend(
+        space
+            .ops
+            .iter()
+            .map(|(id, op)| Item::Op(Filler::new(choices, &module.ops[id.0].holes).definition(op))),
+    );
     items.extend(of_kind(|item| matches!(item, Item::Net(_))));
     for (cell, expanded) in module.cells.iter().zip(&space.expanded) {
         let CellBody::Block(statements) = &expanded.body else {
@@ -170,12 +173,12 @@ impl<'x> Filler<'x> {
                 let left = self.expr(left);
                 let combine = match combine {
                     Combine::Fixed(op) => CombineRef::Op { op: *op, span: expr.span },
-                    Combine::Choice { options, .. } => self.chosen(options, |filler, option| {
-                        match option {
+                    Combine::Choice { options, .. } => {
+                        self.chosen(options, |filler, option| match option {
                             CombineRef::Op { .. } => option.clone(),
                             CombineRef::Named(op) => CombineRef::Named(filler.op(op)),
-                        }
-                    }),
+                        })
+                    }
                 };
                 let right = self.expr(right);
                 match combine {

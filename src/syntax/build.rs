@@ -569,7 +569,16 @@ fn number_of(literal: &str) -> Option<u64> {
     let plain: String = literal.chars().filter(|&digit| digit != '_').collect();
     let (plain, zeros) = match plain.strip_suffix(['K', 'M', 'B']) {
         None => (plain.as_str(), 0),
-        Some(rest) => (rest, if plain.ends_with('K') { 3 } else if plain.ends_with('M') { 6 } else { 9 }),
+        Some(rest) => (
+            rest,
+            if plain.ends_with('K') {
+                3
+            } else if plain.ends_with('M') {
+                6
+            } else {
+                9
+            },
+        ),
     };
     let (whole, fraction) = plain.split_once('.').unwrap_or((plain, ""));
     let fraction = fraction.trim_end_matches('0');

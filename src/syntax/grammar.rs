@@ -39,9 +39,7 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         | Rule::cell
         | Rule::space
         | Rule::net
-        | Rule::expect => {
-            &["`use`", "`let`", "`op`", "`cell`", "`space`", "`net`", "`expect`"]
-        }
+        | Rule::expect => &["`use`", "`let`", "`op`", "`cell`", "`space`", "`net`", "`expect`"],
         Rule::op_stmt | Rule::cell_stmt => &["a statement"],
         Rule::space_item => &["a cell", "an option set", "an operation", "`let`", "`require`"],
         Rule::net_item => &["`input`", "`classes`", "`stem`", "`stack`", "`head`", "`aux`"],
@@ -54,7 +52,9 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         | Rule::combine_options
         | Rule::open_brace => &["`{`"],
         Rule::close_brace => &["`}`"],
-        Rule::arguments | Rule::call | Rule::value_call | Rule::cost_of | Rule::open_paren => &["`(`"],
+        Rule::arguments | Rule::call | Rule::value_call | Rule::cost_of | Rule::open_paren => {
+            &["`(`"]
+        }
         Rule::close_paren => &["`)`"],
         Rule::params | Rule::net_params | Rule::attrs | Rule::less => &["`<`"],
         Rule::greater => &["`>`"],

@@ -204,9 +204,10 @@ impl Printer<'_> {
     }
 
     fn net(&mut self, net: &Net) {
-        let keywords = net.items.iter().filter(|item| {
-            !matches!(item, NetItem::Constant(_) | NetItem::Require(_))
-        });
+        let keywords = net
+            .items
+            .iter()
+            .filter(|item| !matches!(item, NetItem::Constant(_) | NetItem::Require(_)));
         let width = widest(keywords.map(NetItem::keyword));
         self.block(net.span, statement::net_header(net), net.items.is_empty(), |printer| {
             for item in &net.items {

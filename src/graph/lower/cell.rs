@@ -128,8 +128,7 @@ impl Lowering<'_> {
         let fault = match name {
             Some(name) if !known.contains(&name.name.as_str()) => {
                 let span = if in_prelude { cell.name.span } else { name.span };
-                let message =
-                    format!("cell `{}` has no attribute `{}`", cell.name.name, name.name);
+                let message = format!("cell `{}` has no attribute `{}`", cell.name.name, name.name);
                 let fault = Diagnostic::new(Code::UnknownAttribute, span, message);
                 match suggest::nearest(&name.name, known.iter().copied()) {
                     Some(near) if !in_prelude => {
@@ -171,7 +170,8 @@ impl Lowering<'_> {
             ir::StaticKind::Require(require) => {
                 if !self.cond(&require.cond, frame)? {
                     let fault = self.unmet(&cell.name.name, require, frame, require.span);
-                    self.faults.push(fault.note(format!("change `{}` or its place", cell.name.name)));
+                    self.faults
+                        .push(fault.note(format!("change `{}` or its place", cell.name.name)));
                     return None;
                 }
             }
