@@ -21,7 +21,7 @@ pub(super) fn diagram(module: &Module, cell: &Cell, genotype: Option<&Genotype>)
     };
     let mut builder = Builder {
         module,
-        labels: Labels { module, genotype },
+        labels: Labels { module, genotype, names: cell.static_names() },
         inputs: cell.inputs.len(),
         reads: vec![Read::Never; cell.inputs.len() + cell.blocks.len()],
         candidates: Vec::new(),
@@ -35,17 +35,17 @@ pub(super) fn diagram(module: &Module, cell: &Cell, genotype: Option<&Genotype>)
         let root = builder.block(block);
         builder.group(root, false);
     }
-    for out in outputs(cell) {
-        let arg = builder.expr(&out.value);
-        let root = builder.diagram.node(Kind::Output, vec![out.name.name.clone()], vec![arg]);
+    for output in &cell.outputs {
+        let arg = builder.expr(&output.block.value);
+        let mut lines = vec![output.block.name.name.clone()];
+        lines.extend(output.to.map(|to| match to {
+            1 => "to the next cell".into(),
+            to => format!("to cell + {to}"),
+        }));
+        let root = builder.diagram.node(Kind::Output, lines, vec![arg]);
         builder.group(root, true);
     }
     builder.diagram
-}
-
-/// What a cell gives.
-fn outputs(cell: &Cell) -> impl Iterator<Item = &Block> {
-    std::iter::once(&cell.out)
 }
 
 /// Whether a block reads a tensor.

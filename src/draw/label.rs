@@ -5,7 +5,9 @@
 
 use super::Kind;
 use crate::check::IDENTITY;
-use crate::ir::{Combine, CombineOp, Module, OpUse, OpUseKind, Primitive, Value, ValueKind};
+use crate::ir::{
+    Combine, CombineOp, CombineUse, Module, OpUse, OpUseKind, Primitive, Value, ValueKind,
+};
 use crate::space::Genotype;
 use crate::syntax::print;
 
@@ -15,6 +17,8 @@ pub(super) struct Labels<'m> {
     pub module: &'m Module,
     /// What is chosen, if anything is.
     pub genotype: Option<&'m Genotype>,
+    /// Names of the attributes and named values of the cell or net.
+    pub names: Vec<&'m str>,
 }
 
 impl Labels<'_> {
@@ -81,7 +85,14 @@ impl Labels<'_> {
                     | Primitive::Dropout
                     | Primitive::Shift
                     | Primitive::Concat
-                    | Primitive::Mul => self.as_written(primitive.name(), &names, attrs),
+                    | Primitive::Mul
+                    | Primitive::LayerNorm
+                    | Primitive::InstanceNorm
+                    | Primitive::Relu6
+                    | Primitive::Shuffle
+                    | Primitive::Slice
+                    | Primitive::Mix
+                    | Primitive::Zero => self.as_written(primitive.name(), &names, attrs),
                 }
             }
             OpUseKind::Choice { decision, options } => match self.choice(*decision) {
@@ -99,12 +110,20 @@ impl Labels<'_> {
         match combine {
             Combine::Fixed(op) => combine_word(*op).into(),
             Combine::Choice { decision, options } => match self.choice(*decision) {
-                Some(taken) => combine_word(options[taken]).into(),
+                Some(taken) => self.combine_use(&options[taken]),
                 None => {
-                    let words: Vec<&str> = options.iter().map(|op| combine_word(*op)).collect();
+                    let words: Vec<String> =
+                        options.iter().map(|option| self.combine_use(option)).collect();
                     format!("? {}", words.join(", "))
                 }
             },
+        }
+    }
+
+    fn combine_use(&self, option: &CombineUse) -> String {
+        match option {
+            CombineUse::Op(op) => combine_word(*op).into(),
+            CombineUse::Apply(op) => self.op(op),
         }
     }
 
@@ -163,9 +182,17 @@ impl Labels<'_> {
         match &value.kind {
             ValueKind::Int(_)
             | ValueKind::Param(_)
+            | ValueKind::Constant(_)
             | ValueKind::Builtin(_)
             | ValueKind::Channels(_)
-            | ValueKind::SizeOf(_) => self.module.value(value, &[]),
+            | ValueKind::SizeOf(_)
+            | ValueKind::Cost { .. } => self.module.value(value, &self.names),
+            ValueKind::Min(left, right) => {
+                format!("min({}, {})", self.value(left), self.value(right))
+            }
+            ValueKind::Max(left, right) => {
+                format!("max({}, {})", self.value(left), self.value(right))
+            }
             ValueKind::Pair(height, width) => {
                 format!("{}x{}", self.value(height), self.value(width))
             }
@@ -191,9 +218,13 @@ impl Labels<'_> {
             ValueKind::Binary { .. } | ValueKind::Not(_) => format!("({})", self.value(value)),
             ValueKind::Int(_)
             | ValueKind::Param(_)
+            | ValueKind::Constant(_)
             | ValueKind::Builtin(_)
             | ValueKind::Channels(_)
             | ValueKind::SizeOf(_)
+            | ValueKind::Cost { .. }
+            | ValueKind::Min(..)
+            | ValueKind::Max(..)
             | ValueKind::Pair(..)
             | ValueKind::Odd(_)
             | ValueKind::Choice { .. } => self.value(value),
@@ -207,10 +238,13 @@ impl Labels<'_> {
             | ValueKind::Param(_)
             | ValueKind::Builtin(_)
             | ValueKind::Channels(_)
-            | ValueKind::SizeOf(_) => false,
-            ValueKind::Pair(left, right) | ValueKind::Binary { left, right, .. } => {
-                self.is_open(left) || self.is_open(right)
-            }
+            | ValueKind::SizeOf(_)
+            | ValueKind::Cost { .. } => false,
+            ValueKind::Constant(index) => self.is_open(&self.module.constants[*index].value),
+            ValueKind::Pair(left, right)
+            | ValueKind::Min(left, right)
+            | ValueKind::Max(left, right)
+            | ValueKind::Binary { left, right, .. } => self.is_open(left) || self.is_open(right),
             ValueKind::Odd(inner) | ValueKind::Not(inner) => self.is_open(inner),
             ValueKind::Choice { decision, options } => match self.choice(*decision) {
                 Some(taken) => self.is_open(&options[taken]),

@@ -3,14 +3,14 @@
 use super::Kind;
 use super::diagram::{Arg, Diagram, Group};
 use super::label::Labels;
-use crate::ir::{Module, Net, OpUse, StackEntry, ValueKind};
+use crate::ir::{Aux, Module, Net, OpUse, StackEntry, StackItem, StackedCell, WidthChange};
 
 /// Characters of a pipeline on a line.
 const PIPELINE_WIDTH: usize = 24;
 
 /// Draws a net.
 pub(super) fn diagram(module: &Module, net: &Net) -> Diagram {
-    let labels = Labels { module, genotype: None };
+    let labels = Labels { module, genotype: None, names: net.static_names() };
     let mut column = Column {
         diagram: Diagram {
             title: format!("net {}", net.name.name),
@@ -23,17 +23,16 @@ pub(super) fn diagram(module: &Module, net: &Net) -> Diagram {
     let image = column.diagram.node(Kind::Input, image, Vec::new());
     let mut last = column.group(image);
     last = column.single(Kind::Operation, stages("stem", &net.stem, &labels), last);
-    let mut stage = 1;
-    let mut aux_from = None;
-    for (position, entry) in net.stack.iter().enumerate() {
-        if position > 0 && entry.widen > 1 {
-            stage += 1;
-        }
-        last = column.single(Kind::Cell, entry_lines(entry, module, &labels), last);
-        if net.aux.as_ref().is_some_and(|aux| aux.stage == stage) {
-            aux_from = Some(last);
-        }
-    }
+    let mut walk = Walk {
+        module,
+        labels: &labels,
+        stage: 1,
+        is_placed: false,
+        aux: net.aux.as_ref(),
+        aux_from: None,
+    };
+    last = walk.entries(&mut column, &net.stack, &[], last);
+    let aux_from = walk.aux_from;
     let classes = format!("{} classes", net.classes);
     column.classifier(stages("head", &net.head, &labels), vec!["logits".into(), classes], last);
     if let (Some(aux), Some(from)) = (&net.aux, aux_from) {
@@ -62,24 +61,92 @@ fn stages(name: &str, stages: &[OpUse], labels: &Labels<'_>) -> Vec<String> {
     lines
 }
 
-/// `normal` over `N times`.
-fn entry_lines(entry: &StackEntry, module: &Module, labels: &Labels<'_>) -> Vec<String> {
-    let mut lines = vec![entry.cell.name.clone()];
-    if !matches!(entry.times.kind, ValueKind::Int(1)) {
-        lines.push(format!("{} times", labels.value(&entry.times)));
+/// The way through a stack.
+struct Walk<'w, 'm> {
+    module: &'m Module,
+    labels: &'w Labels<'m>,
+    /// The stage reached, counted from 1.
+    stage: usize,
+    is_placed: bool,
+    aux: Option<&'m Aux>,
+    /// The box that the auxiliary head reads.
+    aux_from: Option<usize>,
+}
+
+impl Walk<'_, '_> {
+    /// Puts a box for each entry on top of `last`; those of a group say what repeats them.
+    fn entries(
+        &mut self,
+        column: &mut Column,
+        entries: &[StackEntry],
+        repeated: &[String],
+        mut last: usize,
+    ) -> usize {
+        for entry in entries {
+            let times = self.labels.value(&entry.times);
+            match &entry.item {
+                StackItem::Group(entries) => {
+                    let mut repeated = repeated.to_vec();
+                    repeated.push(format!("in a group of {times}"));
+                    last = self.entries(column, entries, &repeated, last);
+                }
+                StackItem::Cell(cell) => {
+                    let changes = match cell.width {
+                        None | Some(WidthChange::Times(1)) => false,
+                        Some(WidthChange::Times(_) | WidthChange::At(_)) => true,
+                    };
+                    // The first box stands on the stem's.
+                    if changes && self.is_placed {
+                        self.stage += 1;
+                    }
+                    self.is_placed = true;
+                    let mut lines = self.lines(cell, &times);
+                    lines.extend_from_slice(repeated);
+                    last = column.single(Kind::Cell, lines, last);
+                    if self.aux.is_some_and(|aux| aux.stage == self.stage) {
+                        self.aux_from = Some(last);
+                    }
+                }
+            }
+        }
+        last
     }
-    let mut notes = Vec::new();
-    match module.cell(&entry.cell.name) {
-        Some(cell) if cell.stride > 1 => notes.push(format!("stride {}", cell.stride)),
-        Some(_) | None => {}
+
+    /// `normal<5>` over `N times` and what the stack says of it.
+    fn lines(&self, stacked: &StackedCell, times: &str) -> Vec<String> {
+        let mut name = stacked.cell.name.clone();
+        if !stacked.attrs.is_empty() {
+            let attrs = stacked.attrs.iter().map(|(name, value)| match name {
+                Some(name) => format!("{} = {}", name.name, self.labels.value(value)),
+                None => self.labels.value(value),
+            });
+            name += &format!("<{}>", attrs.collect::<Vec<_>>().join(", "));
+        }
+        let mut lines = vec![name];
+        if times != "1" {
+            lines.push(format!("{times} times"));
+        }
+        let mut notes = Vec::new();
+        let own = self.module.cell(&stacked.cell.name).map_or(1, |cell| cell.stride);
+        let stride = stacked.stride.unwrap_or(own);
+        if stride > 1 {
+            notes.push(format!("stride {stride}"));
+        }
+        match &stacked.width {
+            None | Some(WidthChange::Times(1)) => {}
+            Some(WidthChange::Times(factor)) => notes.push(format!("width * {factor}")),
+            Some(WidthChange::At(width)) => {
+                notes.push(format!("width {}", self.labels.value(width)));
+            }
+        }
+        if stacked.is_skipped {
+            notes.push("skipped".into());
+        }
+        if !notes.is_empty() {
+            lines.push(notes.join(", "));
+        }
+        lines
     }
-    if entry.widen > 1 {
-        notes.push(format!("width * {}", entry.widen));
-    }
-    if !notes.is_empty() {
-        lines.push(notes.join(", "));
-    }
-    lines
 }
 
 struct Column {
