@@ -15,14 +15,17 @@ pub(super) fn resolve(
     is_prelude: bool,
     faults: &mut Vec<Diagnostic>,
 ) {
-    for (constant, in_space) in std::mem::take(&mut names.own_constants) {
-        let scope =
-            Scope { place: Place::Constant { in_space }, params: Vec::new(), locals: Vec::new() };
+    let own = std::mem::take(&mut names.own_constants);
+    for (at, &(constant, in_space)) in own.iter().enumerate() {
+        let later = own[at..].iter().map(|(constant, _)| constant.name.name.clone()).collect();
+        let place = Place::Constant { in_space, later };
+        let scope = Scope { place, params: Vec::new(), locals: Vec::new() };
         let mut builder =
             Builder { names, op_params: &[], scope, holes: Holes::default(), stages: 0, faults };
-        // With a fault of its own it is still a name: nothing follows from that it has no value.
-        let faulty = Value { kind: ValueKind::Int(0), span: constant.value.span };
-        let mut value = builder.value(&constant.value).unwrap_or(faulty);
+        // After a fault another value stands in, so that the name is known where it is used.
+        let mut value = builder
+            .value(&constant.value)
+            .unwrap_or(Value { kind: ValueKind::Int(0), span: constant.value.span });
         let name = &constant.name;
         let holes = builder.finish(&name.name, constant.span, &mut parts.decisions);
         value.renumber(&holes);

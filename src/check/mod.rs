@@ -34,6 +34,8 @@ mod values;
 
 pub(crate) use claims::grouped;
 pub(crate) use exprs::{FIXUP, IDENTITY};
+#[cfg(feature = "lsp")]
+pub(crate) use {expand::MAX_SAME, names::BUILTINS};
 
 use self::cells::SpaceParts;
 use self::expand::Budget;
