@@ -1,0 +1,488 @@
+//! Differences between files: what is reported, that nothing else is, and that the shares are right.
+
+use cellc::compile::{self, Request};
+use cellc::diff::{Change, ChangeKind, Diff, Effect, Options, Verdict, diff};
+use cellc::graph::cost::{Cost, Counts};
+use cellc::graph::lower::{Scale, Width};
+use cellc::ir::Module;
+use cellc::rng::{Purpose, stream};
+use cellc::source::SourceFile;
+use cellc::space::{self, Genotype};
+use cellc::syntax;
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+fn between(old: &str, new: &str) -> Diff {
+    let options = Options { net: None, scale: Some(Scale { n: 1, f: 768 }) };
+    diff(&SourceFile::new("old.cell", old), &SourceFile::new("new.cell", new), &options)
+}
+
+fn lines(found: &Diff) -> Vec<String> {
+    found.changes.iter().map(Change::to_string).collect()
+}
+
+fn nasnet_a() -> &'static str {
+    compile::embedded("nasnet_a.cell").expect("in the library")
+}
+
+/// The library's NASNet-A with some of its text replaced, without its claims.
+fn edited(edits: &[(&str, &str)]) -> String {
+    let mut text = nasnet_a()[..nasnet_a().find("expect").expect("a claim")].to_string();
+    for (from, to) in edits {
+        assert_eq!(text.matches(from).count(), 1, "`{from}` stands once in\n{text}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
+fn module(text: &str) -> Module {
+    compile::check(&SourceFile::new("test.cell", text)).unwrap_or_else(|faults| {
+        panic!("{faults}\n{text}");
+    })
+}
+
+/// Counts of a text's network, by the compiler and not by the code under test.
+fn counts(text: &str, n: usize, base: usize) -> Counts {
+    let request = Request { width: Width::Base(base), ..Request::new("cifar", Scale { n, f: 0 }) };
+    Cost::of(&compile::network(&module(text), &request).expect("builds").graph).total
+}
+
+#[test]
+fn one_operand_is_one_line_with_its_share() {
+    let (old, new) = (edited(&[]), edited(&[("n3 = avg<3>(a) + b", "n3 = sep<5>(a) + b")]));
+    let found = between(&old, &new);
+    assert_eq!(lines(&found), ["normal.n3.left: avg<3>(a) -> sep<5>(a)"]);
+    let (before, after) = (counts(&old, 1, 32), counts(&new, 1, 32));
+    let expected = Effect::Counts {
+        params: after.params as i64 - before.params as i64,
+        macs: after.macs as i64 - before.macs as i64,
+        is_exact: true,
+    };
+    assert_eq!(found.changes[0].effect, Some(expected));
+    let network = found.network.as_ref().expect("both are networks");
+    assert_eq!((network.before, network.after), (Some(before), Some(after)));
+    let share = 100.0 * (after.macs as f64 / before.macs as f64 - 1.0);
+    assert!(share > 1.0, "the share is worth a test: {share}");
+    let text = found.to_string();
+    assert!(
+        text.contains(&format!("avg<3>(a) -> sep<5>(a), {share:+.1} % multiply-adds")),
+        "{text}"
+    );
+}
+
+#[test]
+fn operands_combinations_and_outputs_are_named() {
+    let cases: [(&str, &str, &[&str]); 6] = [
+        (
+            "n4 = avg<3>(b) + avg<3>(b)",
+            "n4 = concat(avg<3>(b), avg<3>(b))",
+            &["normal.n4: + -> concat"],
+        ),
+        ("n3 = avg<3>(a) + b", "n3 = avg<3>(a) + n1", &["normal.n3.right: b -> n1"]),
+        (
+            "out concat(r2, r3, r4, r5)",
+            "out concat(r1, r2, r3, r4, r5)",
+            &["reduction.out: r1 added"],
+        ),
+        (
+            "out concat(b, n1, n2, n3, n4, n5)",
+            "out concat(n1, n2, n3, n4, n5)",
+            &["normal.out: b removed"],
+        ),
+        (
+            "a  = squeeze(h)\n    b  = fit(prev)\n    n1",
+            "a = conv_bn<3>(h)\n b = fit(prev)\n n1",
+            &["normal.a: squeeze(h) -> conv_bn<3>(h)"],
+        ),
+        ("stride 2", "stride 1", &["reduction.stride: 2 -> 1"]),
+    ];
+    for (from, to, expected) in cases {
+        let found = between(&edited(&[]), &edited(&[(from, to)]));
+        assert_eq!(lines(&found), expected, "{to}");
+        assert_eq!(found.verdict, Verdict::Different, "{to}");
+    }
+}
+
+#[test]
+fn a_renamed_block_is_not_a_new_one() {
+    let new = edited(&[
+        ("n3 = avg<3>(a) + b", "pool = max<3>(a) + b"),
+        ("out concat(b, n1, n2, n3, n4, n5)", "out concat(b, n1, n2, pool, n4, n5)"),
+    ]);
+    let found = between(&edited(&[]), &new);
+    assert_eq!(
+        lines(&found),
+        ["normal: n3 -> pool (renamed)", "normal.pool.left: avg<3>(a) -> max<3>(a)"]
+    );
+}
+
+#[test]
+fn a_block_inserted_under_an_old_name_moves_the_others_on() {
+    let old = "cell normal(h, prev) {
+        a = squeeze(h) n1 = sep<5>(a) + a n2 = max<3>(n1) + avg<3>(a) out concat(n1, n2) }";
+    let new = "cell normal(h, prev) {
+        a = squeeze(h) n1 = sep<5>(a) + a n2 = dil<3>(a) + n1
+        n3 = max<3>(n1) + avg<3>(a) out concat(n1, n2, n3) }";
+    assert_eq!(
+        lines(&between(old, new)),
+        ["normal.n2: added, dil<3>(a) + n1", "normal: n2 -> n3 (renamed)", "normal.out: n2 added"]
+    );
+}
+
+#[test]
+fn an_added_block_brings_its_own_counts() {
+    let new = edited(&[
+        ("n5 = sep<3>(a) + a", "n5 = sep<3>(a) + a\n n6 = sep<7>(n2) + a"),
+        ("out concat(b, n1, n2, n3, n4, n5)", "out concat(b, n1, n2, n3, n4, n5, n6)"),
+    ]);
+    let found = between(&edited(&[]), &new);
+    assert_eq!(lines(&found), ["normal.n6: added, sep<7>(n2) + a", "normal.out: n6 added"]);
+    let sum = |of: fn(&Effect) -> i64| -> i64 {
+        found.changes.iter().filter_map(|change| change.effect.as_ref()).map(of).sum()
+    };
+    // Two halves of sep<7>, 49 c + c^2 weights and a norm of 2 c each, in one cell of each width.
+    let own: i64 = [32i64, 64, 128].iter().map(|c| 2 * (49 * c + c * c + 2 * c)).sum();
+    assert!(
+        matches!(found.changes[0].effect, Some(Effect::Counts { params, .. }) if params == own)
+    );
+    let network = found.network.as_ref().expect("both are networks");
+    let (before, after) = (network.before.expect("counted"), network.after.expect("counted"));
+    // What reads the wider output is in other cells and no change of theirs.
+    assert!(
+        sum(|effect| match effect {
+            Effect::Counts { params, .. } => *params,
+            Effect::Points { .. } => 0,
+        }) < after.params as i64 - before.params as i64
+    );
+}
+
+#[test]
+fn layout_and_comments_are_no_difference() {
+    let old = nasnet_a();
+    let new = old
+        .replace("    ", "  ")
+        .replace("///", "// other words:")
+        .replace("sep<5>(a) + sep<3>(b)", "(sep<5>(a)) + (b |> sep<3>)");
+    let found = between(old, &new);
+    assert_eq!((found.verdict, lines(&found)), (Verdict::SameMeaning, vec![]));
+    assert_eq!(found.to_string(), "no difference but layout or comments\n");
+    let found = between(old, old);
+    assert_eq!((found.verdict, found.to_string()), (Verdict::Identical, "no difference\n".into()));
+}
+
+#[test]
+fn the_same_architecture_is_called_so() {
+    let new = edited(&[
+        ("n3 = avg<3>(a) + b", "n3 = b + avg<3>(a)"),
+        ("out concat(r2, r3, r4, r5)", "out concat(r5, r2, r3, r4)"),
+        ("n4 = avg<3>(b) + avg<3>(b)\n", ""),
+        ("n1 = sep<5>(a) + sep<3>(b)", "n4 = avg<3>(b) + avg<3>(b) n1 = sep<5>(a) + sep<3>(b)"),
+    ]);
+    let found = between(&edited(&[]), &new);
+    assert_eq!(found.verdict, Verdict::SameArchitecture);
+    assert!(found.to_string().starts_with("same architecture, written differently\n"), "{found}");
+    assert_eq!(
+        lines(&found),
+        [
+            "normal.n3: avg<3>(a) + b -> b + avg<3>(a) (operands swapped)",
+            "normal: blocks reordered",
+            "reduction.out: concatenated in another order"
+        ]
+    );
+    // A block that nothing reads is a difference of the text alone.
+    let dead = edited(&[("n5 = sep<3>(a) + a", "n5 = sep<3>(a) + a\n n6 = sep<7>(n2) + a")]);
+    let found = between(&edited(&[]), &dead);
+    assert_eq!(found.verdict, Verdict::SameArchitecture);
+    assert_eq!(lines(&found), ["normal.n6: added, sep<7>(n2) + a"]);
+    assert_eq!(found.changes[0].effect, None);
+}
+
+#[test]
+fn a_cell_no_net_uses_is_never_called_the_same() {
+    let extra = |op: &str| edited(&[]) + &format!("cell spare(h) {{ out {op}(h) }}\n");
+    let found = between(&extra("sep<3>"), &extra("sep<5>"));
+    assert_eq!(lines(&found), ["spare.out: sep<3>(h) -> sep<5>(h)"]);
+    assert_eq!((found.verdict, found.changes[0].effect), (Verdict::Different, None));
+}
+
+#[test]
+fn shorthands_are_compared_by_what_they_stand_for() {
+    let old = "cell normal(h) { repeat 2 as n { sep<3>(h) + h } out concat(unused) }
+        cell reduction(h) stride 2 = normal";
+    let new = "cell normal(h) { n1 = sep<3>(h) + h n2 = sep<3>(h) + h out concat(n1, n2) }
+        cell reduction(h) stride 2 { n1 = sep<3>(h) + h n2 = sep<3>(h) + h out concat(n1, n2) }";
+    assert_eq!(between(old, new).verdict, Verdict::SameMeaning);
+    // One text, two cells: the change is reported once and counted in both.
+    let wider = old.replace("sep<3>", "sep<5>");
+    let found = between(old, &wider);
+    assert_eq!(found.changes.len(), 2, "{found}");
+    assert!(found.changes.iter().all(|change| change.place.starts_with("normal.")), "{found}");
+}
+
+#[test]
+fn operations_nets_and_claims_are_one_line_each() {
+    let head = "op twice<k>(x) = x |> relu |> conv<k> |> bn |> conv<k>
+        net tiny<N, F> {
+            input 8x8x3 classes 10 stem conv<3> |> bn stack N * normal, reduction * 2
+            head relu |> gap |> dense<classes> }
+        cell normal(h, prev) { out twice<3>(h) + h }
+        cell reduction(h, prev) stride 2 { out max<3>(h) + h }\n";
+    let old = format!("{head}expect tiny 2@32 {{ params 1 }}");
+    let new = old
+        .replace("conv<k> |> bn |> conv<k>", "conv<k> |> conv<k>")
+        .replace("N * normal, reduction * 2", "N * normal, 2 * reduction * 2")
+        .replace("params 1", "params 2");
+    let options = Options::default();
+    let found = diff(
+        &SourceFile::new("old", old.as_str()),
+        &SourceFile::new("new", new.as_str()),
+        &options,
+    );
+    assert_eq!(
+        lines(&found),
+        [
+            "op twice: bn removed",
+            "net tiny.stack: reduction * 2 -> 2 * reduction * 2",
+            "expect tiny 2@32 params: 1 -> 2"
+        ],
+        "{found}"
+    );
+    assert_eq!(
+        found.network.as_ref().map(|network| (network.net.as_str(), network.n)),
+        Some(("tiny", 2))
+    );
+    // Two cells of width 16 lose a norm each.
+    assert_eq!(
+        found.changes[0].effect,
+        Some(Effect::Counts { params: -2 * 2 * 16, macs: 0, is_exact: true })
+    );
+    assert!(found.changes[1].effect.is_some(), "{found}");
+}
+
+#[test]
+fn renamed_cells_are_found_in_the_net_that_stacks_them() {
+    let old = "net tiny<N, F> {
+            input 8x8x3 classes 10 stem conv<3> |> bn stack N * body
+            head relu |> gap |> dense<classes> }
+        cell body(h, prev) { a = squeeze(h) b = sep<3>(a) + a out concat(a, b) }";
+    let found = between(old, &old.replace("body", "trunk"));
+    assert_eq!(lines(&found), ["cell: body -> trunk (renamed)"]);
+    assert_eq!(found.verdict, Verdict::SameArchitecture);
+}
+
+#[test]
+fn spaces_differ_in_options_and_points() {
+    let old = compile::embedded("nasnet_space.cell").expect("in the library");
+    let new = old.replace("sep<7> }", "sep<9> }").replace("repeat 5", "repeat 4");
+    let found = between(old, &new);
+    assert_eq!(lines(&found), ["normal.n: repeat 5 -> repeat 4", "nasnet.ops: sep<7> -> sep<9>"]);
+    // Section 3.1: a fifth block chooses two of six inputs, two of 13 operations, a combination.
+    let block = (6 * 6 * 13 * 13 * 2) as f64;
+    let Some(Effect::Points { factor }) = found.changes[0].effect else { panic!("{found}") };
+    assert!((factor * block * block - 1.0).abs() < 1e-9, "{factor}");
+    assert_eq!(found.changes[1].effect, None);
+    // A cell of the space is the space with its holes filled.
+    let found = between(old, &sample(1).text);
+    let text = found.to_string();
+    assert!(text.contains("normal.n1: ?{ +, concat } -> "), "{text}");
+    assert!(text.contains("reduction.n5.right: ?ops(?earlier) -> "), "{text}");
+    assert!(text.contains("points x 0.5\n"), "{text}");
+    let more = old.replace("sep<7> }", "sep<7>, sep<9> }");
+    let found = between(old, &more);
+    assert_eq!(lines(&found), ["nasnet.ops: sep<9> added"]);
+    let Some(Effect::Points { factor }) = found.changes[0].effect else { panic!("{found}") };
+    assert!((factor / (14f64 / 13.0).powi(20) - 1.0).abs() < 1e-9, "{factor}");
+    assert!(found.to_string().contains("points 5.23e36 -> "), "{found}");
+}
+
+#[test]
+fn a_file_that_does_not_check_is_compared_as_a_tree() {
+    let new = edited(&[("n3 = avg<3>(a) + b", "n3 = avg<3>(a) + c")]);
+    let found = between(&edited(&[]), &new);
+    assert_eq!(lines(&found), ["normal.n3.right: b -> c"]);
+    let fault = found.new_fault.as_deref().expect("a reason");
+    assert!(fault.contains("E0201") && fault.contains(":"), "{fault}");
+    assert_eq!((found.old_fault, found.changes[0].effect), (None, None));
+}
+
+#[test]
+fn a_file_that_does_not_parse_is_compared_by_lines() {
+    let new = edited(&[("n3 = avg<3>(a) + b", "n3 = avg<3>(a +")]);
+    let found = between(&edited(&[]), &new);
+    assert!(found.changes.is_empty() && found.new_fault.is_some());
+    assert_eq!(found.lines, ["-    n3 = avg<3>(a) + b", "+    n3 = avg<3>(a +"]);
+    assert_eq!(found.verdict, Verdict::Different);
+}
+
+#[test]
+fn a_change_that_needs_another_is_counted_by_its_part() {
+    let new = edited(&[("n5 = sep<3>(a) + a", "m = squeeze(b)\n n5 = sep<7>(m) + a")]);
+    let found = between(&edited(&[]), &new);
+    assert_eq!(
+        lines(&found),
+        ["normal.m: added, squeeze(b)", "normal.n5.left: sep<3>(a) -> sep<7>(m)"]
+    );
+    // 49 - 9 weights a channel, twice, in one cell of each width.
+    let params: i64 = [32i64, 64, 128].iter().map(|c| 2 * 40 * c).sum();
+    let Some(Effect::Counts { params: found_params, is_exact: false, .. }) =
+        found.changes[1].effect
+    else {
+        panic!("{found}")
+    };
+    assert_eq!(found_params, params);
+    assert!(found.to_string().contains("* of the changed part"), "{found}");
+}
+
+/// A point of the paper's space as text.
+struct Sampled {
+    genotype: Genotype,
+    text: String,
+}
+
+fn space_module() -> (syntax::ast::File, Module) {
+    let text = compile::embedded("nasnet_space.cell").expect("in the library");
+    let source = SourceFile::new("nasnet_space.cell", text);
+    (syntax::parse(&source).expect("parses"), module(text))
+}
+
+fn sampled(genotype: Genotype) -> Sampled {
+    let (file, module) = space_module();
+    Sampled { text: syntax::print(&space::fill(&file, &module, &genotype)), genotype }
+}
+
+fn sample(trial: u64) -> Sampled {
+    let (_, module) = space_module();
+    let decisions = &module.space.as_ref().expect("a space").decisions;
+    sampled(decisions.sample(&mut stream(11, Purpose::Sample, trial)))
+}
+
+/// The same cells with blocks renamed at random, reordered, and operands of sums swapped.
+fn disguised(text: &str, trial: u64) -> String {
+    let mut rng = stream(12, Purpose::Sample, trial);
+    let mut result = String::new();
+    for cell in text.split_inclusive("}\n") {
+        let (header, rest) = cell.split_once("{\n").expect("a cell has a body");
+        let (body, out) = rest.split_once("    out ").expect("a cell has an output");
+        let mut blocks: Vec<(String, String)> = body
+            .lines()
+            .map(|line| line.split_once(" = ").expect("a block"))
+            .map(|(name, value)| (name.trim().to_string(), value.to_string()))
+            .collect();
+        for (_, value) in &mut blocks {
+            if let Some((left, right)) = value.split_once(" + ")
+                && rng.gen_bool(0.5)
+            {
+                *value = format!("{right} + {left}");
+            }
+        }
+        // Old names in another order are the hardest new names.
+        let mut names: Vec<String> = blocks.iter().map(|(name, _)| name.clone()).collect();
+        names.shuffle(&mut rng);
+        let old: Vec<String> = blocks.iter().map(|(name, _)| name.clone()).collect();
+        let renamed = |text: &str| {
+            let words = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            words
+                .map(|word| {
+                    let name =
+                        word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                    match old.iter().position(|known| known == name) {
+                        Some(at) => names[at].clone() + &word[name.len()..],
+                        None => word.to_string(),
+                    }
+                })
+                .collect::<String>()
+        };
+        let mut waiting: Vec<(String, String)> =
+            blocks.iter().map(|(name, value)| (renamed(name), renamed(value))).collect();
+        result += &format!("{header}{{\n");
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        while !waiting.is_empty() {
+            let ready: Vec<usize> = (0..waiting.len())
+                .filter(|&at| {
+                    let mut words = waiting[at].1.split(|c| !is_name(c));
+                    !words.any(|word| waiting.iter().any(|(name, _)| name == word))
+                })
+                .collect();
+            let (name, value) = waiting.remove(*ready.choose(&mut rng).expect("no circle"));
+            result += &format!("{name} = {value}\n");
+        }
+        result += &format!("out {}", renamed(out));
+    }
+    result
+}
+
+#[test]
+fn a_sampled_cell_differs_from_itself_in_nothing() {
+    for trial in 0..20 {
+        let text = sample(trial).text;
+        let spaced = text.replace(", ", " ,\n  ");
+        assert_eq!(between(&text, &text).verdict, Verdict::Identical);
+        let found = between(&text, &spaced);
+        assert_eq!((found.verdict, lines(&found)), (Verdict::SameMeaning, vec![]));
+    }
+}
+
+#[test]
+fn a_disguised_cell_is_seen_through() {
+    for trial in 0..60 {
+        let text = sample(trial).text;
+        let other = disguised(&text, trial);
+        let found = between(&text, &other);
+        assert_eq!(found.verdict, Verdict::SameArchitecture, "{text}\n{other}\n{found}");
+        let is_harmless = |change: &Change| {
+            // The order of a concatenation follows that of the names.
+            change.kind.is_layout() || change.kind == ChangeKind::Permuted
+        };
+        assert!(found.changes.iter().all(is_harmless), "trial {trial}\n{text}\n{other}\n{found}");
+        assert!(found.changes.iter().all(|change| change.effect.is_none()), "{found}");
+    }
+}
+
+#[test]
+fn one_decision_is_one_operand() {
+    let (_, module) = space_module();
+    let decisions = &module.space.as_ref().expect("a space").decisions.decisions;
+    let mut shares = 0;
+    for trial in 0..60 {
+        let mut rng = stream(13, Purpose::Sample, trial);
+        let old = sample(trial);
+        let mut genotype = old.genotype.clone();
+        let at = rng.gen_range(0..decisions.len());
+        let options = decisions[at].options.len();
+        genotype.choices[at] = (genotype.choices[at] + rng.gen_range(1..options)) % options;
+        let new = sampled(genotype);
+        let found = between(&old.text, &new.text);
+        let context = format!("{}: {found}\n{}\n{}", decisions[at].label, old.text, new.text);
+        // Which blocks nothing reads may change with an input, and the output with it.
+        let (out, operands): (Vec<&Change>, Vec<&Change>) =
+            found.changes.iter().partition(|change| change.place.ends_with(".out"));
+        if found.verdict == Verdict::SameArchitecture {
+            assert!(operands.len() <= 1, "{context}");
+            continue;
+        }
+        assert_eq!(operands.len(), 1, "{context}");
+        let block = decisions[at].label.rsplit_once('.').expect("a label has parts").0;
+        assert!(operands[0].place.starts_with(block), "{context}");
+        assert!(out.is_empty() || decisions[at].label.contains("input"), "{context}");
+        if out.is_empty() {
+            let network = found.network.as_ref().expect("both are networks");
+            let (before, after) =
+                (counts(&old.text, 1, network.base), counts(&new.text, 1, network.base));
+            let expected = (
+                after.params as i64 - before.params as i64,
+                after.macs as i64 - before.macs as i64,
+            );
+            let effect = match operands[0].effect {
+                Some(Effect::Counts { params, macs, is_exact }) => {
+                    assert!(is_exact, "{context}");
+                    (params, macs)
+                }
+                Some(Effect::Points { .. }) => panic!("{context}"),
+                None => (0, 0),
+            };
+            assert_eq!(effect, expected, "{context}");
+            shares += 1;
+        }
+    }
+    assert!(shares > 20, "most decisions leave the output alone: {shares}");
+}
