@@ -286,7 +286,9 @@ fn spaces_differ_in_options_and_points() {
     let text = found.to_string();
     assert!(text.contains("normal.n1: ?{ +, concat } -> "), "{text}");
     assert!(text.contains("reduction.n5.right: ?ops(?earlier) -> "), "{text}");
-    assert!(text.contains("points x 0.5\n"), "{text}");
+    assert!(text.contains(" -> +, points x 0.5\n"), "{text}");
+    // The two cells share a text in the space and no longer do, so each hole is one of one cell.
+    assert!(!text.contains("points x 0.25\n"), "{text}");
     let more = old.replace("sep<7> }", "sep<7>, sep<9> }");
     let found = between(old, &more);
     assert_eq!(lines(&found), ["nasnet.ops: sep<9> added"]);
@@ -331,6 +333,36 @@ fn a_change_that_needs_another_is_counted_by_its_part() {
     };
     assert_eq!(found_params, params);
     assert!(found.to_string().contains("* of the changed part"), "{found}");
+}
+
+#[test]
+fn cells_that_part_are_counted_each_for_itself() {
+    let old = "cell normal(h) { x = sep<3>(h) out x + h }\ncell reduction(h) stride 2 = normal";
+    let new =
+        old.replace("= normal", "{ x = sep<3>(h) out x + h }").replacen("sep<3>", "sep<5>", 1);
+    let found = between(old, &new);
+    assert_eq!(lines(&found), ["normal.x: sep<3>(h) -> sep<5>(h)"]);
+    let network = found.network.as_ref().expect("both are networks");
+    let (before, after) = (network.before.expect("counted"), network.after.expect("counted"));
+    let params = after.params as i64 - before.params as i64;
+    assert!(
+        matches!(found.changes[0].effect, Some(Effect::Counts { params: own, .. }) if own == params),
+        "{found}"
+    );
+}
+
+#[test]
+fn huge_files_are_compared_without_searching_long() {
+    let blocks =
+        |op: &str| -> String { (0..9000).map(|at| format!("b{at} = {op}(h)\n")).collect() };
+    let cell = |op: &str| format!("cell normal(h) {{\n{}out h\n}}\n", blocks(op));
+    let found = between(&cell("relu"), &cell("sigmoid"));
+    assert!(found.old_fault.is_some(), "no cell has that many blocks");
+    assert_eq!(found.changes.len(), 9000);
+    let copies: String = (0..9000).map(|at| format!("cell c{at}(h) = normal\n")).collect();
+    let found = between(&(cell("relu") + &copies), &(cell("sigmoid") + &copies));
+    assert!(found.uncounted.is_some() && found.changes.is_empty());
+    assert_eq!(found.lines.len(), 18_000);
 }
 
 /// A point of the paper's space as text.
@@ -419,6 +451,24 @@ fn a_sampled_cell_differs_from_itself_in_nothing() {
         assert_eq!(between(&text, &text).verdict, Verdict::Identical);
         let found = between(&text, &spaced);
         assert_eq!((found.verdict, lines(&found)), (Verdict::SameMeaning, vec![]));
+    }
+}
+
+#[test]
+fn sampled_pairs_are_counted_as_the_compiler_counts_them() {
+    let id = |text: &str| compile::architecture_id(&module(text), "cifar", None).expect("an id");
+    for trial in 0..30 {
+        let (old, new) = (sample(2 * trial).text, sample(2 * trial + 1).text);
+        let (there, back) = (between(&old, &new), between(&new, &old));
+        assert_eq!(there.verdict.is_same(), id(&old) == id(&new), "{there}");
+        assert_eq!(there.verdict, back.verdict);
+        let network = there.network.as_ref().expect("both are networks");
+        assert_eq!(network.before, Some(counts(&old, 1, network.base)));
+        assert_eq!(network.after, Some(counts(&new, 1, network.base)));
+        let mut once = lines(&there);
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), there.changes.len(), "a change is reported once\n{there}");
     }
 }
 

@@ -3,6 +3,7 @@
 #![cfg(feature = "cli")]
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -41,7 +42,9 @@ fn commit(folder: &Path, message: &str) {
 /// A repository set up as the README says, or `None` where there is no git.
 fn repository() -> Option<tempfile::TempDir> {
     if Command::new("git").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: git is not installed, so its diff driver is not tested");
+        // Straight to the terminal: what a passing test prints is not shown.
+        let message = "SKIPPED: git is not installed, so its diff driver is not tested";
+        writeln!(io::stderr(), "{message}").expect("stderr takes text");
         return None;
     }
     let folder = tempfile::tempdir().expect("a scratch folder");
@@ -85,6 +88,9 @@ fn git_diff_and_git_log_speak_in_blocks() {
     assert!(text.contains("\nnormal.pool.left: avg<3>(a) -> sep<5>(a), +"), "{text}");
     assert!(text.contains("net cifar, N = 6, base width 32"), "the scale of the claim: {text}");
     assert!(text.contains("params        3,346,538 -> "), "{text}");
+    // The README shows this very output, its file called otherwise.
+    let shown = include_str!("../README.md").replace("mine.cell", "a.cell");
+    assert!(shown.contains(&text), "the README shows something else than\n{text}");
     assert!(!text.contains('\x1b'), "no colors in a pipe: {text:?}");
     commit(path, "second");
     assert_eq!(fine(path, &["diff"]), "");
@@ -124,7 +130,7 @@ fn git_shows_deleted_moved_and_broken_files() {
     commit(path, "broken");
     fs::write(path.join("c.cell"), "cell normal(h) {\n    out sep<3>(h)\n}\n").expect("written");
     let text = fine(path, &["diff"]);
-    assert!(text.contains("the old file does not compile, no counts: 3:1: E0101"), "{text}");
+    assert!(text.contains("the old file does not compile: 3:1: E0101"), "{text}");
     assert!(text.contains("\n-    out sep<3>(h\n+    out sep<3>(h)\n"), "{text}");
 
     // No text at all, and still nothing that stops git.
@@ -145,6 +151,8 @@ fn git_shows_unmerged_files() {
     fs::write(path.join("a.cell"), "cell normal(h) { out sep<7>(h) }\n").expect("written");
     commit(path, "seven");
     assert!(!git(path, &["merge", "--quiet", "other"]).status.success(), "the merge conflicts");
-    let text = fine(path, &["diff"]);
+    // `git diff` alone shows conflicts in a form of its own, without any driver.
+    let text = fine(path, &["diff", "--ours"]);
     assert!(text.starts_with("cellc diff a.cell: unmerged\n"), "{text}");
+    assert!(text.contains("the new file does not compile"), "conflict markers do not: {text}");
 }

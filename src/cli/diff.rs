@@ -24,13 +24,14 @@ pub fn run(args: &DiffArgs) -> Result<(), Failure> {
     let (Some(before), Some(after)) = (&args.before, &args.after) else {
         usage("two files are needed")
     };
-    let outcome = compare(args, before, after, &options);
-    match outcome {
+    match compare(args, before, after, &options) {
+        Ok(()) => Ok(()),
+        Err(Failure::Exit(code)) => Err(Failure::Exit(code)),
         Err(failure) if args.exit_code => {
             failure.report();
             Err(Failure::Exit(2))
         }
-        outcome => outcome,
+        Err(failure) => Err(failure),
     }
 }
 
@@ -99,6 +100,7 @@ fn is_colored() -> bool {
 
 fn usage(message: &str) -> ! {
     let mut command = Cli::command();
+    command.build();
     let command = command.find_subcommand_mut("diff").expect("`diff` is a command");
     command.error(ErrorKind::WrongNumberOfValues, message).exit()
 }

@@ -1,6 +1,9 @@
 //! The cells of a file as lists of blocks, whichever way they are written.
 
+use std::collections::BTreeMap;
+
 use super::names::{has_hole, reads};
+use crate::check::MAX_BLOCKS;
 use crate::space;
 use crate::syntax::ast::{Cell, CellBody, CellStmt, Expr, File, Ident, Item, SpaceItem};
 
@@ -17,7 +20,16 @@ pub(super) struct CellView<'f> {
     pub(super) blocks: Vec<Block>,
     /// Its outputs: one, if the file is fine.
     pub(super) outs: Vec<Expr>,
+    /// True if it repeats another cell's text and its counterpart in the other file does not: then the
+    /// two are compared statement by statement, and edits of the other cell are not edits of this one.
+    pub(super) is_detached: bool,
 }
+
+/// The longest chain of cells that are followed, each the same as the next.
+const MOST_SAME: usize = 65;
+
+/// The most statements of all cells of a file, shorthands written out; files that check have fewer.
+pub(super) const MOST_STATEMENTS: usize = 1 << 15;
 
 /// A named block.
 #[derive(Clone, Debug)]
@@ -68,24 +80,24 @@ impl CellView<'_> {
 
 /// The names `n1`, `n2`, ... of a repeated block; more than a checked file can have are cut off.
 pub(super) fn numbered(stem: &str, count: u64) -> impl Iterator<Item = String> {
-    (1..=count.min(crate::check::MAX_BLOCKS as u64)).map(move |number| format!("{stem}{number}"))
+    (1..=count.min(MAX_BLOCKS as u64)).map(move |number| format!("{stem}{number}"))
 }
 
 /// The cells of two files. Repeated blocks with holes stay as they are if both files have some; a file
-/// found in a space is compared with the space block by block.
-pub(super) fn of_both<'f>([old, new]: [&'f File; 2]) -> [Vec<CellView<'f>>; 2] {
-    let views = [cells(old, false), cells(new, false)];
+/// found in a space is compared with the space block by block. `None` if there are too many.
+pub(super) fn of_both<'f>([old, new]: [&'f File; 2]) -> Option<[Vec<CellView<'f>>; 2]> {
+    let views = [cells(old, false)?, cells(new, false)?];
     let repeats = |views: &[CellView<'_>]| {
         views.iter().any(|view| view.blocks.iter().any(|block| block.repeat.is_some()))
     };
     if repeats(&views[0]) == repeats(&views[1]) {
-        return views;
+        return Some(views);
     }
-    [cells(old, true), cells(new, true)]
+    Some([cells(old, true)?, cells(new, true)?])
 }
 
 /// The cells of a file, those of its spaces with them, in order.
-fn cells(file: &File, unroll: bool) -> Vec<CellView<'_>> {
+fn cells(file: &File, unroll: bool) -> Option<Vec<CellView<'_>>> {
     let mut found: Vec<(&Cell, usize, Option<usize>)> = Vec::new();
     for (index, item) in file.items.iter().enumerate() {
         match item {
@@ -102,26 +114,42 @@ fn cells(file: &File, unroll: bool) -> Vec<CellView<'_>> {
         }
     }
     let mut views = Vec::with_capacity(found.len());
-    for &(cell, item, part) in &found {
-        let (blocks, outs) = statements(written_out(cell, &found), unroll);
-        views.push(CellView { cell, item, part, blocks, outs });
+    let mut by_name = BTreeMap::new();
+    for &(cell, ..) in &found {
+        by_name.entry(cell.name.name.as_str()).or_insert(cell);
     }
-    views
+    let mut count = 0;
+    for &(cell, item, part) in &found {
+        let written = written_out(cell, &by_name);
+        count += written.iter().map(times).sum::<usize>();
+        if count > MOST_STATEMENTS {
+            return None;
+        }
+        let (blocks, outs) = statements(written, unroll);
+        views.push(CellView { cell, item, part, blocks, outs, is_detached: false });
+    }
+    Some(views)
+}
+
+/// How many statements one stands for.
+fn times(statement: &CellStmt) -> usize {
+    match statement {
+        CellStmt::Let { .. } | CellStmt::Out { .. } => 1,
+        CellStmt::Repeat { count, .. } => count.value.min(MAX_BLOCKS as u64) as usize,
+    }
 }
 
 /// The statements of a cell, followed through `= other`.
-fn written_out<'f>(cell: &'f Cell, all: &[(&'f Cell, usize, Option<usize>)]) -> &'f [CellStmt] {
+fn written_out<'f>(cell: &'f Cell, all: &BTreeMap<&str, &'f Cell>) -> &'f [CellStmt] {
     let mut current = cell;
     // A file that is not fine may have a circle.
-    for _ in 0..=all.len() {
+    for _ in 0..MOST_SAME {
         match &current.body {
             CellBody::Block(statements) => return statements,
-            CellBody::SameAs(other) => {
-                match all.iter().find(|(cell, ..)| cell.name.name == other.name) {
-                    Some((next, ..)) => current = next,
-                    None => return &[],
-                }
-            }
+            CellBody::SameAs(other) => match all.get(other.name.as_str()) {
+                Some(next) => current = next,
+                None => return &[],
+            },
         }
     }
     &[]

@@ -1,5 +1,7 @@
 //! What changed in a pair of cells, block by block, and the edit that makes each change alone.
 
+use std::collections::BTreeSet;
+
 use super::cells::{Block, CellView};
 use super::edit::Edit;
 use super::matching::{self, Pairs};
@@ -79,8 +81,9 @@ impl<'c> CellComparison<'c> {
                 None => self.added(block),
             }
         }
+        let kept: BTreeSet<usize> = self.pairs.iter().flatten().copied().collect();
         for (index, block) in old.blocks.iter().enumerate() {
-            if !self.pairs.contains(&Some(index)) {
+            if !kept.contains(&index) {
                 self.removed(block);
             }
         }

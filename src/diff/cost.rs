@@ -37,8 +37,10 @@ pub(super) struct Counted {
     pub(super) is_same: Option<bool>,
     /// Cells that the networks are made of.
     pub(super) used: Vec<String>,
-    /// Why a side has no counts.
+    /// Why a side does not compile.
     pub(super) faults: [Option<String>; 2],
+    /// Why a side that compiles has no counts.
+    pub(super) uncounted: Option<String>,
 }
 
 /// A side with what could be made of it.
@@ -46,6 +48,7 @@ struct Side {
     module: Option<Module>,
     lowered: Option<Lowered>,
     fault: Option<String>,
+    uncounted: Option<String>,
 }
 
 /// Counts two files, and writes into each change what it does alone.
@@ -88,6 +91,7 @@ pub(super) fn count(
         space,
         is_same: is_same([old, new], &net),
         used: used.filter_map(|section| section.cell.clone()).collect(),
+        uncounted: old.uncounted.clone().or_else(|| new.uncounted.clone()),
         faults: sides.map(|side| side.fault),
     }
 }
@@ -118,10 +122,15 @@ impl Counted {
 impl Side {
     fn new(source: &SourceFile, file: &File) -> Side {
         match checked(file) {
-            Ok(module) => Side { module: Some(module), lowered: None, fault: None },
-            Err(faults) => {
-                Side { module: None, lowered: None, fault: Some(reason(&faults, source)) }
+            Ok(module) => {
+                Side { module: Some(module), lowered: None, fault: None, uncounted: None }
             }
+            Err(faults) => Side {
+                module: None,
+                lowered: None,
+                fault: Some(reason(&faults, source)),
+                uncounted: None,
+            },
         }
     }
 
@@ -135,9 +144,9 @@ impl Side {
             // Files of operations alone have no network, and nobody misses it.
             Err(_) if !has_cells => {}
             Err(Fault::Cells(faults)) => {
-                self.fault = Some(format!("net {}: {faults}", request.net));
+                self.uncounted = Some(format!("net {}: {faults}", request.net));
             }
-            Err(Fault::Request(error)) => self.fault = Some(error.to_string()),
+            Err(Fault::Request(error)) => self.uncounted = Some(error.to_string()),
         }
     }
 
@@ -230,7 +239,8 @@ fn effect(
             *compiled < MOST_COMPILED
         }
     };
-    let alone = if is_counted { apply(file, views, &found.edit) } else { None };
+    let is_countable = old.lowered.is_some() || old.points().is_some();
+    let alone = if is_counted && is_countable { apply(file, views, &found.edit) } else { None };
     if let Some(module) = alone.and_then(|file| checked(&file).ok()) {
         *compiled += 1;
         if let Some(before) = old.points() {

@@ -35,15 +35,15 @@ pub(super) fn apply(file: &File, views: &[CellView<'_>], edit: &Edit) -> Option<
                 Some(block) => block.value = (**value).clone(),
                 None => *outs.first_mut()? = (**value).clone(),
             }
-            replace(file, view, |cell| cell.body = body(blocks, outs))
+            replace(file, views, *cell, |cell| cell.body = body(blocks, outs))
         }
         Edit::Repeat { cell, block, count } => {
             let view = &views[*cell];
             let mut blocks = view.blocks.clone();
             blocks[*block].repeat = Some(*count);
-            replace(file, view, |cell| cell.body = body(blocks, view.outs.clone()))
+            replace(file, views, *cell, |cell| cell.body = body(blocks, view.outs.clone()))
         }
-        Edit::Stride { cell, stride } => replace(file, &views[*cell], |cell| cell.stride = *stride),
+        Edit::Stride { cell, stride } => replace(file, views, *cell, |cell| cell.stride = *stride),
         Edit::Item { index, item } => {
             let mut file = file.clone();
             let item = item.as_ref().map(|item| (**item).clone());
@@ -58,21 +58,31 @@ pub(super) fn apply(file: &File, views: &[CellView<'_>], edit: &Edit) -> Option<
     }
 }
 
-/// The file with a cell edited.
-fn replace(file: &File, view: &CellView<'_>, edit: impl FnOnce(&mut Cell)) -> Option<File> {
+/// The file with a cell edited, and the cells written out that must not follow it.
+fn replace(
+    file: &File,
+    views: &[CellView<'_>],
+    edited: usize,
+    edit: impl FnOnce(&mut Cell),
+) -> Option<File> {
     let mut file = file.clone();
-    let cell = match (&mut file.items[view.item], view.part) {
-        (Item::Cell(cell), None) => cell,
-        (Item::Space(space), Some(part)) => match &mut space.items[part] {
-            SpaceItem::Cell(cell) => cell,
-            SpaceItem::Options { .. } => return None,
-        },
-        (Item::Cell(_) | Item::Space(_) | Item::Op(_) | Item::Net(_) | Item::Expect(_), _) => {
-            return None;
-        }
-    };
-    edit(cell);
+    for view in views.iter().filter(|view| view.is_detached) {
+        let cell = cell_at(&mut file, view)?;
+        cell.body = body(view.blocks.clone(), view.outs.clone());
+    }
+    edit(cell_at(&mut file, &views[edited])?);
     Some(file)
+}
+
+fn cell_at<'f>(file: &'f mut File, view: &CellView<'_>) -> Option<&'f mut Cell> {
+    match (&mut file.items[view.item], view.part) {
+        (Item::Cell(cell), None) => Some(cell),
+        (Item::Space(space), Some(part)) => match &mut space.items[part] {
+            SpaceItem::Cell(cell) => Some(cell),
+            SpaceItem::Options { .. } => None,
+        },
+        (Item::Cell(_) | Item::Space(_) | Item::Op(_) | Item::Net(_) | Item::Expect(_), _) => None,
+    }
 }
 
 /// Blocks and outputs as statements, each block below those it reads: an operand may now be a block

@@ -20,11 +20,19 @@ const THRESHOLD: f64 = 0.35;
 /// What two names count that are matched with nothing yet.
 const UNDECIDED: f64 = 0.4;
 
+/// Pairs of blocks that are looked at; larger cells, which never check, are matched by name alone.
+const MOST_PAIRS: usize = 1 << 17;
+
 /// For each block of the new cell, its index in the old one.
 pub(super) type Pairs = Vec<Option<usize>>;
 
 /// The matchings worth trying: names first, then structure first.
 pub(super) fn candidates(old: &CellView<'_>, new: &CellView<'_>) -> [Pairs; 2] {
+    if old.blocks.len().saturating_mul(new.blocks.len()) > MOST_PAIRS {
+        let mut by_name = Matcher::without_scores(old, new);
+        by_name.match_names();
+        return [by_name.pairs.clone(), by_name.pairs];
+    }
     [Matcher::new(old, new).run(true), Matcher::new(old, new).run(false)]
 }
 
@@ -147,8 +155,20 @@ struct Matcher {
 }
 
 impl Matcher {
+    fn without_scores(old: &CellView<'_>, new: &CellView<'_>) -> Matcher {
+        Matcher {
+            pairs: vec![None; new.blocks.len()],
+            taken: vec![None; old.blocks.len()],
+            scores: Vec::new(),
+            bonus: Vec::new(),
+            old: Side::new(old),
+            new: Side::new(new),
+        }
+    }
+
     fn new(old: &CellView<'_>, new: &CellView<'_>) -> Matcher {
-        let (old, new) = (Side::new(old), Side::new(new));
+        let matcher = Matcher::without_scores(old, new);
+        let (old, new) = (&matcher.old, &matcher.new);
         let mut palette = BTreeMap::new();
         let (old_colors, new_colors) = (old.colors(&mut palette), new.colors(&mut palette));
         let most = old.terms.len().max(new.terms.len()).max(1) as f64;
@@ -160,14 +180,8 @@ impl Matcher {
         let bonus = (0..old.terms.len())
             .map(|i| (0..new.terms.len()).map(|j| bonus(i, j)).collect())
             .collect();
-        Matcher {
-            pairs: vec![None; new.terms.len()],
-            taken: vec![None; old.terms.len()],
-            scores: vec![vec![0.0; new.terms.len()]; old.terms.len()],
-            bonus,
-            old,
-            new,
-        }
+        let scores = vec![vec![0.0; new.terms.len()]; old.terms.len()];
+        Matcher { scores, bonus, ..matcher }
     }
 
     fn run(mut self, names_first: bool) -> Pairs {
@@ -194,9 +208,12 @@ impl Matcher {
 
     /// Matches unmatched blocks of equal names.
     fn match_names(&mut self) {
-        for j in 0..self.new.names.len() {
-            let same = self.old.names.iter().position(|name| *name == self.new.names[j]);
-            if let Some(i) = same
+        let mut by_name = BTreeMap::new();
+        for (i, name) in self.old.names.iter().enumerate() {
+            by_name.entry(name.as_str()).or_insert(i);
+        }
+        for (j, name) in self.new.names.iter().enumerate() {
+            if let Some(&i) = by_name.get(name.as_str())
                 && self.taken[i].is_none()
                 && self.pairs[j].is_none()
             {

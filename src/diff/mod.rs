@@ -71,6 +71,7 @@ pub fn diff(old: &SourceFile, new: &SourceFile, options: &Options) -> Diff {
         space: None,
         old_fault: None,
         new_fault: None,
+        uncounted: None,
         lines: Vec::new(),
     };
     if old.text == new.text {
@@ -94,8 +95,20 @@ pub fn diff(old: &SourceFile, new: &SourceFile, options: &Options) -> Diff {
 }
 
 fn trees(sources: [&SourceFile; 2], files: [&File; 2], options: &Options, result: &mut Diff) {
-    let [old, new] = cells::of_both(files);
+    let Some([mut old, new]) = cells::of_both(files) else {
+        let too_long = format!("cells of more than {} statements", cells::MOST_STATEMENTS);
+        result.uncounted = Some(too_long);
+        result.lines = text::lines(&sources[0].text, &sources[1].text);
+        result.verdict = Verdict::Different;
+        return;
+    };
     let old_names = cell_names(&old, &new);
+    for view in &mut old {
+        let name_of = |new: &CellView<'_>| old_names.get(new.name()).map(String::as_str);
+        let other = new.iter().find(|new| name_of(new) == Some(view.name()));
+        view.is_detached = view.same_as().is_some()
+            && other.is_some_and(|other| !is_same_text(view, other, &old_names));
+    }
     let mut found = in_cells(&old, &new, &old_names);
     found.extend(definitions::between(files[0], files[1], &old_names));
     let counted = cost::count(sources, files, [&old, &new], &mut found, options);
@@ -109,6 +122,7 @@ fn trees(sources: [&SourceFile; 2], files: [&File; 2], options: &Options, result
     result.changes = found.into_iter().map(|found| found.change).collect();
     (result.network, result.space) = (counted.network, counted.space);
     [result.old_fault, result.new_fault] = counted.faults;
+    result.uncounted = counted.uncounted;
 }
 
 /// The old names of the new file's cells: equal names first, then cells of the same blocks.
@@ -117,7 +131,9 @@ fn cell_names(old: &[CellView<'_>], new: &[CellView<'_>]) -> BTreeMap<String, St
     for view in new.iter().filter(|new| old.iter().any(|old| old.name() == new.name())) {
         names.insert(view.name().to_string(), view.name().to_string());
     }
-    for view in new {
+    // Files with more cells than anybody stacks are compared by name alone.
+    let few = if old.len().saturating_mul(new.len()) > 1 << 14 { &[] } else { new };
+    for view in few {
         if names.contains_key(view.name()) {
             continue;
         }
@@ -130,6 +146,12 @@ fn cell_names(old: &[CellView<'_>], new: &[CellView<'_>]) -> BTreeMap<String, St
         }
     }
     names
+}
+
+/// True if both cells repeat the text of one other cell.
+fn is_same_text(old: &CellView<'_>, new: &CellView<'_>, names: &BTreeMap<String, String>) -> bool {
+    let other = new.same_as().and_then(|other| names.get(other));
+    other.is_some_and(|other| old.same_as() == Some(other))
 }
 
 fn in_cells(
@@ -156,8 +178,7 @@ fn in_cells(
             let change = change.before(before.name()).after(view.name());
             found.push(Found { change, edit: Edit::None, own: Own::default() });
         }
-        let other = view.same_as().map(|other| old_names.get(other).map(String::as_str));
-        if other.is_some_and(|other| other.is_some() && other == before.same_as()) {
+        if is_same_text(before, view, old_names) {
             // The statements are those of another cell, where they are compared.
             found.extend(changes::headers(index, before, view));
         } else {

@@ -7,6 +7,7 @@ use super::changes::{CellComparison, Found, Own};
 use super::edit::Edit;
 use super::term::{Parts, Term, combine_text, is_commutative};
 use super::{Change, ChangeKind};
+use crate::check::MAX_BLOCKS;
 use crate::syntax::ast::{Combine, CombineOp, Expr, ExprKind};
 use crate::syntax::print;
 
@@ -81,7 +82,7 @@ impl CellComparison<'_> {
                 });
             }
             (Parts::List { op, args }, Parts::List { args: new_args, .. })
-                if !is_unused(args) && !is_unused(new_args) =>
+                if is_list(args) && is_list(new_args) =>
             {
                 self.list(site, path, args, new_args, &|args| {
                     let kind = ExprKind::Call { op: op.clone(), args };
@@ -189,11 +190,12 @@ impl CellComparison<'_> {
     }
 }
 
-/// True for `concat(unused)`, which stands for a list and is none.
-fn is_unused(args: &[Expr]) -> bool {
+/// True for what is compared element by element: not `concat(unused)`, which stands for a list and is
+/// none, and not what is longer than any that means something.
+fn is_list(args: &[Expr]) -> bool {
     match args {
-        [Expr { kind: ExprKind::Name(name), .. }] => name == "unused",
-        _ => false,
+        [Expr { kind: ExprKind::Name(name), .. }] => name != "unused",
+        args => args.len() <= 2 * MAX_BLOCKS,
     }
 }
 

@@ -15,10 +15,12 @@ pub struct Diff {
     pub network: Option<Network>,
     /// Sizes of the search spaces, if at least one of the files is one.
     pub space: Option<Points>,
-    /// Why the old file is not fully understood.
+    /// Why the old file does not compile.
     pub old_fault: Option<String>,
-    /// Why the new file is not fully understood.
+    /// Why the new file does not compile.
     pub new_fault: Option<String>,
+    /// Why a file that is understood has no counts.
+    pub uncounted: Option<String>,
     /// Differing lines, if a file does not parse: `-` or `+`, then the line.
     pub lines: Vec<String>,
 }

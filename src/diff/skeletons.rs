@@ -134,9 +134,9 @@ pub(super) fn space(index: usize, old: &Space, new: &Space, all: &mut Vec<Found>
 }
 
 /// The option sets of a space, by name: where they stand, and their options.
-fn sets(space: &Space) -> BTreeMap<&str, (usize, Vec<String>)> {
-    let set = |(at, item)| match item {
-        &SpaceItem::Options { ref name, ref options, .. } => {
+fn sets<'s>(space: &'s Space) -> BTreeMap<&'s str, (usize, Vec<String>)> {
+    let set = |(at, item): (usize, &'s SpaceItem)| match item {
+        SpaceItem::Options { name, options, .. } => {
             Some((name.name.as_str(), (at, texts(options))))
         }
         SpaceItem::Cell(_) => None,

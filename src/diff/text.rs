@@ -39,8 +39,11 @@ impl Diff {
         }
         for (side, fault) in [("old", &self.old_fault), ("new", &self.new_fault)] {
             if let Some(fault) = fault {
-                text += &format!("the {side} file does not compile, no counts: {fault}\n");
+                text += &format!("the {side} file does not compile: {fault}\n");
             }
+        }
+        if let Some(why) = &self.uncounted {
+            text += &format!("no counts: {why}\n");
         }
         let macs = self.network.as_ref().and_then(|network| network.before).map_or(0, |c| c.macs);
         let params =
