@@ -91,7 +91,7 @@ fn checked_files_can_be_built() {
         let Ok(module) = compile::check(&source) else { continue };
         let has_own = module.nets.iter().any(|net| !net.is_prelude);
         for net in module.nets.iter().filter(|net| net.is_prelude != has_own) {
-            if net.stack.iter().any(|entry| module.cell(&entry.cell.name).is_none()) {
+            if net.stacked().iter().any(|entry| module.cell(&entry.cell.name).is_none()) {
                 continue;
             }
             for trial in 0..20 {

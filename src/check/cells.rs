@@ -1,25 +1,36 @@
 //! Cells: inputs, blocks, output; and the space they may stand in.
 
-use super::choices::Holes;
+use super::choices::{Holes, Renumber};
 use super::expand::{self, Budget};
 use super::exprs::{Builder, FIXUP, OpHead, Place, Scope};
 use super::names::{Names, Seen};
+use super::ops::note_params;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Block, Cell, Expr, ExprKind, LocalId, Module, Space};
+use crate::ir::{
+    Block, Cell, Expr, ExprKind, LocalId, Module, OpId, Output, Param, Space, Static, StaticKind,
+};
 use crate::space::{Decision, SearchSpace};
-use crate::syntax::ast::{self, CellBody, CellStmt, Ident};
+use crate::syntax::ast::{self, CellBody, CellStmt, Ident, SpaceItem};
 
 /// The largest stride of a cell.
-const MAX_STRIDE: u64 = 8;
+pub(super) const MAX_STRIDE: u64 = 8;
 
-/// Resolves every cell of the file, and its space, into `module`.
-pub(super) fn resolve(names: &Names, module: &mut Module, faults: &mut Vec<Diagnostic>) {
+/// How many cells later an output may arrive.
+const MAX_DELAY: u64 = 64;
+
+/// Resolves every cell of the file, and its space, into `module`; `space` holds what operations and
+/// constants have added to it.
+pub(super) fn resolve(
+    names: &Names,
+    budget: &mut Budget,
+    mut parts: SpaceParts,
+    module: &mut Module,
+    faults: &mut Vec<Diagnostic>,
+) {
     let heads = OpHead::all(&module.ops);
-    let mut decisions = Vec::new();
     let mut expanded = Vec::new();
-    let mut budget = Budget::default();
     for (cell, in_space) in &names.cells {
-        let Some(written_out) = expand::expand(cell, names, &mut budget, faults) else {
+        let Some(written_out) = expand::expand(cell, names, budget, faults) else {
             if budget.is_spent() {
                 return;
             }
@@ -30,7 +41,7 @@ pub(super) fn resolve(names: &Names, module: &mut Module, faults: &mut Vec<Diagn
             heads: &heads,
             in_space: *in_space,
             faults,
-            decisions: &mut decisions,
+            decisions: &mut parts.decisions,
         }
         .cell(&written_out);
         if let Some(resolved) = resolved {
@@ -49,6 +60,7 @@ pub(super) fn resolve(names: &Names, module: &mut Module, faults: &mut Vec<Diagn
             .note("a space holds at least one `cell`"),
         );
     }
+    let SpaceParts { decisions, ops, constants } = parts;
     if decisions.is_empty() && faults.is_empty() {
         faults.push(
             Diagnostic::new(
@@ -59,8 +71,39 @@ pub(super) fn resolve(names: &Names, module: &mut Module, faults: &mut Vec<Diagn
             .note("write its cells outside of a `space`, or open a hole with `?`"),
         );
     }
+    let mut requires = Vec::new();
+    for item in &space.items {
+        if let SpaceItem::Require(require) = item {
+            let scope =
+                Scope { place: Place::SpaceRequire, params: Vec::new(), locals: Vec::new() };
+            let mut builder = Builder {
+                names,
+                op_params: &heads,
+                scope,
+                holes: Holes::default(),
+                stages: 0,
+                faults,
+            };
+            if let Some(Static { kind: StaticKind::Require(require), .. }) =
+                builder.require(require, 0)
+            {
+                requires.push(require);
+            }
+        }
+    }
     let decisions = SearchSpace { name: space.name.name.clone(), decisions };
-    module.space = Some(Space { decisions, expanded });
+    module.space = Some(Space { decisions, expanded, ops, constants, requires });
+}
+
+/// What a space holds beside its cells.
+#[derive(Default)]
+pub(super) struct SpaceParts {
+    /// The decisions of the holes read so far.
+    pub decisions: Vec<Decision>,
+    /// Operations with option sets written out.
+    pub ops: Vec<(OpId, ast::Op)>,
+    /// Constants by their index in the module.
+    pub constants: Vec<(usize, ast::Constant)>,
 }
 
 struct CellResolver<'x> {
@@ -86,20 +129,39 @@ impl CellResolver<'_> {
             .iter()
             .filter_map(|statement| match statement {
                 CellStmt::Let { name, .. } => Some(name),
-                CellStmt::Repeat { .. } | CellStmt::Out { .. } => None,
+                CellStmt::Constant(_)
+                | CellStmt::Require(_)
+                | CellStmt::Repeat { .. }
+                | CellStmt::Out { .. } => None,
             })
             .collect();
         for name in &bound {
             seen.note("block", name, self.faults);
         }
+        let (params, mut param_names) = self.params(cell);
+        let mut attributes = Seen::default();
+        note_params(&cell.params, &mut attributes, self.faults);
+        let mut statics = Vec::new();
         let mut locals: Vec<String> = cell.inputs.iter().map(|input| input.name.clone()).collect();
         let mut blocks = Vec::new();
-        let mut out = None;
+        let mut outputs = None;
         let mut out_span = None;
         for statement in statements {
             match statement {
+                CellStmt::Constant(constant) => {
+                    let owner = format!("{}.{}", cell.name.name, constant.name.name);
+                    statics.extend(self.statement(&owner, &locals, &mut param_names, |builder| {
+                        builder.constant(constant, &mut attributes, blocks.len())
+                    }));
+                }
+                CellStmt::Require(require) => {
+                    let owner = format!("{}.require", cell.name.name);
+                    statics.extend(self.statement(&owner, &locals, &mut param_names, |builder| {
+                        builder.require(require, blocks.len())
+                    }));
+                }
                 CellStmt::Let { name, value, span } => {
-                    if out.is_some() {
+                    if outputs.is_some() {
                         self.faults.push(
                             Diagnostic::new(
                                 Code::MalformedCell,
@@ -111,29 +173,41 @@ impl CellResolver<'_> {
                     }
                     let later =
                         bound.iter().skip(blocks.len()).map(|name| name.name.clone()).collect();
-                    let block = self.block(cell, name, value, &locals, later, false);
+                    let scope = self.scope(&param_names, &locals, later, false);
+                    let block = self.block(cell, name, value, scope);
                     locals.push(name.name.clone());
                     blocks.push(block);
                 }
-                CellStmt::Out { value, span } => {
+                CellStmt::Out { outputs: written, span } => {
                     if let Some(first) = out_span.replace(*span) {
                         self.faults.push(
                             Diagnostic::new(Code::MalformedCell, *span, "a cell has one `out`")
                                 .also(first, "the first one")
-                                .note("remove one of them"),
+                                .note("write all outputs behind it, as in `out a, b`"),
                         );
                     }
-                    let name = Ident { name: "out".into(), span: *span };
-                    let later =
-                        bound.iter().skip(blocks.len()).map(|name| name.name.clone()).collect();
-                    out = Some(self.block(cell, &name, value, &locals, later, true));
+                    let mut resolved = Vec::new();
+                    for (at, output) in written.iter().enumerate() {
+                        let name = match written.len() {
+                            1 => "out".into(),
+                            _ => format!("out{}", at + 1),
+                        };
+                        let name = Ident { name, span: *span };
+                        let later: Vec<String> =
+                            bound.iter().skip(blocks.len()).map(|name| name.name.clone()).collect();
+                        let scope = self.scope(&param_names, &locals, later, true);
+                        let block = self.block(cell, &name, &output.value, scope);
+                        let to = self.arrival(output, written.len() == 1);
+                        resolved.push(block.map(|block| Output { block, to }));
+                    }
+                    outputs = Some(resolved.into_iter().collect::<Option<Vec<_>>>());
                 }
                 CellStmt::Repeat { .. } => {
                     unreachable!("`repeat` is written out by check::expand")
                 }
             }
         }
-        if out.is_none() {
+        if outputs.is_none() {
             self.faults.push(
                 Diagnostic::new(
                     Code::MalformedCell,
@@ -148,11 +222,93 @@ impl CellResolver<'_> {
         }
         Some(Cell {
             name: cell.name.clone(),
+            params,
             inputs: cell.inputs.clone(),
             stride,
+            statics,
             blocks: blocks.into_iter().collect::<Option<_>>()?,
-            out: out??,
+            outputs: outputs??,
         })
+    }
+
+    /// How many cells later an output arrives.
+    fn arrival(&mut self, output: &ast::Output, is_only: bool) -> Option<usize> {
+        match output.to {
+            None => (!is_only).then_some(1),
+            Some(to) if (1..=MAX_DELAY).contains(&to.value) => Some(to.value as usize),
+            Some(to) => {
+                self.faults.push(
+                    Diagnostic::new(
+                        Code::AttributeOutOfRange,
+                        to.span,
+                        format!(
+                            "an output arrives 1 to {MAX_DELAY} cells later, found {}",
+                            to.value
+                        ),
+                    )
+                    .note("`to 1` is the next cell"),
+                );
+                None
+            }
+        }
+    }
+
+    fn scope(
+        &self,
+        params: &[String],
+        locals: &[String],
+        later: Vec<String>,
+        is_out: bool,
+    ) -> Scope {
+        Scope {
+            place: Place::Cell { in_space: self.in_space, is_out, later },
+            params: params.to_vec(),
+            locals: locals.to_vec(),
+        }
+    }
+
+    fn builder(&mut self, scope: Scope) -> Builder<'_> {
+        Builder {
+            names: self.names,
+            op_params: self.heads,
+            scope,
+            holes: Holes::default(),
+            stages: 0,
+            faults: self.faults,
+        }
+    }
+
+    /// The cell's attributes, and their names.
+    fn params(&mut self, cell: &ast::Cell) -> (Vec<Param>, Vec<String>) {
+        let place = Place::Cell { in_space: false, is_out: false, later: Vec::new() };
+        let scope = Scope { place, params: Vec::new(), locals: Vec::new() };
+        let mut builder = self.builder(scope);
+        let params = builder.params(&cell.params);
+        (params, builder.scope.params)
+    }
+
+    /// A static statement with its holes numbered.
+    fn statement(
+        &mut self,
+        owner: &str,
+        locals: &[String],
+        params: &mut Vec<String>,
+        build: impl FnOnce(&mut Builder) -> Option<Static>,
+    ) -> Option<Static> {
+        let scope = self.scope(params, locals, Vec::new(), false);
+        let mut builder = self.builder(scope);
+        let statement = build(&mut builder);
+        params.clone_from(&builder.scope.params);
+        let holes = std::mem::take(&mut builder.holes);
+        let mut statement = statement?;
+        let span = match &statement.kind {
+            StaticKind::Let { value, .. } => value.span,
+            StaticKind::Require(require) => require.span,
+        };
+        statement.holes = holes.number(owner, span, self.decisions, self.faults);
+        let decision_of = statement.holes.clone();
+        statement.renumber(&decision_of);
+        Some(statement)
     }
 
     fn stride(&mut self, cell: &ast::Cell) -> usize {
@@ -178,23 +334,13 @@ impl CellResolver<'_> {
         cell: &ast::Cell,
         name: &Ident,
         value: &ast::Expr,
-        locals: &[String],
-        later: Vec<String>,
-        is_out: bool,
+        scope: Scope,
     ) -> Option<Block> {
-        let place = Place::Cell { in_space: self.in_space, is_out, later };
-        let scope = Scope { place, params: Vec::new(), locals: locals.to_vec() };
-        let mut builder = Builder {
-            names: self.names,
-            op_params: self.heads,
-            scope,
-            holes: Holes::default(),
-            stages: 0,
-            faults: self.faults,
-        };
+        let n_locals = scope.locals.len();
+        let mut builder = self.builder(scope);
         let mut value = builder.expr(value)?;
         if matches!(value.kind, ExprKind::ConcatUnused) {
-            if locals.len() == cell.inputs.len() {
+            if n_locals == cell.inputs.len() {
                 builder.faults.push(
                     Diagnostic::new(
                         Code::MalformedCell,
@@ -212,7 +358,10 @@ impl CellResolver<'_> {
             let bare = Expr { kind: ExprKind::Local(LocalId(0)), span: value.span };
             builder.adapt(bare, FIXUP)?;
         }
-        let holes = builder.finish(&cell.name.name, &name.name, &mut value, self.decisions);
+        let holes = std::mem::take(&mut builder.holes);
+        let owner = format!("{}.{}", cell.name.name, name.name);
+        let holes = holes.number(&owner, value.span, self.decisions, self.faults);
+        value.renumber(&holes);
         Some(Block { name: name.clone(), value, holes })
     }
 }

@@ -11,7 +11,10 @@
 
 use super::{MAX_DECISIONS, MAX_OPTIONS};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Combine, Expr, ExprKind, OpUse, OpUseKind, Value, ValueKind};
+use crate::ir::{
+    Combine, CombineUse, Expr, ExprKind, OpResult, OpUse, OpUseKind, Static, StaticKind, Value,
+    ValueKind,
+};
 use crate::source::Span;
 use crate::space::Decision;
 
@@ -40,6 +43,7 @@ impl Phase {
 struct Hole {
     phase: Phase,
     options: Vec<String>,
+    weights: Vec<u64>,
     /// The hole and option it stands in.
     when: Option<(usize, usize)>,
 }
@@ -56,10 +60,11 @@ impl Holes {
     pub(super) fn open(
         &mut self,
         phase: Phase,
-        options: Vec<String>,
+        options: Vec<(String, u64)>,
         span: Span,
         faults: &mut Vec<Diagnostic>,
     ) -> usize {
+        let (options, weights): (Vec<String>, Vec<u64>) = options.into_iter().unzip();
         if options.len() > MAX_OPTIONS {
             faults.push(
                 Diagnostic::new(
@@ -73,7 +78,7 @@ impl Holes {
                 .note("split the choice in two"),
             );
         }
-        self.found.push(Hole { phase, options, when: self.inside });
+        self.found.push(Hole { phase, options, weights, when: self.inside });
         self.found.len() - 1
     }
 
@@ -88,13 +93,12 @@ impl Holes {
         self.inside = outer;
     }
 
-    /// Turns the block's holes into decisions after those in `decisions`; gives the decision of each
-    /// hole in the order of the text, and writes them into `value`.
+    /// Turns the holes of the definition called `owner`, which stands at `span`, into decisions after
+    /// those in `decisions`; gives the decision of each hole in the order of the text.
     pub(super) fn number(
         self,
-        cell: &str,
-        block: &str,
-        value: &mut Expr,
+        owner: &str,
+        span: Span,
         decisions: &mut Vec<Decision>,
         faults: &mut Vec<Diagnostic>,
     ) -> Vec<usize> {
@@ -114,14 +118,14 @@ impl Holes {
         }
         let mut labels = vec![String::new(); order.len()];
         for &hole in &order {
-            let Hole { phase, options, when } = &self.found[hole];
+            let Hole { phase, options, weights, when } = &self.found[hole];
             let siblings: Vec<usize> = (0..self.found.len())
                 .filter(|&other| {
                     self.found[other].phase == *phase && self.found[other].when == *when
                 })
                 .collect();
             let mut label = match when {
-                None => format!("{cell}.{block}.{}", phase.label()),
+                None => format!("{owner}.{}", phase.label()),
                 Some((outer, option)) => {
                     format!(
                         "{}[{}].{}",
@@ -137,24 +141,71 @@ impl Holes {
             }
             labels[hole].clone_from(&label);
             let when = when.map(|(outer, option)| (decision_of[outer], option));
-            decisions.push(Decision { label, options: options.clone(), when });
+            decisions.push(Decision {
+                label,
+                options: options.clone(),
+                weights: weights.clone(),
+                when,
+            });
         }
         if first <= MAX_DECISIONS && decisions.len() > MAX_DECISIONS {
             faults.push(
                 Diagnostic::new(
                     Code::MalformedSpace,
-                    value.span,
+                    span,
                     format!("a space may have at most {MAX_DECISIONS} holes"),
                 )
                 .note("use fewer blocks or fewer holes in each"),
             );
         }
-        renumber(value, &decision_of);
         decision_of
     }
 }
 
-/// Replaces the holes' block-wide numbers by decisions.
+/// A part of a definition whose holes are numbered within the definition until the whole is read.
+pub(super) trait Renumber {
+    /// Replaces the numbers of holes by those of their decisions.
+    fn renumber(&mut self, decision_of: &[usize]);
+}
+
+impl Renumber for Expr {
+    fn renumber(&mut self, decision_of: &[usize]) {
+        renumber(self, decision_of);
+    }
+}
+
+impl Renumber for Value {
+    fn renumber(&mut self, decision_of: &[usize]) {
+        renumber_value(self, decision_of);
+    }
+}
+
+impl Renumber for Static {
+    fn renumber(&mut self, decision_of: &[usize]) {
+        match &mut self.kind {
+            StaticKind::Let { value, .. } => value.renumber(decision_of),
+            StaticKind::Require(require) => require.cond.renumber(decision_of),
+        }
+    }
+}
+
+impl Renumber for OpResult {
+    fn renumber(&mut self, decision_of: &[usize]) {
+        match self {
+            OpResult::Always(expr) => expr.renumber(decision_of),
+            OpResult::When { arms, otherwise } => {
+                for (cond, expr) in arms {
+                    cond.renumber(decision_of);
+                    expr.renumber(decision_of);
+                }
+                if let Some(expr) = otherwise {
+                    expr.renumber(decision_of);
+                }
+            }
+        }
+    }
+}
+
 fn renumber(expr: &mut Expr, decision_of: &[usize]) {
     match &mut expr.kind {
         ExprKind::Local(_) | ExprKind::ConcatUnused => {}
@@ -163,8 +214,14 @@ fn renumber(expr: &mut Expr, decision_of: &[usize]) {
             args.iter_mut().for_each(|arg| renumber(arg, decision_of));
         }
         ExprKind::Combine { combine, left, right } => {
-            if let Combine::Choice { decision, .. } = combine {
+            if let Combine::Choice { decision, options } = combine {
                 *decision = decision_of[*decision];
+                for option in options {
+                    match option {
+                        CombineUse::Op(_) => {}
+                        CombineUse::Apply(op) => renumber_op(op, decision_of),
+                    }
+                }
             }
             renumber(left, decision_of);
             renumber(right, decision_of);
@@ -192,10 +249,15 @@ fn renumber_value(value: &mut Value, decision_of: &[usize]) {
     match &mut value.kind {
         ValueKind::Int(_)
         | ValueKind::Param(_)
+        | ValueKind::Constant(_)
         | ValueKind::Builtin(_)
+        | ValueKind::Cost { .. }
         | ValueKind::Channels(_)
         | ValueKind::SizeOf(_) => {}
-        ValueKind::Pair(left, right) | ValueKind::Binary { left, right, .. } => {
+        ValueKind::Pair(left, right)
+        | ValueKind::Min(left, right)
+        | ValueKind::Max(left, right)
+        | ValueKind::Binary { left, right, .. } => {
             renumber_value(left, decision_of);
             renumber_value(right, decision_of);
         }

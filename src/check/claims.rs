@@ -1,6 +1,7 @@
 //! Counts what a file claims about itself.
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::TensorType;
 use crate::graph::cost::Cost;
 use crate::graph::lower::{self, MAX_F, MAX_N, Scale, Target};
 use crate::graph::passes::simplify;
@@ -48,7 +49,14 @@ fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<D
     }
     let net = module.net(&expect.net.name).expect("check::nets reports unknown nets");
     let scale = Scale { n: n.value as usize, f: f.value as usize };
-    let plain = Target { scale_span: Some(expect.scale.span), ..Target::new(net, scale) };
+    let image =
+        expect.image.map(|[height, width, channels]| TensorType::new(channels, height, width));
+    let plain = Target {
+        scale_span: Some(expect.scale.span),
+        image,
+        classes: expect.classes,
+        ..Target::new(net, scale)
+    };
     let wants_aux = expect.claims.iter().any(|(kind, _)| *kind == ClaimKind::ParamsWithAux);
     let genotype = Genotype { choices: Vec::new() };
     let mut count = |with_aux: bool| {

@@ -1,7 +1,7 @@
 //! Operations that use each other in a circle have no meaning.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Expr, ExprKind, Module, OpId, OpResult, OpUse, OpUseKind};
+use crate::ir::{Combine, CombineUse, Expr, ExprKind, Module, OpId, OpResult, OpUse, OpUseKind};
 use crate::source::Span;
 
 /// Reports every circle of operations once, at the use that closes it.
@@ -83,7 +83,18 @@ fn in_expr(expr: &Expr, found: &mut Vec<(OpId, Span)>) {
             in_use(op, found);
             args.iter().for_each(|arg| in_expr(arg, found));
         }
-        ExprKind::Combine { left, right, .. } => {
+        ExprKind::Combine { combine, left, right } => {
+            match combine {
+                Combine::Fixed(_) => {}
+                Combine::Choice { options, .. } => {
+                    for option in options {
+                        match option {
+                            CombineUse::Op(_) => {}
+                            CombineUse::Apply(op) => in_use(op, found),
+                        }
+                    }
+                }
+            }
             in_expr(left, found);
             in_expr(right, found);
         }

@@ -4,12 +4,14 @@
 //! numbers and what a found architecture is written from. Copies keep the spans of the text they were
 //! written in, so a fault in a repeated block points at the block.
 
+use super::bind;
 use super::names::{Names, unknown};
 use super::{MAX_BLOCKS, MAX_OPTIONS};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{
-    Cell, CellBody, CellStmt, Expr, ExprKind, Ident, Number, OpRef, OpRefKind,
+    Alternative, Cell, CellBody, CellStmt, CellUse, Combine, CombineRef, Constant, Expr, ExprKind,
+    Ident, Number, Op, OpBody, OpRef, OpRefKind, OpStmt, Output,
 };
 
 /// The most blocks of all cells of a file.
@@ -35,14 +37,6 @@ impl Budget {
     }
 }
 
-fn span_of(statement: &CellStmt) -> &Span {
-    match statement {
-        CellStmt::Let { span, .. } | CellStmt::Repeat { span, .. } | CellStmt::Out { span, .. } => {
-            span
-        }
-    }
-}
-
 /// A cell without shorthands, or `None` after reporting why there is none.
 pub(super) fn expand(
     cell: &Cell,
@@ -50,12 +44,13 @@ pub(super) fn expand(
     budget: &mut Budget,
     faults: &mut Vec<Diagnostic>,
 ) -> Option<Cell> {
-    let statements = statements(cell, names, faults)?;
+    let (bound, statements) = statements(cell, names, faults)?;
     let before = faults.len();
     let mut earlier: Vec<String> = Vec::new();
-    let mut result = Vec::new();
+    let mut result: Vec<CellStmt> = bound.into_iter().map(CellStmt::Constant).collect();
     for statement in statements {
         match statement {
+            CellStmt::Constant(_) | CellStmt::Require(_) => result.push(statement.clone()),
             CellStmt::Let { name, value, span } => {
                 let value = Expander::block(value, names, &earlier, budget, faults);
                 earlier.push(name.name.clone());
@@ -71,9 +66,15 @@ pub(super) fn expand(
                     result.push(CellStmt::Let { name, value, span: *span });
                 }
             }
-            CellStmt::Out { value, span } => {
-                let value = Expander::block(value, names, &earlier, budget, faults);
-                result.push(CellStmt::Out { value, span: *span });
+            CellStmt::Out { outputs, span } => {
+                let outputs = outputs
+                    .iter()
+                    .map(|output| Output {
+                        value: Expander::block(&output.value, names, &earlier, budget, faults),
+                        to: output.to,
+                    })
+                    .collect();
+                result.push(CellStmt::Out { outputs, span: *span });
             }
         }
         budget.blocks += 1;
@@ -92,7 +93,7 @@ pub(super) fn expand(
             faults.push(
                 Diagnostic::new(
                     Code::TooLarge,
-                    *span_of(statement),
+                    statement.span(),
                     format!(
                         "the cells of a file may have at most {MAX_BLOCKS_OF_ALL} blocks and \
                          {MAX_ALTERNATIVES_OF_ALL} alternatives in all"
@@ -106,21 +107,49 @@ pub(super) fn expand(
     (faults.len() == before).then(|| Cell { body: CellBody::Block(result), ..cell.clone() })
 }
 
-/// The statements of a cell's body, followed through `= other`.
+/// An operation of a space without shorthands.
+pub(super) fn op(op: &Op, names: &Names, budget: &mut Budget, faults: &mut Vec<Diagnostic>) -> Op {
+    let mut expander =
+        Expander { names, earlier: &[], budget, faults, open_sets: Vec::new(), written: 0 };
+    let body = match &op.body {
+        OpBody::Short(expr) => OpBody::Short(expander.expr(expr)),
+        OpBody::Block(statements) => {
+            let expanded = statements.iter().map(|statement| match statement {
+                OpStmt::Constant(_) | OpStmt::Require(_) => statement.clone(),
+                OpStmt::Let { name, value, span } => {
+                    OpStmt::Let { name: name.clone(), value: expander.expr(value), span: *span }
+                }
+                OpStmt::When { cond, value, span } => {
+                    OpStmt::When { cond: cond.clone(), value: expander.expr(value), span: *span }
+                }
+                OpStmt::Otherwise { value, span } => {
+                    OpStmt::Otherwise { value: expander.expr(value), span: *span }
+                }
+                OpStmt::Result(value) => OpStmt::Result(expander.expr(value)),
+            });
+            OpBody::Block(expanded.collect())
+        }
+    };
+    Op { body, ..op.clone() }
+}
+
+/// The statements of a cell's body, followed through `= other<...>`, and the attributes of the cells on
+/// the way as constants.
 fn statements<'a>(
     cell: &'a Cell,
     names: &Names<'a>,
     faults: &mut Vec<Diagnostic>,
-) -> Option<&'a [CellStmt]> {
+) -> Option<(Vec<Constant>, &'a [CellStmt])> {
     let mut current = cell;
+    let mut bound = Vec::new();
     for _ in 0..=MAX_SAME {
         let other = match &current.body {
-            CellBody::Block(statements) => return Some(statements),
+            CellBody::Block(statements) => return Some((bound, statements)),
             CellBody::SameAs(other) => other,
         };
-        let Some(&next) = names.cell_of.get(other.name.as_str()) else {
+        let Some(&next) = names.cell_of.get(other.name.name.as_str()) else {
             let known = names.cell_of.keys().copied().filter(|&known| known != cell.name.name);
-            faults.push(unknown("cell", &other.name, other.span, known));
+            faults.push(unknown("cell", &other.name.name, other.name.span, known));
             return None;
         };
         if next.name == cell.name {
@@ -140,7 +169,10 @@ fn statements<'a>(
                 Diagnostic::new(
                     Code::MalformedCell,
                     other.span,
-                    format!("cell `{}` has other inputs than `{}`", other.name, current.name.name),
+                    format!(
+                        "cell `{}` has other inputs than `{}`",
+                        other.name.name, current.name.name
+                    ),
                 )
                 .note(format!(
                     "write `cell {}({})`",
@@ -150,6 +182,7 @@ fn statements<'a>(
             );
             return None;
         }
+        bound.extend(attributes(next, other, faults)?);
         current = next;
     }
     faults.push(
@@ -161,6 +194,24 @@ fn statements<'a>(
         .note("name the cell whose blocks are written out"),
     );
     None
+}
+
+/// The attributes of `cell` with the values that `other`, a use of it, gives them.
+fn attributes(cell: &Cell, other: &CellUse, faults: &mut Vec<Diagnostic>) -> Option<Vec<Constant>> {
+    let specs: Vec<(&str, bool)> = cell
+        .params
+        .iter()
+        .map(|param| (param.name.name.as_str(), param.default.is_none()))
+        .collect();
+    let given = bind::places(&cell.name.name, &specs, &other.attrs, other.span, faults)?;
+    let bound = cell.params.iter().zip(given).map(|(param, at)| {
+        let value = match at {
+            Some(at) => other.attrs[at].value.clone(),
+            None => param.default.clone().expect("bind::places reports missing attributes"),
+        };
+        Constant { name: param.name.clone(), value, span: other.span }
+    });
+    Some(bound.collect())
 }
 
 fn repeat_count(count: &Number, faults: &mut Vec<Diagnostic>) -> u64 {
@@ -215,7 +266,7 @@ impl Expander<'_, '_> {
                 stages: stages.iter().map(|stage| self.op(stage)).collect(),
             },
             ExprKind::Binary { combine, left, right } => ExprKind::Binary {
-                combine: combine.clone(),
+                combine: self.combine(combine),
                 left: Box::new(self.expr(left)),
                 right: Box::new(self.expr(right)),
             },
@@ -232,16 +283,37 @@ impl Expander<'_, '_> {
                     );
                 }
                 self.budget.alternatives += self.earlier.len();
-                let block =
-                    |name: &String| Expr { kind: ExprKind::Name(name.clone()), span: expr.span };
+                let block = |name: &String| {
+                    Alternative::new(Expr { kind: ExprKind::Name(name.clone()), span: expr.span })
+                };
                 ExprKind::Choice(self.earlier.iter().map(block).collect())
             }
             ExprKind::Choice(options) => {
-                ExprKind::Choice(options.iter().map(|option| self.expr(option)).collect())
+                let option = |option: &Alternative<Expr>| Alternative {
+                    item: self.expr(&option.item),
+                    weight: option.weight,
+                };
+                ExprKind::Choice(options.iter().map(option).collect())
             }
             ExprKind::Paren(inner) => ExprKind::Paren(Box::new(self.expr(inner))),
         };
         Expr { kind, span: expr.span }
+    }
+
+    fn combine(&mut self, combine: &Combine) -> Combine {
+        match combine {
+            Combine::Fixed(_) => combine.clone(),
+            Combine::Choice { options, span } => {
+                let option = |option: &Alternative<CombineRef>| Alternative {
+                    item: match &option.item {
+                        CombineRef::Op { .. } => option.item.clone(),
+                        CombineRef::Named(op) => CombineRef::Named(self.op(op)),
+                    },
+                    weight: option.weight,
+                };
+                Combine::Choice { options: options.iter().map(option).collect(), span: *span }
+            }
+        }
     }
 
     fn op(&mut self, op: &OpRef) -> OpRef {
@@ -277,7 +349,7 @@ impl Expander<'_, '_> {
     }
 
     /// Options written out; option sets inside option sets multiply, so their number is bounded.
-    fn choice(&mut self, options: &[OpRef], span: Span) -> OpRefKind {
+    fn choice(&mut self, options: &[Alternative<OpRef>], span: Span) -> OpRefKind {
         self.written += options.len();
         self.budget.alternatives += options.len();
         if self.written > MAX_OPTIONS {
@@ -293,6 +365,10 @@ impl Expander<'_, '_> {
             }
             return OpRefKind::Choice(Vec::new());
         }
-        OpRefKind::Choice(options.iter().map(|option| self.op(option)).collect())
+        let option = |option: &Alternative<OpRef>| Alternative {
+            item: self.op(&option.item),
+            weight: option.weight,
+        };
+        OpRefKind::Choice(options.iter().map(option).collect())
     }
 }

@@ -1,20 +1,25 @@
 //! Tensor expressions and uses of operations: names resolved, attributes bound, bare operands wrapped.
 
+use super::bind;
 use super::choices::{Holes, Phase};
 use super::names::{Names, unknown};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{
-    AttrDefault, Combine, Expr, ExprKind, LocalId, OpId, OpUse, OpUseKind, Primitive, Value,
+    AttrDefault, Combine, CombineUse, Expr, ExprKind, LocalId, OpId, OpUse, OpUseKind, Primitive,
+    Value,
 };
 use crate::source::Span;
 use crate::syntax::ast;
 use crate::syntax::print;
 
 /// The operation a bare operand of a combination stands for.
-pub(super) const IDENTITY: &str = "id";
+pub(crate) const IDENTITY: &str = "id";
 
 /// The operation a bare operand of `out concat(...)` stands for.
 pub(crate) const FIXUP: &str = "fixup";
+
+/// The largest weight of an option.
+const MAX_WEIGHT: u64 = 1_000_000;
 
 /// The most stages of a pipeline, those of pipelines at its start counted with it.
 const MAX_STAGES: usize = 512;
@@ -22,7 +27,17 @@ const MAX_STAGES: usize = 512;
 /// What kind of definition an expression stands in.
 pub(super) enum Place {
     /// The body of an operation.
-    Op,
+    Op {
+        /// True inside a space, where holes may stand.
+        in_space: bool,
+    },
+    /// The value of a constant.
+    Constant {
+        /// True inside a space, where holes may stand.
+        in_space: bool,
+    },
+    /// A condition of a space.
+    SpaceRequire,
     /// A block of a cell.
     Cell {
         /// True inside a space, where holes may stand.
@@ -37,6 +52,17 @@ pub(super) enum Place {
         /// N and F as this net calls them.
         scale: [String; 2],
     },
+}
+
+impl Place {
+    /// True where holes may stand.
+    fn takes_holes(&self) -> bool {
+        match self {
+            Place::Op { in_space } | Place::Constant { in_space } => *in_space,
+            Place::Cell { in_space, .. } => *in_space,
+            Place::SpaceRequire | Place::Net { .. } => false,
+        }
+    }
 }
 
 /// What an expression can see.
@@ -140,14 +166,21 @@ impl Builder<'_> {
                 let combine = match combine {
                     ast::Combine::Fixed(op) => Some(Combine::Fixed(*op)),
                     ast::Combine::Choice { options, span } => {
-                        let texts =
-                            options.iter().map(|(op, _)| print::combine(*op).to_string()).collect();
-                        self.open_hole(Phase::Combine, texts, *span).map(|decision| {
-                            Combine::Choice {
-                                decision,
-                                options: options.iter().map(|(op, _)| *op).collect(),
-                            }
-                        })
+                        let decision =
+                            self.open_hole(Phase::Combine, options, print::combine_ref, *span)?;
+                        let mut resolved = Vec::new();
+                        for (index, option) in options.iter().enumerate() {
+                            let outer = self.holes.enter(decision, index);
+                            resolved.push(match &option.item {
+                                ast::CombineRef::Op { op, .. } => Some(CombineUse::Op(*op)),
+                                ast::CombineRef::Named(op) => {
+                                    self.op_use(op, 2).map(CombineUse::Apply)
+                                }
+                            });
+                            self.holes.leave(outer);
+                        }
+                        let options = resolved.into_iter().collect::<Option<Vec<_>>>();
+                        options.map(|options| Combine::Choice { decision, options })
                     }
                 };
                 let right = self.operand(right);
@@ -159,12 +192,11 @@ impl Builder<'_> {
             }
             ast::ExprKind::Earlier => unreachable!("`?earlier` is written out by check::expand"),
             ast::ExprKind::Choice(options) => {
-                let texts = options.iter().map(print::expr).collect();
-                let decision = self.open_hole(Phase::Input, texts, expr.span)?;
+                let decision = self.open_hole(Phase::Input, options, print::expr, expr.span)?;
                 let mut resolved = Vec::new();
                 for (index, option) in options.iter().enumerate() {
                     let outer = self.holes.enter(decision, index);
-                    resolved.push(self.expr(option));
+                    resolved.push(self.expr(&option.item));
                     self.holes.leave(outer);
                 }
                 ExprKind::Choice { decision, options: resolved.into_iter().collect::<Option<_>>()? }
@@ -208,13 +240,14 @@ impl Builder<'_> {
     }
 
     /// Opens a hole, or reports that none may stand here.
-    pub(super) fn open_hole(
+    pub(super) fn open_hole<T>(
         &mut self,
         phase: Phase,
-        options: Vec<String>,
+        options: &[ast::Alternative<T>],
+        text: impl Fn(&T) -> String,
         span: Span,
     ) -> Option<usize> {
-        if !matches!(self.scope.place, Place::Cell { in_space: true, .. }) {
+        if !self.scope.place.takes_holes() {
             self.faults.push(
                 Diagnostic::new(Code::HoleOutsideSpace, span, "a hole stands outside a space")
                     .note("holes may stand in the cells of a `space`; choose an option here"),
@@ -228,10 +261,28 @@ impl Builder<'_> {
             );
             return None;
         }
-        Some(self.holes.open(phase, options, span, self.faults))
+        let mut weighted = Vec::with_capacity(options.len());
+        for option in options {
+            let weight = option.weight.map_or(1, |weight| weight.value);
+            if let Some(number) = option.weight
+                && !(1..=MAX_WEIGHT).contains(&weight)
+            {
+                self.faults.push(
+                    Diagnostic::new(
+                        Code::AttributeOutOfRange,
+                        number.span,
+                        format!("a weight is 1 to {MAX_WEIGHT}, found {weight}"),
+                    )
+                    .note("leave out an option that is never to be drawn"),
+                );
+                return None;
+            }
+            weighted.push((text(&option.item), weight));
+        }
+        Some(self.holes.open(phase, weighted, span, self.faults))
     }
 
-    /// A call; `concat` and `mul` are combinations whose bare operands are adapted.
+    /// A call; one of several tensors is a combination, whose bare operands are adapted.
     fn call(&mut self, op: &ast::OpRef, args: &[ast::Expr], span: Span) -> Option<Expr> {
         let primitive = match &op.kind {
             ast::OpRefKind::Named { name, .. } => Primitive::of(&name.name),
@@ -246,7 +297,7 @@ impl Builder<'_> {
         {
             return Some(Expr { kind: ExprKind::ConcatUnused, span });
         }
-        let is_combination = matches!(primitive, Some(Primitive::Concat | Primitive::Mul));
+        let is_combination = args.len() > 1 || primitive == Some(Primitive::Concat);
         let op = self.op_use(op, args.len());
         let args: Vec<Option<Expr>> = args
             .iter()
@@ -336,12 +387,11 @@ impl Builder<'_> {
                 return None;
             }
             ast::OpRefKind::Choice(options) => {
-                let texts = options.iter().map(print::op_ref).collect();
-                let decision = self.open_hole(Phase::Op, texts, op.span)?;
+                let decision = self.open_hole(Phase::Op, options, print::op_ref, op.span)?;
                 let mut resolved = Vec::new();
                 for (index, option) in options.iter().enumerate() {
                     let outer = self.holes.enter(decision, index);
-                    resolved.push(self.op_use(option, args));
+                    resolved.push(self.op_use(&option.item, args));
                     self.holes.leave(outer);
                 }
                 OpUseKind::Choice {
@@ -413,8 +463,7 @@ impl Builder<'_> {
         None
     }
 
-    /// Binds attributes to parameters: a named one to its parameter, a positional one to the first
-    /// parameter that no attribute before it took.
+    /// Binds attributes to parameters.
     fn bind(
         &mut self,
         callee: &str,
@@ -422,81 +471,19 @@ impl Builder<'_> {
         attrs: &[ast::Attr],
         span: Span,
     ) -> Option<Vec<Option<Value>>> {
-        let before = self.faults.len();
-        let mut bound: Vec<Option<Value>> = vec![None; specs.len()];
-        let mut taken: Vec<Option<Span>> = vec![None; specs.len()];
-        for attr in attrs {
-            let value = self.value(&attr.value);
-            let index = match &attr.name {
-                Some(name) => match specs.iter().position(|(spec, _)| *spec == name.name) {
-                    Some(index) => index,
-                    None => {
-                        let known = specs.iter().map(|(spec, _)| *spec);
-                        let mut fault = unknown("attribute", &name.name, name.span, known);
-                        fault.code = Code::UnknownAttribute;
-                        fault.message = format!("`{callee}` has no attribute `{}`", name.name);
-                        self.faults.push(fault);
-                        continue;
-                    }
-                },
-                None => match taken.iter().position(Option::is_none) {
-                    Some(index) => index,
-                    None => {
-                        let takes = match specs.len() {
-                            0 => "no attributes".into(),
-                            1 => "1 attribute".into(),
-                            most => format!("{most} attributes"),
-                        };
-                        self.faults.push(
-                            Diagnostic::new(
-                                Code::RepeatedAttribute,
-                                attr.value.span,
-                                format!("`{callee}` takes {takes}, found {}", attrs.len()),
-                            )
-                            .note("remove the attributes from here on"),
-                        );
-                        break;
-                    }
-                },
-            };
-            if let Some(first) = taken[index] {
-                self.faults.push(
-                    Diagnostic::new(
-                        Code::RepeatedAttribute,
-                        attr.value.span,
-                        format!("attribute `{}` of `{callee}` is given twice", specs[index].0),
-                    )
-                    .also(first, "given here before")
-                    .note("remove one of them"),
-                );
-                continue;
-            }
-            taken[index] = Some(attr.value.span);
-            bound[index] = value;
-        }
-        for ((name, required), taken) in specs.iter().zip(&taken) {
-            if *required && taken.is_none() && self.faults.len() == before {
-                self.faults.push(
-                    Diagnostic::new(
-                        Code::MissingAttribute,
-                        span,
-                        format!("`{callee}` needs its attribute `{name}`"),
-                    )
-                    .note(format!("write `{callee}<{name} = ...>`")),
-                );
-            }
-        }
-        (self.faults.len() == before).then_some(bound)
+        let values: Vec<Option<Value>> = attrs.iter().map(|attr| self.value(&attr.value)).collect();
+        let places = bind::places(callee, specs, attrs, span, self.faults)?;
+        let values = values.into_iter().collect::<Option<Vec<Value>>>()?;
+        Some(places.into_iter().map(|at| at.map(|at| values[at].clone())).collect())
     }
 
-    /// Numbers the holes of a finished block; gives the decision of each in the order of the text.
+    /// Numbers the holes of a finished definition; gives the decision of each in the order of the text.
     pub(super) fn finish(
         &mut self,
-        cell: &str,
-        block: &str,
-        value: &mut Expr,
+        owner: &str,
+        span: Span,
         decisions: &mut Vec<crate::space::Decision>,
     ) -> Vec<usize> {
-        std::mem::take(&mut self.holes).number(cell, block, value, decisions, self.faults)
+        std::mem::take(&mut self.holes).number(owner, span, decisions, self.faults)
     }
 }

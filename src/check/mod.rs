@@ -5,8 +5,8 @@
 //! before it found none, so that no fault is reported that merely follows from another:
 //!
 //! 1. `names`: what the file defines, each name once.
-//! 2. `expand`: `repeat`, `cell b = a`, option sets and `?earlier` written out; then `ops`,
-//!    `cells` and `nets` resolve every name and bind every attribute, and `choices` numbers the
+//! 2. `expand`: `repeat`, `cell b = a`, option sets and `?earlier` written out; then `constants`,
+//!    `ops`, `cells` and `nets` resolve every name and `bind` every attribute, and `choices` numbers the
 //!    holes.
 //! 3. `cycles`: operations do not use each other in a circle.
 //! 4. `shapes`: every cell is lowered in the contexts a net can put it in, with every option of every
@@ -16,9 +16,11 @@
 //! What is left to [`lower`](crate::graph::lower::lower) is what depends on the image and scale a user
 //! asks for later.
 
+mod bind;
 mod cells;
 mod choices;
 mod claims;
+mod constants;
 mod cycles;
 mod expand;
 mod exprs;
@@ -28,8 +30,10 @@ mod ops;
 mod shapes;
 mod values;
 
-pub(crate) use exprs::FIXUP;
+pub(crate) use exprs::{FIXUP, IDENTITY};
 
+use self::cells::SpaceParts;
+use self::expand::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::ir::Module;
 use crate::syntax::ast;
@@ -63,15 +67,23 @@ pub(crate) fn check_prelude(file: &ast::File, before: &Module) -> Result<Module,
 }
 
 fn resolve(file: &ast::File, prelude: &Module, is_prelude: bool) -> Result<Module, Diagnostics> {
-    let mut module =
-        Module { ops: prelude.ops.clone(), nets: prelude.nets.clone(), ..Module::default() };
+    let mut module = Module {
+        constants: prelude.constants.clone(),
+        ops: prelude.ops.clone(),
+        nets: prelude.nets.clone(),
+        ..Module::default()
+    };
     let mut faults = Vec::new();
 
-    let names = names::declare(file, &mut module, is_prelude, &mut faults);
+    let mut names = names::declare(file, &mut module, is_prelude, &mut faults);
     barrier(&mut faults)?;
 
-    ops::resolve(file, &names, &mut module, &mut faults);
-    cells::resolve(&names, &mut module, &mut faults);
+    let mut budget = Budget::default();
+    let mut parts = SpaceParts::default();
+    constants::resolve(&mut names, &mut parts, &mut module, is_prelude, &mut faults);
+    let SpaceParts { decisions, ops, .. } = &mut parts;
+    ops::resolve(&names, &mut budget, decisions, ops, &mut module, &mut faults);
+    cells::resolve(&names, &mut budget, parts, &mut module, &mut faults);
     nets::resolve(file, &names, &mut module, is_prelude, &mut faults);
     barrier(&mut faults)?;
 

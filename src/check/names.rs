@@ -19,8 +19,14 @@ pub(super) struct Names<'a> {
     pub first_own_op: usize,
     /// For each operation, by index, whether each of its attributes must be given.
     pub required: Vec<Vec<bool>>,
+    /// Constants by name; one of the file hides one of the prelude.
+    pub constants: BTreeMap<String, usize>,
+    /// The operations to resolve with whether they stand in a space, in the order of their ids.
+    pub own_ops: Vec<(&'a ast::Op, bool)>,
+    /// The constants to resolve with whether they stand in a space, in order.
+    pub own_constants: Vec<(&'a ast::Constant, bool)>,
     /// Option sets of the file's space.
-    pub sets: BTreeMap<&'a str, &'a [ast::OpRef]>,
+    pub sets: BTreeMap<&'a str, &'a [ast::Alternative<ast::OpRef>]>,
     /// Cells with the space they stand in, in order.
     pub cells: Vec<(&'a ast::Cell, bool)>,
     /// The cells by name.
@@ -30,7 +36,7 @@ pub(super) struct Names<'a> {
 }
 
 /// Static names of the language and what they mean.
-pub(super) const BUILTINS: [(&str, Builtin); 9] = [
+pub(super) const BUILTINS: [(&str, Builtin); 11] = [
     ("c", Builtin::Width),
     ("stride", Builtin::Stride),
     ("size", Builtin::Size),
@@ -38,6 +44,8 @@ pub(super) const BUILTINS: [(&str, Builtin); 9] = [
     ("same", Builtin::Same),
     ("valid", Builtin::Valid),
     ("full", Builtin::Full),
+    ("true", Builtin::True),
+    ("false", Builtin::False),
     ("base", Builtin::Base),
     ("classes", Builtin::Classes),
 ];
@@ -63,6 +71,14 @@ pub(super) fn declare<'a>(
             .iter()
             .map(|op| op.params.iter().map(|param| param.default.is_none()).collect())
             .collect(),
+        constants: module
+            .constants
+            .iter()
+            .enumerate()
+            .map(|(at, constant)| (constant.name.name.clone(), at))
+            .collect(),
+        own_ops: Vec::new(),
+        own_constants: Vec::new(),
         sets: BTreeMap::new(),
         cells: Vec::new(),
         cell_of: BTreeMap::new(),
@@ -71,36 +87,9 @@ pub(super) fn declare<'a>(
     let mut seen = Seen::default();
     for item in &file.items {
         match item {
-            Item::Op(op) => {
-                if Primitive::of(&op.name.name).is_some() {
-                    faults.push(
-                        Diagnostic::new(
-                            Code::DuplicateName,
-                            op.name.span,
-                            format!("`{}` is a primitive and cannot be redefined", op.name.name),
-                        )
-                        .note("choose another name for the operation"),
-                    );
-                }
-                seen.note("operation", &op.name, faults);
-                names.ops.insert(op.name.name.clone(), OpId(module.ops.len()));
-                names
-                    .required
-                    .push(op.params.iter().map(|param| param.default.is_none()).collect());
-                module.ops.push(ir::Op {
-                    name: op.name.clone(),
-                    params: op
-                        .params
-                        .iter()
-                        .map(|param| ir::Param { name: param.name.name.clone(), default: None })
-                        .collect(),
-                    args: op.args.len(),
-                    requires: Vec::new(),
-                    bindings: Vec::new(),
-                    result: ir::OpResult::When { arms: Vec::new(), otherwise: None },
-                    is_prelude,
-                });
-            }
+            Item::Use(_) => {}
+            Item::Constant(constant) => names.constant(constant, false, &mut seen, faults),
+            Item::Op(op) => names.op(op, false, module, is_prelude, &mut seen, faults),
             Item::Cell(cell) => {
                 seen.note("cell", &cell.name, faults);
                 names.cells.push((cell, false));
@@ -136,6 +125,13 @@ pub(super) fn declare<'a>(
                             seen.note("option set", name, faults);
                             names.sets.insert(&name.name, options);
                         }
+                        SpaceItem::Constant(constant) => {
+                            names.constant(constant, true, &mut seen, faults);
+                        }
+                        SpaceItem::Op(op) => {
+                            names.op(op, true, module, is_prelude, &mut seen, faults);
+                        }
+                        SpaceItem::Require(_) => {}
                         SpaceItem::Cell(cell) => {
                             seen.note("cell", &cell.name, faults);
                             names.cells.push((cell, true));
@@ -149,6 +145,61 @@ pub(super) fn declare<'a>(
         }
     }
     names
+}
+
+impl<'a> Names<'a> {
+    fn op(
+        &mut self,
+        op: &'a ast::Op,
+        in_space: bool,
+        module: &mut Module,
+        is_prelude: bool,
+        seen: &mut Seen,
+        faults: &mut Vec<Diagnostic>,
+    ) {
+        if Primitive::of(&op.name.name).is_some() {
+            faults.push(
+                Diagnostic::new(
+                    Code::DuplicateName,
+                    op.name.span,
+                    format!("`{}` is a primitive and cannot be redefined", op.name.name),
+                )
+                .note("choose another name for the operation"),
+            );
+        }
+        seen.note("operation", &op.name, faults);
+        self.ops.insert(op.name.name.clone(), OpId(module.ops.len()));
+        self.own_ops.push((op, in_space));
+        self.required.push(op.params.iter().map(|param| param.default.is_none()).collect());
+        module.ops.push(ir::Op {
+            name: op.name.clone(),
+            params: op
+                .params
+                .iter()
+                .map(|param| ir::Param { name: param.name.name.clone(), default: None })
+                .collect(),
+            args: op.args.len(),
+            statics: Vec::new(),
+            bindings: Vec::new(),
+            result: ir::OpResult::When { arms: Vec::new(), otherwise: None },
+            holes: Vec::new(),
+            is_prelude,
+        });
+    }
+
+    fn constant(
+        &mut self,
+        constant: &'a ast::Constant,
+        in_space: bool,
+        seen: &mut Seen,
+        faults: &mut Vec<Diagnostic>,
+    ) {
+        if BUILTINS.iter().any(|(known, _)| *known == constant.name.name) {
+            faults.push(has_meaning("constant", &constant.name));
+        }
+        seen.note("constant", &constant.name, faults);
+        self.own_constants.push((constant, in_space));
+    }
 }
 
 /// Names seen so far, by what they name.

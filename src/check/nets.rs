@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::cells::MAX_STRIDE;
 use super::choices::Holes;
 use super::exprs::{Builder, OpHead, Place, Scope};
 use super::names::{BUILTINS, Names, Seen, has_meaning, unknown};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::lower::MAX_TIMES;
-use crate::ir::{Aux, ClaimKind, Expect, Module, Net, OpUse, StackEntry, Value, ValueKind};
+use crate::ir::{
+    Aux, ClaimKind, Expect, Module, Net, OpUse, StackEntry, StackItem, StackedCell, Value,
+    ValueKind, WidthChange,
+};
 use crate::source::Span;
 use crate::syntax::ast::{self, Item, NetItem};
 
@@ -67,7 +71,11 @@ pub(super) fn resolve(
                 }
             }
         }
-        module.expects.push(Expect { net: expect.net.clone(), scale: expect.scale, claims });
+        let mut dim = |number: ast::Number, what| dim(number, what, faults);
+        let image = expect.image.map(|dims| dims.map(|side| dim(side, IMAGE)));
+        let classes = expect.classes.map(|count| dim(count, CLASSES));
+        let (net, scale) = (expect.net.clone(), expect.scale);
+        module.expects.push(Expect { net, scale, image, classes, claims });
     }
 }
 
@@ -95,6 +103,7 @@ fn resolve_net(
         return None;
     };
     let mut seen = Seen::default();
+    let mut attributes = Seen::default();
     for param in [n, f] {
         seen.note("scale parameter", param, faults);
         if BUILTINS.iter().any(|(known, _)| *known == param.name) {
@@ -105,16 +114,12 @@ fn resolve_net(
     let mut once: BTreeMap<&'static str, Span> = BTreeMap::new();
     let (mut input, mut classes) = ([32, 32, 3], 10);
     let (mut stem, mut stack, mut head, mut aux) = (None, None, None, None);
+    let mut statics = Vec::new();
+    let mut params = Vec::new();
     for item in &net.items {
-        let (part, span) = match item {
-            NetItem::Input { span, .. } => ("input", *span),
-            NetItem::Classes { span, .. } => ("classes", *span),
-            NetItem::Stem { span, .. } => ("stem", *span),
-            NetItem::Stack { span, .. } => ("stack", *span),
-            NetItem::Head { span, .. } => ("head", *span),
-            NetItem::Aux { span, .. } => ("aux", *span),
-        };
-        if let Some(first) = once.insert(part, span) {
+        let (part, span) = (item.keyword(), item.span());
+        let may_repeat = matches!(item, NetItem::Constant(_) | NetItem::Require(_));
+        if let Some(first) = once.insert(part, span).filter(|_| !may_repeat) {
             faults.push(
                 Diagnostic::new(Code::MalformedNet, span, format!("a net has one `{part}`"))
                     .also(first, "the first one")
@@ -123,17 +128,21 @@ fn resolve_net(
             continue;
         }
         let place = Place::Net { scale: scale.clone() };
-        let scope = Scope { place, params: Vec::new(), locals: Vec::new() };
+        let scope = Scope { place, params: std::mem::take(&mut params), locals: Vec::new() };
         let mut builder =
             Builder { names, op_params: heads, scope, holes: Holes::default(), stages: 0, faults };
         match item {
+            NetItem::Constant(constant) => {
+                statics.extend(builder.constant(constant, &mut attributes, 0));
+            }
+            NetItem::Require(require) => statics.extend(builder.require(require, 0)),
             NetItem::Input { dims, .. } => {
                 for (slot, dim) in input.iter_mut().zip(dims) {
-                    *slot = builder.dim("an image's side or channel count", *dim);
+                    *slot = self::dim(*dim, IMAGE, builder.faults);
                 }
             }
             NetItem::Classes { count, .. } => {
-                classes = builder.dim("the number of classes", *count)
+                classes = dim(*count, CLASSES, builder.faults);
             }
             NetItem::Stem { stages, .. } => stem = builder.stages(stages),
             NetItem::Head { stages, .. } => head = builder.stages(stages),
@@ -145,6 +154,7 @@ fn resolve_net(
                 aux = builder.stages(stages).map(|stages| (*stage, stages));
             }
         }
+        params = builder.scope.params;
     }
     for part in ["stem", "stack", "head"] {
         if !once.contains_key(part) {
@@ -160,7 +170,7 @@ fn resolve_net(
     }
     let aux = match (aux, &stack) {
         (Some((stage, stages)), Some(stack)) => {
-            let last = 1 + stack.iter().skip(1).filter(|entry| entry.widen > 1).count();
+            let last = last_stage(stack).unwrap_or(usize::MAX);
             if !(1..=last as u64).contains(&stage.value) {
                 faults.push(
                     Diagnostic::new(
@@ -187,6 +197,7 @@ fn resolve_net(
         name: net.name.clone(),
         input,
         classes,
+        statics,
         stem: stem?,
         stack: stack?,
         head: head?,
@@ -195,22 +206,60 @@ fn resolve_net(
     })
 }
 
-impl Builder<'_> {
-    fn dim(&mut self, what: &str, number: ast::Number) -> usize {
-        if !(1..=MAX_DIM).contains(&number.value) {
-            self.faults.push(
-                Diagnostic::new(
-                    Code::SizeOutOfRange,
-                    number.span,
-                    format!("{what} is 1 to {MAX_DIM}, found {}", number.value),
-                )
-                .note("write a number in that range"),
-            );
-            return 1;
-        }
-        number.value as usize
-    }
+/// What the three numbers of an image are.
+const IMAGE: &str = "an image's side or channel count";
 
+/// What a count of classes is.
+const CLASSES: &str = "the number of classes";
+
+fn dim(number: ast::Number, what: &str, faults: &mut Vec<Diagnostic>) -> usize {
+    if !(1..=MAX_DIM).contains(&number.value) {
+        faults.push(
+            Diagnostic::new(
+                Code::SizeOutOfRange,
+                number.span,
+                format!("{what} is 1 to {MAX_DIM}, found {}", number.value),
+            )
+            .note("write a number in that range"),
+        );
+        return 1;
+    }
+    number.value as usize
+}
+
+/// The number of the last stage, if no count that only the scale gives decides about it. A stage starts
+/// where the width changes.
+fn last_stage(stack: &[StackEntry]) -> Option<usize> {
+    fn changes(entries: &[StackEntry]) -> Option<usize> {
+        entries.iter().try_fold(0usize, |sum, entry| {
+            let found = match &entry.item {
+                StackItem::Cell(cell) => usize::from(changes_width(cell)),
+                StackItem::Group(entries) => match (changes(entries)?, &entry.times.kind) {
+                    (0, _) => 0,
+                    (found, ValueKind::Int(times)) => found.saturating_mul(*times as usize),
+                    (_, _) => return None,
+                },
+            };
+            Some(sum.saturating_add(found))
+        })
+    }
+    let mut first = stack.first();
+    while let Some(StackEntry { item: StackItem::Group(entries), .. }) = first {
+        first = entries.first();
+    }
+    let starts_changed = matches!(first, Some(StackEntry { item: StackItem::Cell(cell), .. })
+        if changes_width(cell));
+    Some(1 + changes(stack)? - usize::from(starts_changed))
+}
+
+fn changes_width(cell: &StackedCell) -> bool {
+    match cell.width {
+        None | Some(WidthChange::Times(1)) => false,
+        Some(WidthChange::Times(_) | WidthChange::At(_)) => true,
+    }
+}
+
+impl Builder<'_> {
     fn stages(&mut self, stages: &[ast::OpRef]) -> Option<Vec<OpUse>> {
         let stages: Vec<_> = stages.iter().map(|stage| self.op_use(stage, 1)).collect();
         stages.into_iter().collect()
@@ -234,24 +283,64 @@ impl Builder<'_> {
             );
             return None;
         }
-        let widen = match entry.widen {
-            None => 1,
-            Some(widen) if (1..=MAX_WIDEN).contains(&widen.value) => widen.value as usize,
-            Some(widen) => {
-                self.faults.push(
-                    Diagnostic::new(
-                        Code::AttributeOutOfRange,
-                        widen.span,
-                        format!(
-                            "the width is multiplied by 1 to {MAX_WIDEN}, found {}",
-                            widen.value
-                        ),
-                    )
-                    .note("write `* 2` to double the width"),
-                );
-                return None;
+        let item = match &entry.what {
+            ast::StackItem::Cell(stacked) => StackItem::Cell(self.stacked(stacked)?),
+            ast::StackItem::Group(entries) => {
+                let entries: Vec<_> = entries.iter().map(|entry| self.entry(entry)).collect();
+                StackItem::Group(entries.into_iter().collect::<Option<_>>()?)
             }
         };
-        Some(StackEntry { times, cell: entry.cell.clone(), widen })
+        Some(StackEntry { times, item })
+    }
+
+    fn stacked(&mut self, stacked: &ast::StackedCell) -> Option<StackedCell> {
+        let width = match &stacked.width {
+            None => None,
+            Some(ast::WidthChange::At(width)) => Some(WidthChange::At(self.value(width)?)),
+            Some(ast::WidthChange::Times(factor)) => Some(WidthChange::Times(self.in_range(
+                "the width is multiplied by",
+                *factor,
+                MAX_WIDEN,
+                "write `* 2` to double the width",
+            )?)),
+        };
+        let stride = match stacked.stride {
+            None => None,
+            Some(stride) => Some(self.in_range(
+                "a cell's stride is",
+                stride,
+                MAX_STRIDE,
+                "reduction cells have stride 2",
+            )?),
+        };
+        let attrs: Vec<_> = stacked
+            .cell
+            .attrs
+            .iter()
+            .map(|attr| Some((attr.name.clone(), self.value(&attr.value)?)))
+            .collect();
+        Some(StackedCell {
+            cell: stacked.cell.name.clone(),
+            attrs: attrs.into_iter().collect::<Option<_>>()?,
+            stride,
+            width,
+            is_skipped: stacked.is_skipped,
+        })
+    }
+
+    fn in_range(
+        &mut self,
+        what: &str,
+        number: ast::Number,
+        most: u64,
+        note: &str,
+    ) -> Option<usize> {
+        if (1..=most).contains(&number.value) {
+            return Some(number.value as usize);
+        }
+        let message = format!("{what} 1 to {most}, found {}", number.value);
+        self.faults
+            .push(Diagnostic::new(Code::AttributeOutOfRange, number.span, message).note(note));
+        None
     }
 }

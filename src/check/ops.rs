@@ -1,58 +1,81 @@
 //! Operations: attributes with their defaults, conditions, bindings, result.
 
-use super::choices::Holes;
+use super::choices::{Holes, Renumber};
+use super::expand::{self, Budget};
 use super::exprs::{Builder, OpHead, Place, Scope};
 use super::names::{BUILTINS, Names, Seen, has_meaning};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Module, OpResult, Param, Require};
-use crate::syntax::ast::{self, Item, OpBody, OpStmt};
+use crate::ir::{Module, OpId, OpResult, Param, Require, Static, StaticKind};
+use crate::space::Decision;
+use crate::syntax::ast::{self, OpBody, OpStmt};
 
-/// Resolves every operation of the file into `module`.
+/// Resolves every operation of the file into `module`. Holes of those in a space become decisions
+/// after those in `decisions`.
 pub(super) fn resolve(
-    file: &ast::File,
     names: &Names,
+    budget: &mut Budget,
+    decisions: &mut Vec<Decision>,
+    expanded: &mut Vec<(OpId, ast::Op)>,
     module: &mut Module,
     faults: &mut Vec<Diagnostic>,
 ) {
     let heads = OpHead::all(&module.ops);
-    let ops = file.items.iter().filter_map(|item| match item {
-        Item::Op(op) => Some(op),
-        Item::Cell(_) | Item::Space(_) | Item::Net(_) | Item::Expect(_) => None,
-    });
-    for (index, op) in ops.enumerate() {
-        let mut seen = Seen::default();
-        for name in op.params.iter().map(|param| &param.name) {
-            seen.note("attribute", name, faults);
-            if BUILTINS.iter().any(|(known, _)| *known == name.name) {
-                faults.push(has_meaning("attribute", name));
-            }
+    for (index, &(op, in_space)) in names.own_ops.iter().enumerate() {
+        let target = names.first_own_op + index;
+        let written_out;
+        let mut op = op;
+        if in_space {
+            written_out = expand::op(op, names, budget, faults);
+            op = &written_out;
         }
+        let mut seen = Seen::default();
+        note_params(&op.params, &mut seen, faults);
         for name in &op.args {
             seen.note("tensor", name, faults);
         }
         let scope = Scope {
-            place: Place::Op,
+            place: Place::Op { in_space },
             params: Vec::new(),
             locals: op.args.iter().map(|arg| arg.name.clone()).collect(),
         };
         let mut builder =
             Builder { names, op_params: &heads, scope, holes: Holes::default(), stages: 0, faults };
-        let target = names.first_own_op + index;
-        let params = builder.params(&op.params);
-        let (requires, bindings, result) = builder.body(op, &mut seen);
+        let mut params = builder.params(&op.params);
+        let (mut statics, mut bindings, mut result) = builder.body(op, &mut seen);
+        let holes = builder.finish(&op.name.name, op.span, decisions);
+        params
+            .iter_mut()
+            .filter_map(|param| param.default.as_mut())
+            .for_each(|value| value.renumber(&holes));
+        statics.iter_mut().for_each(|statement| statement.renumber(&holes));
+        bindings.iter_mut().for_each(|binding| binding.renumber(&holes));
+        if let Some(result) = &mut result {
+            result.renumber(&holes);
+        }
         let slot = &mut module.ops[target];
-        slot.params = params;
-        slot.requires = requires;
-        slot.bindings = bindings;
+        (slot.params, slot.statics, slot.bindings, slot.holes) = (params, statics, bindings, holes);
         if let Some(result) = result {
             slot.result = result;
+        }
+        if in_space {
+            expanded.push((OpId(target), op.clone()));
+        }
+    }
+}
+
+/// Notes the attributes of an operation or cell.
+pub(super) fn note_params(params: &[ast::Param], seen: &mut Seen, faults: &mut Vec<Diagnostic>) {
+    for name in params.iter().map(|param| &param.name) {
+        seen.note("attribute", name, faults);
+        if BUILTINS.iter().any(|(known, _)| *known == name.name) {
+            faults.push(has_meaning("attribute", name));
         }
     }
 }
 
 impl Builder<'_> {
     /// Attributes in order; a default sees the attributes before its own.
-    fn params(&mut self, params: &[ast::Param]) -> Vec<Param> {
+    pub(super) fn params(&mut self, params: &[ast::Param]) -> Vec<Param> {
         let mut resolved = Vec::new();
         for param in params {
             let default = param.default.as_ref().and_then(|value| self.value(value));
@@ -62,15 +85,41 @@ impl Builder<'_> {
         resolved
     }
 
+    /// A named value: from here on a parameter like the attributes.
+    pub(super) fn constant(
+        &mut self,
+        constant: &ast::Constant,
+        seen: &mut Seen,
+        after: usize,
+    ) -> Option<Static> {
+        let name = &constant.name;
+        seen.note("attribute", name, self.faults);
+        if BUILTINS.iter().any(|(known, _)| *known == name.name) {
+            self.faults.push(has_meaning("constant", name));
+        }
+        let value = self.value(&constant.value);
+        self.scope.params.push(name.name.clone());
+        let kind = StaticKind::Let { name: name.name.clone(), value: value? };
+        Some(Static { after, kind, holes: Vec::new() })
+    }
+
+    /// A condition.
+    pub(super) fn require(&mut self, require: &ast::Require, after: usize) -> Option<Static> {
+        let message = require.message.as_ref().map(|literal| literal.text.clone());
+        let cond = self.value(&require.cond)?;
+        let kind = StaticKind::Require(Require { cond, message, span: require.span });
+        Some(Static { after, kind, holes: Vec::new() })
+    }
+
     fn body(
         &mut self,
         op: &ast::Op,
         seen: &mut Seen,
-    ) -> (Vec<Require>, Vec<crate::ir::Expr>, Option<OpResult>) {
-        let (mut requires, mut bindings) = (Vec::new(), Vec::new());
+    ) -> (Vec<Static>, Vec<crate::ir::Expr>, Option<OpResult>) {
+        let (mut statics, mut bindings) = (Vec::new(), Vec::new());
         let statements = match &op.body {
             OpBody::Short(expr) => {
-                return (requires, bindings, self.expr(expr).map(OpResult::Always));
+                return (statics, bindings, self.expr(expr).map(OpResult::Always));
             }
             OpBody::Block(statements) => statements,
         };
@@ -78,12 +127,13 @@ impl Builder<'_> {
         let mut has_result = false;
         for statement in statements {
             match statement {
+                OpStmt::Constant(constant) => {
+                    let after = self.scope.locals.len() - op.args.len();
+                    statics.extend(self.constant(constant, seen, after));
+                }
                 OpStmt::Require(require) => {
-                    let message = require.message.as_ref().map(|literal| literal.text.clone());
-                    if let Some(cond) = self.value(&require.cond) {
-                        let after = self.scope.locals.len() - op.args.len();
-                        requires.push(Require { cond, message, after, span: require.span });
-                    }
+                    let after = self.scope.locals.len() - op.args.len();
+                    statics.extend(self.require(require, after));
                 }
                 OpStmt::Let { name, value, .. } => {
                     seen.note("tensor", name, self.faults);
@@ -153,7 +203,7 @@ impl Builder<'_> {
                 .note("end the body with an expression, or with `when` arms"),
             );
         }
-        (requires, bindings, result)
+        (statics, bindings, result)
     }
 
     fn second_result(&mut self, span: crate::source::Span) {

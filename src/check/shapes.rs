@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Help};
 use crate::graph::TensorType;
 use crate::graph::lower::{self, ProbeContext, Scale, Target, Width, probe};
-use crate::ir::{Cell, Module, Net, StackEntry, ValueKind};
+use crate::ir::{Cell, Module, Net, StackEntry, StackItem, StackedCell, ValueKind};
 use crate::space::{Decision, Genotype};
 
 /// Width and size of the probe; large enough that divisions such as `c / 4` leave something.
@@ -24,6 +24,10 @@ const SMALL: [usize; 2] = [32, 16];
 /// Where a width or a map was too small, it may still be large enough in a net: width and size at which
 /// that is tried again.
 const LARGE: [usize; 2] = [960, 256];
+
+/// Where channels did not divide, or an author's condition did not hold, another width may be meant: one
+/// that the usual ratios divide. No width suits every file: 11 groups divide neither this one nor others.
+const DIVISIBLE: [usize; 2] = [1680, 16];
 
 /// The base width at which the file's nets are tried.
 const WIDTH: usize = 32;
@@ -64,6 +68,10 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
                     found = attempt(&contexts(&places(module, cell), LARGE)[at]);
                     found.retain(|fault| fault.code != Code::WindowTooLarge);
                 }
+                if found.iter().any(|fault| is_about_width(fault.code)) {
+                    let again = attempt(&contexts(&places(module, cell), DIVISIBLE)[at]);
+                    keep_lasting(&mut found, &again);
+                }
                 let found_any = !found.is_empty();
                 faults.extend(found.into_iter().map(|fault| in_context(fault, cell, context)));
                 if found_any {
@@ -85,12 +93,12 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
     let genotype = Genotype { choices: cover.genotype(0) };
     let mut nodes = 0;
     for net in module.nets.iter().filter(|net| !net.is_prelude && applies(module, net)) {
-        let target = Target {
-            width: Width::Base(WIDTH),
-            with_aux: true,
-            ..Target::new(net, Scale { n: N, f: 1 })
+        let attempt = |width: usize| {
+            let target = Target::new(net, Scale { n: N, f: 1 });
+            let target = Target { width: Width::Base(width), with_aux: true, ..target };
+            lower::lower(module, &genotype, &target)
         };
-        let found = match lower::lower(module, &genotype, &target) {
+        let mut found: Vec<Diagnostic> = match attempt(WIDTH) {
             Ok(lowered) => {
                 nodes += lowered.graph.nodes.len();
                 if nodes > MAX_NODES {
@@ -98,8 +106,12 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
                 }
                 continue;
             }
-            Err(found) => found,
+            Err(found) => found.into_iter().collect(),
         };
+        if found.iter().any(|fault| is_about_width(fault.code)) {
+            let again = attempt(DIVISIBLE[0]).err().into_iter().flatten();
+            keep_lasting(&mut found, &again.collect::<Vec<_>>());
+        }
         faults.extend(found.into_iter().filter(|fault| {
             !matches!(fault.code, Code::ScaleOutOfRange | Code::SizeOutOfRange | Code::TooLarge)
         }));
@@ -108,66 +120,117 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
 
 /// True if the file has every cell of the net's stack.
 fn applies(module: &Module, net: &Net) -> bool {
-    net.stack.iter().all(|entry| is_absent(entry) || module.cell(&entry.cell.name).is_some())
-}
-
-fn is_absent(entry: &StackEntry) -> bool {
-    entry.times.kind == ValueKind::Int(0)
+    fn all(module: &Module, entries: &[StackEntry]) -> bool {
+        entries.iter().all(|entry| {
+            entry.times.kind == ValueKind::Int(0)
+                || match &entry.item {
+                    StackItem::Cell(cell) => module.cell(&cell.cell.name).is_some(),
+                    StackItem::Group(entries) => all(module, entries),
+                }
+        })
+    }
+    all(module, &net.stack)
 }
 
 /// Where a cell can stand.
 #[derive(Default)]
-struct Places {
+struct Places<'m> {
     /// No cell is before it.
     is_first: bool,
     /// Strides between its inputs, each other than 1.
     strides: BTreeSet<usize>,
+    /// The entries it stands in that differ in what they make of it; none if it is in no stack.
+    entries: Vec<(&'m Net, &'m StackedCell)>,
 }
 
-fn places(module: &Module, cell: &Cell) -> Places {
+fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
     let applies = |net: &&Net| applies(module, net);
     let own: Vec<&Net> = module.nets.iter().filter(|net| !net.is_prelude).filter(applies).collect();
     let nets = if own.is_empty() { module.nets.iter().filter(applies).collect() } else { own };
     let mut found = Places::default();
     // How the counts of a stack come out decides which cells are neighbors.
     for (net, unknown_count) in nets.iter().flat_map(|net| [(net, 1), (net, 2)]) {
-        let mut stacked: Vec<&Cell> = Vec::new();
-        for entry in &net.stack {
-            let count = match entry.times.kind {
-                ValueKind::Int(count) => (count as usize).min(cell.inputs.len()),
-                _ => unknown_count,
-            };
-            let other = module.cell(&entry.cell.name);
-            stacked.extend(other.into_iter().flat_map(|other| std::iter::repeat_n(other, count)));
-        }
-        for (at, _) in stacked.iter().enumerate().filter(|(_, at)| at.name == cell.name) {
+        let mut stacked: Vec<(&Cell, &'m StackedCell)> = Vec::new();
+        unroll(module, &net.stack, unknown_count, cell.inputs.len(), &mut stacked);
+        let is_here = |(_, (other, _)): &(usize, &(&Cell, &StackedCell))| other.name == cell.name;
+        for (at, (_, entry)) in stacked.iter().enumerate().filter(is_here) {
             found.is_first |= at == 0;
-            let before = stacked[..at].iter().rev().take(cell.inputs.len() - 1);
-            found.strides.extend(before.map(|other| other.stride).filter(|&stride| stride != 1));
+            let before = stacked[..at].iter().rev().take(cell.inputs.len().saturating_sub(1));
+            found.strides.extend(
+                before
+                    .map(|(other, entry)| entry.stride.unwrap_or(other.stride))
+                    .filter(|&stride| stride != 1),
+            );
+            let is_new = found
+                .entries
+                .iter()
+                .all(|(_, known)| (known.stride, &known.attrs) != (entry.stride, &entry.attrs));
+            if is_new {
+                found.entries.push((net, entry));
+            }
         }
     }
-    if nets.is_empty() || !nets.iter().any(|net| stacks(net, cell)) {
+    if found.entries.is_empty() {
         found.is_first = true;
         found.strides = module.cells.iter().map(|cell| cell.stride).filter(|&s| s != 1).collect();
     }
     found
 }
 
-fn stacks(net: &Net, cell: &Cell) -> bool {
-    net.stack.iter().any(|entry| entry.cell.name == cell.name.name)
+/// The cells of a stack in order, as many of each as a cell with `n_inputs` inputs can look back on.
+fn unroll<'m>(
+    module: &'m Module,
+    entries: &'m [StackEntry],
+    unknown_count: usize,
+    n_inputs: usize,
+    found: &mut Vec<(&'m Cell, &'m StackedCell)>,
+) {
+    /// Stacks with more cells than this are looked at in part.
+    const MAX_CELLS: usize = 1 << 12;
+    for entry in entries {
+        let count = match entry.times.kind {
+            ValueKind::Int(count) => (count as usize).min(n_inputs),
+            _ => unknown_count,
+        };
+        for _ in 0..count {
+            if found.len() >= MAX_CELLS {
+                return;
+            }
+            match &entry.item {
+                StackItem::Cell(stacked) => {
+                    found.extend(module.cell(&stacked.cell.name).map(|cell| (cell, stacked)));
+                }
+                StackItem::Group(entries) => {
+                    unroll(module, entries, unknown_count, n_inputs, found);
+                }
+            }
+        }
+    }
 }
 
-fn contexts(places: &Places, [width, size]: [usize; 2]) -> Vec<ProbeContext> {
+fn contexts<'m>(places: &Places<'m>, size: [usize; 2]) -> Vec<ProbeContext<'m>> {
+    if places.entries.is_empty() {
+        return contexts_in(places, None, size);
+    }
+    places.entries.iter().flat_map(|&entry| contexts_in(places, Some(entry), size)).collect()
+}
+
+fn contexts_in<'m>(
+    places: &Places,
+    entry: Option<(&'m Net, &'m StackedCell)>,
+    [width, size]: [usize; 2],
+) -> Vec<ProbeContext<'m>> {
     let same = TensorType::new(6 * width, size, size);
-    let mut contexts = vec![ProbeContext { width, recent: same, previous: Some(same) }];
+    let mut contexts = vec![ProbeContext { width, recent: same, previous: Some(same), entry }];
     if places.is_first {
         let stem = TensorType::new(3 * width, size, size);
-        contexts.push(ProbeContext { width, recent: stem, previous: None });
+        contexts.push(ProbeContext { width, recent: stem, previous: None, entry });
     }
     contexts.extend(places.strides.iter().map(|stride| ProbeContext {
         width,
         recent: TensorType::new(4 * width, size, size),
         previous: Some(TensorType::new(3 * width, stride * size, stride * size)),
+        entry,
     }));
     contexts
 }
@@ -175,6 +238,21 @@ fn contexts(places: &Places, [width, size]: [usize; 2]) -> Vec<ProbeContext> {
 /// True for faults that a wider net or a larger image may not have.
 fn is_about_size(code: Code) -> bool {
     matches!(code, Code::SizeOutOfRange | Code::WindowTooLarge)
+}
+
+/// True for faults that a net of another width may not have.
+fn is_about_width(code: Code) -> bool {
+    matches!(code, Code::ChannelsDoNotFit | Code::RequirementNotMet)
+}
+
+/// Drops the faults about a width that were not found again at another one.
+fn keep_lasting(found: &mut Vec<Diagnostic>, again: &[Diagnostic]) {
+    found.retain(|fault| {
+        let is_same = |other: &Diagnostic| {
+            other.code == fault.code && other.primary.span == fault.primary.span
+        };
+        !is_about_width(fault.code) || again.iter().any(is_same)
+    });
 }
 
 /// Says where in a net a fault shows, if it does not show everywhere.
@@ -190,8 +268,8 @@ fn in_context(mut fault: Diagnostic, cell: &Cell, context: &ProbeContext) -> Dia
             let stride = previous.height / context.recent.height;
             let behind = format!("the inputs differ in size behind a cell of stride {stride}");
             fault.note(match stride {
-                2 => format!("{behind}: use {}", earlier.join(", ")),
-                // The prelude's `fit` halves once.
+                // The prelude's `fit` halves up to three times.
+                2 | 4 | 8 => format!("{behind}: use {}", earlier.join(", ")),
                 _ => format!("{behind}: bring earlier ones to the size of the first"),
             })
         }
@@ -265,6 +343,7 @@ mod tests {
         let hole = |label: &str, options: usize, when| Decision {
             label: label.into(),
             options: vec!["o".into(); options],
+            weights: vec![1; options],
             when,
         };
         let decisions = vec![

@@ -4,7 +4,7 @@ use super::choices::Phase;
 use super::exprs::{Builder, Place};
 use super::names::{BUILTINS, unknown};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Builtin, LocalId, Value, ValueKind};
+use crate::ir::{Builtin, ClaimKind, LocalId, Value, ValueKind};
 use crate::source::Span;
 use crate::syntax::ast;
 use crate::syntax::print;
@@ -34,6 +34,9 @@ impl Builder<'_> {
                 ValueKind::Pair(Box::new(left?), Box::new(right?))
             }
             ast::ValueKind::Call { function, args } => self.function(function, args, value.span)?,
+            ast::ValueKind::Cost { count, net, scale } => {
+                self.cost(count, net, *scale, value.span)?
+            }
             ast::ValueKind::Binary { op, left, right } => {
                 let (left, right) = (self.value(left), self.value(right));
                 ValueKind::Binary { op: *op, left: Box::new(left?), right: Box::new(right?) }
@@ -41,12 +44,11 @@ impl Builder<'_> {
             ast::ValueKind::Not(inner) => ValueKind::Not(Box::new(self.value(inner)?)),
             ast::ValueKind::Paren(inner) => return self.value(inner),
             ast::ValueKind::Choice(options) => {
-                let texts = options.iter().map(print::value).collect();
-                let decision = self.open_hole(Phase::Op, texts, value.span)?;
+                let decision = self.open_hole(Phase::Op, options, print::value, value.span)?;
                 let mut resolved = Vec::new();
                 for (index, option) in options.iter().enumerate() {
                     let outer = self.holes.enter(decision, index);
-                    resolved.push(self.value(option));
+                    resolved.push(self.value(&option.item));
                     self.holes.leave(outer);
                 }
                 ValueKind::Choice {
@@ -68,23 +70,41 @@ impl Builder<'_> {
             let builtin = if at == 0 { Builtin::ScaleN } else { Builtin::ScaleF };
             return Some(ValueKind::Builtin(builtin));
         }
+        if let Some(&constant) = self.names.constants.get(name) {
+            return Some(ValueKind::Constant(constant));
+        }
         let Some(&(_, builtin)) = BUILTINS.iter().find(|(known, _)| *known == name) else {
             let known = self.scope.params.iter().map(String::as_str);
+            let known = known.chain(self.names.constants.keys().map(String::as_str));
             let known = known.chain(BUILTINS.iter().map(|(known, _)| *known));
             self.faults.push(unknown("value", name, span, known.collect::<Vec<_>>()));
             return None;
         };
         let in_net = matches!(self.scope.place, Place::Net { .. });
+        let is_placeless = matches!(self.scope.place, Place::Constant { .. } | Place::SpaceRequire);
         let fits = match builtin {
-            Builtin::Same | Builtin::Valid | Builtin::Full => true,
-            Builtin::Width | Builtin::Stride | Builtin::Size | Builtin::First => !in_net,
+            Builtin::Same | Builtin::Valid | Builtin::Full | Builtin::True | Builtin::False => true,
+            Builtin::Width | Builtin::Stride | Builtin::Size | Builtin::First => {
+                !in_net && !is_placeless
+            }
             Builtin::Base | Builtin::Classes | Builtin::ScaleN | Builtin::ScaleF => in_net,
         };
         if !fits {
             let (here, there) = match self.scope.place {
                 Place::Net { .. } => ("a net", "operations and cells"),
                 Place::Cell { .. } => ("a cell", "nets"),
-                Place::Op => ("an operation", "nets"),
+                Place::Op { .. } => ("an operation", "nets"),
+                Place::Constant { .. } | Place::SpaceRequire => {
+                    let there = if matches!(
+                        builtin,
+                        Builtin::Width | Builtin::Stride | Builtin::Size | Builtin::First
+                    ) {
+                        "operations and cells"
+                    } else {
+                        "nets"
+                    };
+                    ("a constant", there)
+                }
             };
             self.faults.push(
                 Diagnostic::new(
@@ -105,10 +125,29 @@ impl Builder<'_> {
         args: &[ast::Value],
         span: Span,
     ) -> Option<ValueKind> {
-        const FUNCTIONS: [&str; 3] = ["channels", "odd", "size"];
+        const FUNCTIONS: [&str; 5] = ["channels", "max", "min", "odd", "size"];
         if !FUNCTIONS.contains(&function.name.as_str()) {
             self.faults.push(unknown("function", &function.name, function.span, FUNCTIONS));
             return None;
+        }
+        if matches!(function.name.as_str(), "min" | "max") {
+            let [left, right] = args else {
+                self.faults.push(
+                    Diagnostic::new(
+                        Code::WrongArgumentCount,
+                        span,
+                        format!("`{}` takes two arguments, found {}", function.name, args.len()),
+                    )
+                    .note(format!("write `{}(a, b)`", function.name)),
+                );
+                return None;
+            };
+            let (left, right) = (self.value(left), self.value(right));
+            let (left, right) = (Box::new(left?), Box::new(right?));
+            return Some(match function.name.as_str() {
+                "min" => ValueKind::Min(left, right),
+                _ => ValueKind::Max(left, right),
+            });
         }
         let [arg] = args else {
             self.faults.push(
@@ -130,6 +169,35 @@ impl Builder<'_> {
         } else {
             ValueKind::Channels(local)
         })
+    }
+
+    /// A count of the file's cells in a net, which conditions of a space may ask for.
+    fn cost(
+        &mut self,
+        count: &ast::Ident,
+        net: &ast::Ident,
+        scale: ast::ScaleLit,
+        span: Span,
+    ) -> Option<ValueKind> {
+        if !matches!(self.scope.place, Place::SpaceRequire) {
+            self.faults.push(
+                Diagnostic::new(
+                    Code::NotAvailableHere,
+                    span,
+                    format!("`{}` of a net has no value here", count.name),
+                )
+                .note("only a `require` of a space asks what its points cost"),
+            );
+            return None;
+        }
+        let Some(kind) = ClaimKind::ALL.into_iter().find(|kind| kind.name() == count.name) else {
+            let known = ClaimKind::ALL.map(ClaimKind::name);
+            let mut fault = unknown("count", &count.name, count.span, known);
+            fault.code = Code::UnknownClaim;
+            self.faults.push(fault);
+            return None;
+        };
+        Some(ValueKind::Cost { count: kind, net: net.clone(), scale })
     }
 
     fn tensor_name(&mut self, function: &str, arg: &ast::Value) -> Option<LocalId> {

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::names::{has_hole, reads};
+use super::names::{Names, has_hole, reads};
+use super::statics::Static;
 use crate::check::MAX_BLOCKS;
 use crate::space;
-use crate::syntax::ast::{Cell, CellBody, CellStmt, Expr, File, Ident, Item, SpaceItem};
+use crate::syntax::ast::{
+    Cell, CellBody, CellStmt, CellUse, Constant, Expr, File, Ident, Item, Number, Output,
+    SpaceItem, Value, ValueKind,
+};
 
 /// A cell with its statements.
 #[derive(Clone, Debug)]
@@ -16,10 +20,12 @@ pub(super) struct CellView<'f> {
     pub(super) item: usize,
     /// Index of its item in the space that it stands in.
     pub(super) part: Option<usize>,
+    /// Its named values and conditions in order.
+    pub(super) statics: Vec<Static>,
     /// Its blocks in order.
     pub(super) blocks: Vec<Block>,
-    /// Its outputs: one, if the file is fine.
-    pub(super) outs: Vec<Expr>,
+    /// Its outputs in order: at least one, if the file is fine.
+    pub(super) outs: Vec<Output>,
     /// True if it repeats another cell's text and its counterpart in the other file does not: then the
     /// two are compared statement by statement, and edits of the other cell are not edits of this one.
     pub(super) is_detached: bool,
@@ -58,11 +64,27 @@ impl CellView<'_> {
         &self.cell.name.name
     }
 
-    /// The cell whose text it repeats.
-    pub(super) fn same_as(&self) -> Option<&str> {
+    /// The cell whose text it repeats, with values for its attributes.
+    pub(super) fn same_as(&self) -> Option<&CellUse> {
         match &self.cell.body {
-            CellBody::SameAs(other) => Some(&other.name),
+            CellBody::SameAs(other) => Some(other),
             CellBody::Block(_) => None,
+        }
+    }
+
+    /// What an output is called: `out`, or `out1`, `out2`, ... if there are several.
+    pub(super) fn out_name(&self, index: usize) -> String {
+        match self.outs.len() {
+            0 | 1 => "out".into(),
+            _ => format!("out{}", index + 1),
+        }
+    }
+
+    /// How many cells later an output arrives; `None` if at every later one.
+    pub(super) fn arrival(&self, index: usize) -> Option<u64> {
+        match self.outs[index].to {
+            Some(Number { value, .. }) => Some(value),
+            None => (self.outs.len() > 1).then_some(1),
         }
     }
 
@@ -106,11 +128,14 @@ fn cells(file: &File, unroll: bool) -> Option<Vec<CellView<'_>>> {
                 for (part, item) in space.items.iter().enumerate() {
                     match item {
                         SpaceItem::Cell(cell) => found.push((cell, index, Some(part))),
-                        SpaceItem::Options { .. } => {}
+                        SpaceItem::Constant(_)
+                        | SpaceItem::Require(_)
+                        | SpaceItem::Op(_)
+                        | SpaceItem::Options { .. } => {}
                     }
                 }
             }
-            Item::Op(_) | Item::Net(_) | Item::Expect(_) => {}
+            Item::Use(_) | Item::Constant(_) | Item::Op(_) | Item::Net(_) | Item::Expect(_) => {}
         }
     }
     let mut views = Vec::with_capacity(found.len());
@@ -120,13 +145,21 @@ fn cells(file: &File, unroll: bool) -> Option<Vec<CellView<'_>>> {
     }
     let mut count = 0;
     for &(cell, item, part) in &found {
-        let written = written_out(cell, &by_name);
-        count += written.iter().map(times).sum::<usize>();
+        let (bound, written) = written_out(cell, &by_name);
+        count += bound.len() + written.iter().map(times).sum::<usize>();
         if count > MOST_STATEMENTS {
             return None;
         }
-        let (blocks, outs) = statements(written, unroll);
-        views.push(CellView { cell, item, part, blocks, outs, is_detached: false });
+        let view = CellView {
+            cell,
+            item,
+            part,
+            statics: vec![],
+            blocks: vec![],
+            outs: vec![],
+            is_detached: false,
+        };
+        views.push(with_statements(view, bound, written, unroll));
     }
     Some(views)
 }
@@ -134,34 +167,80 @@ fn cells(file: &File, unroll: bool) -> Option<Vec<CellView<'_>>> {
 /// How many statements one stands for.
 fn times(statement: &CellStmt) -> usize {
     match statement {
-        CellStmt::Let { .. } | CellStmt::Out { .. } => 1,
+        CellStmt::Constant(_)
+        | CellStmt::Require(_)
+        | CellStmt::Let { .. }
+        | CellStmt::Out { .. } => 1,
         CellStmt::Repeat { count, .. } => count.value.min(MAX_BLOCKS as u64) as usize,
     }
 }
 
-/// The statements of a cell, followed through `= other`.
-fn written_out<'f>(cell: &'f Cell, all: &BTreeMap<&str, &'f Cell>) -> &'f [CellStmt] {
+/// The statements of a cell, followed through `= other<...>`, and the attributes of the cells on the way.
+fn written_out<'f>(
+    cell: &'f Cell,
+    all: &BTreeMap<&str, &'f Cell>,
+) -> (Vec<Constant>, &'f [CellStmt]) {
     let mut current = cell;
+    let mut bound = Vec::new();
     // A file that is not fine may have a circle.
     for _ in 0..MOST_SAME {
         match &current.body {
-            CellBody::Block(statements) => return statements,
-            CellBody::SameAs(other) => match all.get(other.name.as_str()) {
-                Some(next) => current = next,
-                None => return &[],
+            CellBody::Block(statements) => return (bound, statements),
+            CellBody::SameAs(other) => match all.get(other.name.name.as_str()) {
+                Some(next) => {
+                    bound.extend(attributes(next, other));
+                    current = next;
+                }
+                None => return (bound, &[]),
             },
         }
     }
-    &[]
+    (bound, &[])
 }
 
-/// Blocks and outputs. Where nothing is left to choose, repeated blocks are written out and
-/// `concat(unused)` is named; elsewhere the one need not be, and the other cannot.
-fn statements(written: &[CellStmt], unroll: bool) -> (Vec<Block>, Vec<Expr>) {
+/// The attributes of a cell with the values that a use of it gives them, as far as it does.
+fn attributes(cell: &Cell, other: &CellUse) -> Vec<Constant> {
+    let mut given: Vec<Option<&Value>> = vec![None; cell.params.len()];
+    for attr in &other.attrs {
+        let at = match &attr.name {
+            Some(name) => cell.params.iter().position(|param| param.name.name == name.name),
+            None => given.iter().position(Option::is_none),
+        };
+        if let Some(at) = at {
+            given[at] = Some(&attr.value);
+        }
+    }
+    let bound = cell.params.iter().zip(given).filter_map(|(param, given)| {
+        let value = given.or(param.default.as_ref())?.clone();
+        Some(Constant { name: param.name.clone(), value, span: other.span })
+    });
+    bound.collect()
+}
+
+/// The view with its statements. Where nothing is left to choose, repeated blocks are written out and
+/// `concat(unused)` is named; elsewhere the one need not be, and the other cannot. Attributes that a
+/// cell gives another one, `bound`, are replaced by their values if these mean the same everywhere.
+fn with_statements<'f>(
+    mut view: CellView<'f>,
+    bound: Vec<Constant>,
+    written: &[CellStmt],
+    unroll: bool,
+) -> CellView<'f> {
+    let mut names = Names::default();
+    for constant in bound {
+        let value = names.value(&constant.value);
+        if is_literal(&value) {
+            names.values.insert(constant.name.name, value);
+        } else {
+            names.values.remove(&constant.name.name);
+            view.statics.push(Static::Constant(Constant { value, ..constant }));
+        }
+    }
     let is_open = written.iter().any(|statement| match statement {
-        CellStmt::Let { value, .. }
-        | CellStmt::Repeat { value, .. }
-        | CellStmt::Out { value, .. } => has_hole(value),
+        // A hole in a static value never changes which blocks are read.
+        CellStmt::Constant(_) | CellStmt::Require(_) => false,
+        CellStmt::Let { value, .. } | CellStmt::Repeat { value, .. } => has_hole(value),
+        CellStmt::Out { outputs, .. } => outputs.iter().any(|output| has_hole(&output.value)),
     });
     let mut statements = Vec::new();
     for statement in written {
@@ -172,23 +251,52 @@ fn statements(written: &[CellStmt], unroll: bool) -> (Vec<Block>, Vec<Expr>) {
                     CellStmt::Let { name, value: value.clone(), span: *span }
                 }));
             }
-            CellStmt::Let { .. } | CellStmt::Repeat { .. } | CellStmt::Out { .. } => {
-                statements.push(statement.clone());
-            }
+            CellStmt::Constant(_)
+            | CellStmt::Require(_)
+            | CellStmt::Let { .. }
+            | CellStmt::Repeat { .. }
+            | CellStmt::Out { .. } => statements.push(statement.clone()),
         }
     }
     if !is_open {
         space::name_unused(&mut statements);
     }
-    let (mut blocks, mut outs) = (Vec::new(), Vec::new());
     for statement in statements {
         match statement {
-            CellStmt::Let { name, value, .. } => blocks.push(Block { name, repeat: None, value }),
-            CellStmt::Repeat { count, name, value, .. } => {
-                blocks.push(Block { name, repeat: Some(count.value), value });
+            CellStmt::Constant(constant) => {
+                view.statics.push(names.statement(&Static::Constant(constant)));
             }
-            CellStmt::Out { value, .. } => outs.push(value),
+            CellStmt::Require(require) => {
+                view.statics.push(names.statement(&Static::Require(require)));
+            }
+            CellStmt::Let { name, value, .. } => {
+                view.blocks.push(Block { name, repeat: None, value: names.expr(&value) });
+            }
+            CellStmt::Repeat { count, name, value, .. } => {
+                let value = names.expr(&value);
+                view.blocks.push(Block { name, repeat: Some(count.value), value });
+            }
+            CellStmt::Out { outputs, .. } => view.outs.extend(
+                outputs
+                    .into_iter()
+                    .map(|Output { value, to }| Output { value: names.expr(&value), to }),
+            ),
         }
     }
-    (blocks, outs)
+    view
+}
+
+/// True for numbers and pairs of numbers.
+fn is_literal(value: &Value) -> bool {
+    match &value.kind {
+        ValueKind::Number(_) => true,
+        ValueKind::Pair(height, width) => is_literal(height) && is_literal(width),
+        ValueKind::Name(_)
+        | ValueKind::Call { .. }
+        | ValueKind::Binary { .. }
+        | ValueKind::Not(_)
+        | ValueKind::Cost { .. }
+        | ValueKind::Choice(_)
+        | ValueKind::Paren(_) => false,
+    }
 }

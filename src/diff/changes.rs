@@ -1,13 +1,15 @@
 //! What changed in a pair of cells, block by block, and the edit that makes each change alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::{Block, CellView};
 use super::edit::Edit;
 use super::matching::{self, Pairs};
 use super::names::Names;
 use super::operands::Site;
+use super::statics::{self, Static};
 use super::{Change, ChangeKind};
+use crate::syntax::ast::{Number, Output, Param};
 use crate::syntax::print;
 
 /// A change with what is needed to count it.
@@ -28,6 +30,11 @@ pub(super) struct Own {
     pub(super) new: Option<(String, String)>,
 }
 
+/// A change without parts of its own.
+pub(super) fn found(change: Change, edit: Edit) -> Found {
+    Found { change, edit, own: Own::default() }
+}
+
 /// Compares two cells under the matching of their blocks that gives fewer changes.
 pub(super) fn between(index: usize, old: &CellView<'_>, new: &CellView<'_>) -> Vec<Found> {
     let [by_name, by_structure] = matching::candidates(old, new);
@@ -41,11 +48,18 @@ pub(super) fn between(index: usize, old: &CellView<'_>, new: &CellView<'_>) -> V
     if weight(&second) < weight(&first) { second } else { first }
 }
 
-/// The header, for cells whose statements are compared elsewhere or not at all.
-pub(super) fn headers(index: usize, old: &CellView<'_>, new: &CellView<'_>) -> Vec<Found> {
+/// The header, for cells whose statements are compared elsewhere or not at all. `old_names` are those of
+/// the new file's cells.
+pub(super) fn headers(
+    index: usize,
+    old: &CellView<'_>,
+    new: &CellView<'_>,
+    old_names: &BTreeMap<String, String>,
+) -> Vec<Found> {
     let none = vec![None; new.blocks.len()];
     let mut comparison = CellComparison::new(index, old, new, &none);
     comparison.header();
+    comparison.same_as(old_names);
     comparison.found
 }
 
@@ -75,6 +89,7 @@ impl<'c> CellComparison<'c> {
     fn run(mut self) -> Vec<Found> {
         let (old, new) = (self.old, self.new);
         self.header();
+        self.statics();
         for (block, pair) in new.blocks.iter().zip(self.pairs) {
             match pair {
                 Some(index) => self.block(*index, block),
@@ -87,21 +102,7 @@ impl<'c> CellComparison<'c> {
                 self.removed(block);
             }
         }
-        for (old_out, new_out) in old.outs.iter().zip(&new.outs) {
-            let site =
-                Site { block: old.blocks.len(), old_name: "out", new_name: "out", is_out: true };
-            self.walk(&site, "", old_out, new_out, &|value| value);
-        }
-        let common = old.outs.len().min(new.outs.len());
-        let place = format!("{}.out", new.name());
-        for gone in &old.outs[common..] {
-            let change = Change::new(place.clone(), ChangeKind::Removed);
-            self.push(change.before(print::expr(gone)), Edit::None);
-        }
-        for added in &new.outs[common..] {
-            let change = Change::new(place.clone(), ChangeKind::Added);
-            self.push(change.after(print::expr(added)), Edit::None);
-        }
+        self.outputs();
         let kept: Vec<usize> = self.pairs.iter().flatten().copied().collect();
         if kept.windows(2).any(|pair| pair[0] > pair[1]) {
             let place = new.name().to_string();
@@ -111,7 +112,130 @@ impl<'c> CellComparison<'c> {
     }
 
     pub(super) fn push(&mut self, change: Change, edit: Edit) {
-        self.found.push(Found { change, edit, own: Own::default() });
+        self.found.push(found(change, edit));
+    }
+
+    /// Outputs are matched by position: where they arrive is what they are.
+    fn outputs(&mut self) {
+        let (old, new) = (self.old, self.new);
+        let common = old.outs.len().min(new.outs.len());
+        let edit = |outs: Vec<Output>| Edit::Outputs { cell: self.index, outs };
+        let mut found = Vec::new();
+        for at in 0..common {
+            let (old_to, new_to) = (old.outs[at].to, new.outs[at].to);
+            let is_written_so = old_to.map(|to| to.value) == new_to.map(|to| to.value);
+            if is_written_so || old.arrival(at) == new.arrival(at) {
+                continue;
+            }
+            let text = |to: Option<Number>| to.map(|to| format!("to {}", to.value));
+            let change = Change::new(self.out_place(at), ChangeKind::Changed);
+            let change = Change { before: text(old_to), after: text(new_to), ..change };
+            let mut outs = old.outs.clone();
+            outs[at].to = new_to;
+            found.push((change, edit(outs), Own::default()));
+        }
+        for at in common..old.outs.len() {
+            let change =
+                Change::new(format!("{}.{}", new.name(), old.out_name(at)), ChangeKind::Removed);
+            let mut outs = old.outs.clone();
+            outs.remove(at);
+            let own = Own { old: Some((old.name().into(), old.out_name(at))), new: None };
+            found.push((change.before(output(&old.outs[at])), edit(outs), own));
+        }
+        for at in common..new.outs.len() {
+            let change = Change::new(self.out_place(at), ChangeKind::Added);
+            let mut outs = old.outs.clone();
+            let value = self.names.expr(&new.outs[at].value);
+            outs.push(Output { value, to: new.outs[at].to });
+            let own = Own { old: None, new: Some((new.name().into(), new.out_name(at))) };
+            found.push((change.after(output(&new.outs[at])), edit(outs), own));
+        }
+        for at in 0..common {
+            let (old_name, new_name) = (old.out_name(at), new.out_name(at));
+            let site = Site {
+                block: old.blocks.len() + at,
+                old_name: &old_name,
+                new_name: &new_name,
+                is_out: true,
+            };
+            self.walk(&site, "", &old.outs[at].value, &new.outs[at].value, &|value| value);
+        }
+        self.found.extend(found.into_iter().map(|(change, edit, own)| Found { change, edit, own }));
+    }
+
+    fn out_place(&self, index: usize) -> String {
+        format!("{}.{}", self.new.name(), self.new.out_name(index))
+    }
+
+    fn statics(&mut self) {
+        let new: Vec<Static> =
+            self.new.statics.iter().map(|statement| self.names.statement(statement)).collect();
+        let cell = self.index;
+        let found = statics::between(self.new.name(), &self.old.statics, &new, &|index, value| {
+            Edit::Constant { cell, index, value: value.clone() }
+        });
+        self.found.extend(found);
+    }
+
+    /// Attributes are matched by name.
+    fn params(&mut self) {
+        let (old, new) = (self.old.cell, self.new.cell);
+        let text = |param: &Param| {
+            param.default.as_ref().map_or_else(|| "no default".to_string(), statics::value)
+        };
+        let find =
+            |params: &[Param], name: &str| params.iter().position(|param| param.name.name == name);
+        let place = |param: &Param| format!("{}.attribute {}", new.name.name, param.name.name);
+        let edit = |params| Edit::Header { cell: self.index, params, stride: old.stride };
+        let mut found_all = Vec::new();
+        for (at, param) in old.params.iter().enumerate() {
+            let mut params = old.params.clone();
+            match find(&new.params, &param.name.name).map(|at| &new.params[at]) {
+                Some(other) if text(param) == text(other) => {}
+                Some(other) => {
+                    params[at].default.clone_from(&other.default);
+                    let change = Change::new(place(param), ChangeKind::Changed);
+                    let change = change.before(text(param)).after(text(other));
+                    found_all.push(found(change, edit(params)));
+                }
+                None => {
+                    params.remove(at);
+                    let change = Change::new(place(param), ChangeKind::Removed);
+                    found_all.push(found(change.before(text(param)), edit(params)));
+                }
+            }
+        }
+        for param in &new.params {
+            if find(&old.params, &param.name.name).is_none() {
+                let params = old.params.iter().chain([param]).cloned().collect();
+                let change = Change::new(place(param), ChangeKind::Added);
+                found_all.push(found(change.after(text(param)), edit(params)));
+            }
+        }
+        let order: Vec<usize> =
+            new.params.iter().filter_map(|param| find(&old.params, &param.name.name)).collect();
+        if order.windows(2).any(|pair| pair[0] > pair[1]) {
+            let gone = (0..old.params.len()).filter(|at| !order.contains(at));
+            let params = order.iter().copied().chain(gone).map(|at| old.params[at].clone());
+            let change = Change::new(new.name.name.clone(), ChangeKind::Permuted);
+            found_all.push(found(change.after("attributes"), edit(params.collect())));
+        }
+        self.found.extend(found_all);
+    }
+
+    /// Two cells that repeat the text of one other cell may give it other attributes.
+    fn same_as(&mut self, old_names: &BTreeMap<String, String>) {
+        let (Some(old), Some(new)) = (self.old.same_as(), self.new.same_as()) else { return };
+        let mut other = new.clone();
+        if let Some(name) = old_names.get(&new.name.name) {
+            other.name.name.clone_from(name);
+        }
+        let (before, after) = (print::cell_use(old), print::cell_use(&other));
+        if before != after {
+            let change = Change::new(self.new.name(), ChangeKind::Changed);
+            let change = change.before(before).after(print::cell_use(new));
+            self.push(change, Edit::SameAs { cell: self.index, other });
+        }
     }
 
     fn header(&mut self) {
@@ -122,8 +246,10 @@ impl<'c> CellComparison<'c> {
             let change = Change::new(format!("{place}.stride"), ChangeKind::Changed)
                 .before(stride(old).to_string())
                 .after(stride(new).to_string());
-            self.push(change, Edit::Stride { cell: self.index, stride: new.cell.stride });
+            let (params, stride) = (old.cell.params.clone(), new.cell.stride);
+            self.push(change, Edit::Header { cell: self.index, params, stride });
         }
+        self.params();
         let (old_inputs, new_inputs) = (&old.cell.inputs, &new.cell.inputs);
         for (old, new) in old_inputs.iter().zip(new_inputs) {
             if old.name != new.name {
@@ -194,4 +320,10 @@ fn written(block: &Block) -> String {
         None => value,
         Some(count) => format!("repeat {count} {{ {value} }}"),
     }
+}
+
+/// An output as it is written.
+fn output(output: &Output) -> String {
+    let to = output.to.map(|to| format!(" to {}", to.value));
+    print::expr(&output.value) + &to.unwrap_or_default()
 }

@@ -99,10 +99,19 @@ pub(super) fn count(
 impl Counted {
     /// The verdict on files that differ in some way.
     pub(super) fn verdict(&self, found: &[Found], cells: &[String]) -> Verdict {
+        let is_stacked = |cell: &String| self.used.contains(cell);
+        let has_spare = !cells.iter().all(is_stacked);
+        let net = self.network.as_ref().map_or("", |network| network.net.as_str());
         let is_used = |found: &Found| {
             let place = found.change.place.split('.').next().unwrap_or_default();
-            let place = place.strip_prefix("cell ").unwrap_or(place);
-            !cells.iter().any(|cell| cell == place) || self.used.iter().any(|cell| cell == place)
+            match place.split_once(' ') {
+                Some(("cell", cell)) => is_stacked(&cell.to_string()),
+                // What every cell may read is read in cells that no net stacks, too.
+                Some(("op" | "let", _)) => !has_spare,
+                Some(("net", name)) => name == net,
+                Some(_) => true,
+                None => !cells.iter().any(|cell| cell == place) || is_stacked(&place.to_string()),
+            }
         };
         let is_layout = |found: &Found| found.change.kind.is_layout();
         match self.is_same {
@@ -165,7 +174,12 @@ pub(super) fn reason(faults: &Diagnostics, source: &SourceFile) -> String {
 fn checked(file: &File) -> Result<Module, Diagnostics> {
     let items = file.items.iter().filter(|item| match item {
         Item::Expect(_) => false,
-        Item::Op(_) | Item::Cell(_) | Item::Space(_) | Item::Net(_) => true,
+        Item::Use(_)
+        | Item::Constant(_)
+        | Item::Op(_)
+        | Item::Cell(_)
+        | Item::Space(_)
+        | Item::Net(_) => true,
     });
     let file = File { items: items.cloned().collect(), ..File::default() };
     check::check(&file, compile::prelude())
@@ -177,13 +191,23 @@ fn net_of(files: [&File; 2], options: &Options) -> String {
         let mut items = files.iter().flat_map(|file| &file.items);
         items.find_map(|item| match item {
             Item::Expect(expect) => Some(expect.net.name.clone()),
-            Item::Op(_) | Item::Cell(_) | Item::Space(_) | Item::Net(_) => None,
+            Item::Use(_)
+            | Item::Constant(_)
+            | Item::Op(_)
+            | Item::Cell(_)
+            | Item::Space(_)
+            | Item::Net(_) => None,
         })
     };
     let defined = |file: &File| {
         let mut nets = file.items.iter().filter_map(|item| match item {
             Item::Net(net) => Some(net.name.name.clone()),
-            Item::Op(_) | Item::Cell(_) | Item::Space(_) | Item::Expect(_) => None,
+            Item::Use(_)
+            | Item::Constant(_)
+            | Item::Op(_)
+            | Item::Cell(_)
+            | Item::Space(_)
+            | Item::Expect(_) => None,
         });
         nets.next().filter(|_| nets.next().is_none())
     };
@@ -203,7 +227,13 @@ fn scale_of(sides: &[Side; 2], files: [&File; 2], net: &str, options: &Options) 
                 let (n, f) = (expect.scale.n.value as usize, expect.scale.f.value as usize);
                 Some(Scale { n, f })
             }
-            Item::Expect(_) | Item::Op(_) | Item::Cell(_) | Item::Space(_) | Item::Net(_) => None,
+            Item::Expect(_)
+            | Item::Use(_)
+            | Item::Constant(_)
+            | Item::Op(_)
+            | Item::Cell(_)
+            | Item::Space(_)
+            | Item::Net(_) => None,
         })
     };
     let Some(scale) = options.scale.or_else(claimed) else { return DEFAULT };
@@ -235,9 +265,14 @@ fn effect(
     let is_counted = match &found.edit {
         Edit::None => return None,
         Edit::OwnOnly => false,
-        Edit::Value { .. } | Edit::Repeat { .. } | Edit::Stride { .. } | Edit::Item { .. } => {
-            *compiled < MOST_COMPILED
-        }
+        Edit::Value { .. }
+        | Edit::Outputs { .. }
+        | Edit::Constant { .. }
+        | Edit::Repeat { .. }
+        | Edit::Header { .. }
+        | Edit::SameAs { .. }
+        | Edit::Item { .. }
+        | Edit::Added { .. } => *compiled < MOST_COMPILED,
     };
     let is_countable = old.lowered.is_some() || old.points().is_some();
     let alone = if is_counted && is_countable { apply(file, views, &found.edit) } else { None };

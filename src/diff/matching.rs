@@ -66,7 +66,7 @@ pub(super) fn names(old: &CellView<'_>, new: &CellView<'_>, pairs: &Pairs) -> Na
             names.insert(name, old);
         }
     }
-    Names { old: names }
+    Names { old: names, ..Names::default() }
 }
 
 /// What a name in a cell stands for.

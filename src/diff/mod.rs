@@ -7,8 +7,8 @@
 //!
 //! 1. `cells` reads the cells of both files as lists of blocks, shorthands written out.
 //! 2. `matching` says which block is which, by name and by structure.
-//! 3. `changes` compares matched blocks, `operands` their values down to the operand; `definitions` and
-//!    `skeletons` compare everything that is no cell. `term` knows which expressions differ in layout
+//! 3. `changes` compares matched blocks, `operands` their values down to the operand, `statics` named
+//!    values and conditions; `definitions`, `operations` and `skeletons` compare everything that is no cell. `term` knows which expressions differ in layout
 //!    alone, `names` translates new names to old ones, `align` aligns lists.
 //! 4. `cost` makes each change alone in the old file (`edit`), compiles it, and counts.
 //! 5. `text` writes the result for people.
@@ -35,8 +35,10 @@ mod edit;
 mod matching;
 mod names;
 mod operands;
+mod operations;
 mod report;
 mod skeletons;
+mod statics;
 mod term;
 mod text;
 
@@ -150,8 +152,8 @@ fn cell_names(old: &[CellView<'_>], new: &[CellView<'_>]) -> BTreeMap<String, St
 
 /// True if both cells repeat the text of one other cell.
 fn is_same_text(old: &CellView<'_>, new: &CellView<'_>, names: &BTreeMap<String, String>) -> bool {
-    let other = new.same_as().and_then(|other| names.get(other));
-    other.is_some_and(|other| old.same_as() == Some(other))
+    let other = new.same_as().and_then(|other| names.get(&other.name.name));
+    other.is_some_and(|other| old.same_as().is_some_and(|same| same.name.name == *other))
 }
 
 fn in_cells(
@@ -180,7 +182,7 @@ fn in_cells(
         }
         if is_same_text(before, view, old_names) {
             // The statements are those of another cell, where they are compared.
-            found.extend(changes::headers(index, before, view));
+            found.extend(changes::headers(index, before, view, old_names));
         } else {
             found.extend(changes::between(index, before, view));
         }

@@ -5,20 +5,20 @@
 
 use super::changes::{CellComparison, Found, Own};
 use super::edit::Edit;
-use super::term::{Parts, Term, combine_text, is_commutative};
+use super::term::{Joint, Parts, Term};
 use super::{Change, ChangeKind};
 use crate::check::MAX_BLOCKS;
-use crate::syntax::ast::{Combine, CombineOp, Expr, ExprKind};
+use crate::syntax::ast::{Expr, ExprKind};
 use crate::syntax::print;
 
 /// One value at a place: a block, or the output.
 pub(super) struct Site<'s> {
-    /// Index of the old block.
+    /// Index of the old block; those of the outputs follow.
     pub(super) block: usize,
     /// Names of the block before and after.
     pub(super) old_name: &'s str,
     pub(super) new_name: &'s str,
-    /// True for the output.
+    /// True for an output.
     pub(super) is_out: bool,
 }
 
@@ -43,27 +43,24 @@ impl CellComparison<'_> {
         }
         match (Parts::of(old, site.is_out), Parts::of(new, site.is_out)) {
             (
-                Parts::Pair { combine, left, right },
-                Parts::Pair { combine: new_combine, left: new_left, right: new_right },
+                Parts::Pair { joint, left, right },
+                Parts::Pair { joint: new_joint, left: new_left, right: new_right },
             ) => {
-                let pair = |combine, left: Expr, right: Expr| {
-                    let (left, right) = (Box::new(left), Box::new(right));
-                    let kind = ExprKind::Binary { combine, left, right };
-                    rebuild(Expr { kind, span: old.span })
+                let pair = |joint: &Joint, left: Expr, right: Expr| {
+                    rebuild(Expr { kind: joint.of(left, right), span: old.span })
                 };
-                if combine_text(&combine) != combine_text(&new_combine) {
-                    let value = pair(new_combine.clone(), left.clone(), right.clone());
+                let in_old_names = new_joint.renamed(&self.names);
+                if joint.text() != in_old_names.text() {
+                    let value = pair(&in_old_names, left.clone(), right.clone());
                     let change = Change::new(self.place(site, path), ChangeKind::Changed)
-                        .before(combine_text(&combine))
-                        .after(combine_text(&new_combine));
+                        .before(joint.text())
+                        .after(new_joint.text());
                     self.push_at(site, path, change, self.value(site, value));
                 }
                 let swapped = [(left, new_right), (right, new_left)];
                 let straight = [(left, new_left), (right, new_right)];
-                let may_swap = is_commutative(&combine) && is_commutative(&new_combine);
-                if is_concat(&combine)
-                    && is_concat(&new_combine)
-                    && self.differing(site, swapped) == 0
+                let may_swap = joint.is_commutative() && new_joint.is_commutative();
+                if joint.is_concat() && new_joint.is_concat() && self.differing(site, swapped) == 0
                 {
                     self.permuted(site, path);
                     return;
@@ -75,10 +72,10 @@ impl CellComparison<'_> {
                         (new_left, new_right)
                     };
                 self.walk(site, &format!("{path}.left"), left, new_left, &|value| {
-                    pair(combine.clone(), value, right.clone())
+                    pair(&joint, value, right.clone())
                 });
                 self.walk(site, &format!("{path}.right"), right, new_right, &|value| {
-                    pair(combine.clone(), left.clone(), value)
+                    pair(&joint, left.clone(), value)
                 });
             }
             (Parts::List { op, args }, Parts::List { args: new_args, .. })
@@ -196,12 +193,5 @@ fn is_list(args: &[Expr]) -> bool {
     match args {
         [Expr { kind: ExprKind::Name(name), .. }] => name != "unused",
         args => args.len() <= 2 * MAX_BLOCKS,
-    }
-}
-
-fn is_concat(combine: &Combine) -> bool {
-    match combine {
-        Combine::Fixed(CombineOp::Concat) => true,
-        Combine::Fixed(CombineOp::Add | CombineOp::Mul) | Combine::Choice { .. } => false,
     }
 }

@@ -4,7 +4,10 @@
 //! the operands of `+` and `*` may be swapped. [`Parts`] takes an expression apart into what a change
 //! can name: the operands of a combination, the arguments of a concatenation.
 
-use crate::syntax::ast::{Combine, CombineOp, Expr, ExprKind, OpRef, OpRefKind};
+use super::names::Names;
+use crate::syntax::ast::{
+    Alternative, Combine, CombineOp, CombineRef, Expr, ExprKind, Number, OpRef, OpRefKind,
+};
 use crate::syntax::print;
 
 /// A tensor expression without layout.
@@ -21,8 +24,8 @@ pub(super) enum Term {
     Call { op: String, args: Vec<Term> },
     /// Two tensors combined.
     Pair { combine: String, is_commutative: bool, left: Box<Term>, right: Box<Term> },
-    /// `?{ a, b }`
-    Choice(Vec<Term>),
+    /// `?{ a: 2, b }` with the weights.
+    Choice(Vec<(Term, u64)>),
 }
 
 impl Term {
@@ -30,10 +33,10 @@ impl Term {
     pub(super) fn of(expr: &Expr, is_out: bool) -> Term {
         let expr = bare(expr);
         let of = |expr: &Expr| Box::new(Term::of(expr, is_out));
-        if let Parts::Pair { combine, left, right } = Parts::of(expr, is_out) {
-            let is_commutative = is_commutative(&combine);
+        if let Parts::Pair { joint, left, right } = Parts::of(expr, is_out) {
+            let is_commutative = joint.is_commutative();
             return Term::Pair {
-                combine: combine_text(&combine),
+                combine: joint.text(),
                 is_commutative,
                 left: of(left),
                 right: of(right),
@@ -53,7 +56,11 @@ impl Term {
             }
             ExprKind::Earlier => Term::Earlier,
             ExprKind::Choice(options) => {
-                Term::Choice(options.iter().map(|option| Term::of(option, is_out)).collect())
+                let option = |option: &Alternative<Expr>| {
+                    let weight = option.weight.map_or(1, |weight| weight.value);
+                    (Term::of(&option.item, is_out), weight)
+                };
+                Term::Choice(options.iter().map(option).collect())
             }
             ExprKind::Paren(_) => unreachable!("`bare` leaves no parentheses"),
             ExprKind::Binary { .. } => unreachable!("`Parts` makes a pair of every combination"),
@@ -77,14 +84,16 @@ impl Term {
 
     /// The same with the operands of every commutative combination in one order, and names replaced.
     pub(super) fn canonical(&self, rename: &dyn Fn(&str) -> String) -> Term {
-        let all = |terms: &[Term]| terms.iter().map(|term| term.canonical(rename)).collect();
         match self {
             Term::Name(name) => Term::Name(rename(name)),
             Term::Earlier => Term::Earlier,
             Term::Chain { input, stages } => {
                 Term::Chain { input: Box::new(input.canonical(rename)), stages: stages.clone() }
             }
-            Term::Call { op, args } => Term::Call { op: op.clone(), args: all(args) },
+            Term::Call { op, args } => Term::Call {
+                op: op.clone(),
+                args: args.iter().map(|arg| arg.canonical(rename)).collect(),
+            },
             Term::Pair { combine, is_commutative, left, right } => {
                 let (mut left, mut right) = (left.canonical(rename), right.canonical(rename));
                 if *is_commutative && left > right {
@@ -97,7 +106,10 @@ impl Term {
                     right: Box::new(right),
                 }
             }
-            Term::Choice(options) => Term::Choice(all(options)),
+            Term::Choice(options) => {
+                let option = |(option, weight): &(Term, u64)| (option.canonical(rename), *weight);
+                Term::Choice(options.iter().map(option).collect())
+            }
         }
     }
 }
@@ -131,7 +143,11 @@ pub(super) fn similarity(old: &Term, new: &Term, leaf: &dyn Fn(&str, &str) -> f6
             };
             0.2 * f64::from(combine == new_combine) + 0.4 * operands
         }
-        (Term::Choice(old), Term::Choice(new)) => lists(old, new),
+        (Term::Choice(old), Term::Choice(new)) => {
+            let pairs = old.iter().zip(new);
+            let sum: f64 = pairs.map(|((old, _), (new, _))| alike(old, new)).sum();
+            sum / old.len().max(new.len()).max(1) as f64
+        }
         (
             Term::Name(_)
             | Term::Earlier
@@ -160,7 +176,7 @@ pub(super) enum Parts<'e> {
     /// A combination: operands `left` and `right`.
     Pair {
         /// How they are combined.
-        combine: Combine,
+        joint: Joint,
         /// Left operand.
         left: &'e Expr,
         /// Right operand.
@@ -183,17 +199,21 @@ impl<'e> Parts<'e> {
     pub(super) fn of(expr: &'e Expr, is_out: bool) -> Parts<'e> {
         match &bare(expr).kind {
             ExprKind::Binary { combine, left, right } => {
-                Parts::Pair { combine: combine.clone(), left, right }
+                Parts::Pair { joint: Joint::Combine(combine.clone()), left, right }
             }
             ExprKind::Call { op, args } => {
+                let fixed = |op| Joint::Combine(Combine::Fixed(op));
                 match (is_concat(op), is_named(op, "mul"), args.as_slice()) {
                     (true, _, [left, right]) if !is_out => {
-                        Parts::Pair { combine: Combine::Fixed(CombineOp::Concat), left, right }
-                    }
-                    (_, true, [left, right]) => {
-                        Parts::Pair { combine: Combine::Fixed(CombineOp::Mul), left, right }
+                        Parts::Pair { joint: fixed(CombineOp::Concat), left, right }
                     }
                     (true, _, args) => Parts::List { op, args },
+                    (false, true, [left, right]) => {
+                        Parts::Pair { joint: fixed(CombineOp::Mul), left, right }
+                    }
+                    (false, false, [left, right]) => {
+                        Parts::Pair { joint: Joint::Op(op.clone()), left, right }
+                    }
                     (false, ..) => Parts::Whole,
                 }
             }
@@ -214,22 +234,77 @@ pub(super) fn bare(mut expr: &Expr) -> &Expr {
     expr
 }
 
-/// True if swapped operands are the same combination.
-pub(super) fn is_commutative(combine: &Combine) -> bool {
-    match combine {
-        Combine::Fixed(CombineOp::Add | CombineOp::Mul) => true,
-        Combine::Fixed(CombineOp::Concat) | Combine::Choice { .. } => false,
+/// How two tensors become one.
+#[derive(Clone, Debug)]
+pub(super) enum Joint {
+    /// By an infix operator, or a hole for one.
+    Combine(Combine),
+    /// By an operation of two tensors.
+    Op(OpRef),
+}
+
+impl Joint {
+    /// True if swapped operands are the same combination.
+    pub(super) fn is_commutative(&self) -> bool {
+        match self {
+            Joint::Combine(Combine::Fixed(CombineOp::Add | CombineOp::Mul)) => true,
+            Joint::Combine(Combine::Fixed(CombineOp::Concat) | Combine::Choice { .. })
+            | Joint::Op(_) => false,
+        }
+    }
+
+    /// True for `concat`.
+    pub(super) fn is_concat(&self) -> bool {
+        match self {
+            Joint::Combine(Combine::Fixed(CombineOp::Concat)) => true,
+            Joint::Combine(
+                Combine::Fixed(CombineOp::Add | CombineOp::Mul) | Combine::Choice { .. },
+            )
+            | Joint::Op(_) => false,
+        }
+    }
+
+    /// What is written between the operands, or before them.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Joint::Combine(Combine::Fixed(op)) => print::combine(*op).into(),
+            Joint::Combine(Combine::Choice { options, .. }) => {
+                let option = |option: &Alternative<CombineRef>| {
+                    weighted(print::combine_ref(&option.item), option.weight)
+                };
+                let options: Vec<String> = options.iter().map(option).collect();
+                format!("?{{ {} }}", options.join(", "))
+            }
+            Joint::Op(op) => print::op_ref(op),
+        }
+    }
+
+    /// The same in a cell of other names.
+    pub(super) fn renamed(&self, names: &Names) -> Joint {
+        match self {
+            Joint::Combine(combine) => Joint::Combine(names.combine(combine)),
+            Joint::Op(op) => Joint::Op(names.op(op)),
+        }
+    }
+
+    /// Two tensors combined so.
+    pub(super) fn of(&self, left: Expr, right: Expr) -> ExprKind {
+        match self {
+            Joint::Combine(combine) => ExprKind::Binary {
+                combine: combine.clone(),
+                left: Box::new(left),
+                right: Box::new(right),
+            },
+            Joint::Op(op) => ExprKind::Call { op: op.clone(), args: vec![left, right] },
+        }
     }
 }
 
-/// A combination as it is written between its operands.
-pub(super) fn combine_text(combine: &Combine) -> String {
-    match combine {
-        Combine::Fixed(op) => print::combine(*op).into(),
-        Combine::Choice { options, .. } => {
-            let options: Vec<&str> = options.iter().map(|(op, _)| print::combine(*op)).collect();
-            format!("?{{ {} }}", options.join(", "))
-        }
+/// An option with its weight, if it has one.
+pub(super) fn weighted(option: String, weight: Option<Number>) -> String {
+    match weight {
+        Some(Number { value: weight, .. }) if weight != 1 => format!("{option}: {weight}"),
+        Some(_) | None => option,
     }
 }
 

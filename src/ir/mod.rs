@@ -9,7 +9,9 @@
 //!   the cell's input resolution.
 //! - A [`Cell`] is a list of blocks over its inputs, most recent first. A bare operand of a combination
 //!   stands for `id(operand)`, a bare operand of `out concat(...)` for `fixup(operand)`; `check` has
-//!   already written both applications out.
+//!   already written both applications out. Each of its outputs arrives at a later cell.
+//! - A [`Constant`] is a static value with a name; in a space it may be a choice, the same one for all of
+//!   its uses.
 //! - A [`Net`] turns an image into logits by stacking cells. Cells are found by name, so the nets of
 //!   the prelude work on the cells of any file.
 //! - A hole is a choice between alternatives that are all present; it carries the index of its
@@ -42,6 +44,8 @@ pub struct LocalId(pub usize);
 /// A checked file, the prelude included.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Module {
+    /// Named static values; those of the prelude come first. A later one may read those before it.
+    pub constants: Vec<Constant>,
     /// Operations; those of the prelude come first.
     pub ops: Vec<Op>,
     /// Cells of the file or of its space.
@@ -79,6 +83,32 @@ pub struct Space {
     /// The space's cells with `repeat` unrolled and option sets written out, holes still open; in the
     /// order of [`Module::cells`].
     pub expanded: Vec<ast::Cell>,
+    /// The space's operations with option sets written out, holes still open.
+    pub ops: Vec<(OpId, ast::Op)>,
+    /// The space's constants by their index in [`Module::constants`], holes still open.
+    pub constants: Vec<(usize, ast::Constant)>,
+    /// What a point must meet, in order.
+    pub requires: Vec<Require>,
+}
+
+/// A static value with a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Constant {
+    /// Its name.
+    pub name: ast::Ident,
+    /// Its value.
+    pub value: Value,
+    /// The decisions of its holes in the order of the text.
+    pub holes: Vec<usize>,
+    /// True if it comes from the prelude.
+    pub is_prelude: bool,
+}
+
+impl Op {
+    /// Names of its attributes and named values.
+    pub fn static_names(&self) -> Vec<&str> {
+        static_names(&self.params, &self.statics)
+    }
 }
 
 /// An operation defined in text.
@@ -90,17 +120,19 @@ pub struct Op {
     pub params: Vec<Param>,
     /// Number of tensor arguments; they are the first locals.
     pub args: usize,
-    /// Conditions on a use.
-    pub requires: Vec<Require>,
+    /// Named values and conditions between the bindings.
+    pub statics: Vec<Static>,
     /// Tensors bound inside, each the next local.
     pub bindings: Vec<Expr>,
     /// The result.
     pub result: OpResult,
+    /// The decisions of its holes in the order of the text; only an operation of a space has any.
+    pub holes: Vec<usize>,
     /// True if it comes from the prelude, whose text a diagnostic cannot show.
     pub is_prelude: bool,
 }
 
-/// An attribute of an operation.
+/// An attribute of an operation or cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Param {
     /// Its name.
@@ -109,15 +141,38 @@ pub struct Param {
     pub default: Option<Value>,
 }
 
-/// A condition on a use of an operation.
+/// A static statement of an operation, cell or net.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Static {
+    /// How many bindings or blocks are above it; it may ask about their tensors.
+    pub after: usize,
+    /// What it does.
+    pub kind: StaticKind,
+    /// The decisions of its holes in the order of the text.
+    pub holes: Vec<usize>,
+}
+
+/// The forms of a static statement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StaticKind {
+    /// `let half = c / 2`: the next parameter after those before it.
+    Let {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: Value,
+    },
+    /// `require odd(k) : "..."`
+    Require(Require),
+}
+
+/// A condition on a use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Require {
     /// The condition.
     pub cond: Value,
     /// The author's message, with `{name}` for the value of an attribute.
     pub message: Option<String>,
-    /// How many bindings are above it; it may ask about their tensors.
-    pub after: usize,
     /// The statement.
     pub span: Span,
 }
@@ -141,20 +196,55 @@ pub enum OpResult {
 pub struct Cell {
     /// Its name.
     pub name: ast::Ident,
+    /// Its attributes.
+    pub params: Vec<Param>,
     /// Its inputs, most recent first; the first locals.
     pub inputs: Vec<ast::Ident>,
-    /// Its stride, 1 or more.
+    /// Its stride, 1 or more, where a stack gives none.
     pub stride: usize,
+    /// Named values and conditions between the blocks.
+    pub statics: Vec<Static>,
     /// Its blocks, each the next local.
     pub blocks: Vec<Block>,
-    /// Its output.
-    pub out: Block,
+    /// Its outputs in order, at least one.
+    pub outputs: Vec<Output>,
+}
+
+/// Names of attributes, then of the values named among `statics`: what [`ValueKind::Param`] counts.
+fn static_names<'m>(params: &'m [Param], statics: &'m [Static]) -> Vec<&'m str> {
+    let lets = statics.iter().filter_map(|statement| match &statement.kind {
+        StaticKind::Let { name, .. } => Some(name.as_str()),
+        StaticKind::Require(_) => None,
+    });
+    params.iter().map(|param| param.name.as_str()).chain(lets).collect()
+}
+
+impl Cell {
+    /// Names of its attributes and named values.
+    pub fn static_names(&self) -> Vec<&str> {
+        static_names(&self.params, &self.statics)
+    }
+
+    /// Its blocks, then what its outputs compute.
+    pub fn parts(&self) -> impl Iterator<Item = &Block> {
+        self.blocks.iter().chain(self.outputs.iter().map(|output| &output.block))
+    }
+}
+
+/// One output of a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// What it computes; called `out`, or `out1`, `out2`, ... if there are several.
+    pub block: Block,
+    /// How many cells later it arrives; `None` for the one output of a cell that gives it to every
+    /// later one.
+    pub to: Option<usize>,
 }
 
 /// A named block of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block {
-    /// Its name; `out` for the output.
+    /// Its name.
     pub name: ast::Ident,
     /// What it computes.
     pub value: Expr,
@@ -248,8 +338,17 @@ pub enum Combine {
         /// The decision.
         decision: usize,
         /// The alternatives.
-        options: Vec<CombineOp>,
+        options: Vec<CombineUse>,
     },
+}
+
+/// An alternative of how to combine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CombineUse {
+    /// An infix operator.
+    Op(CombineOp),
+    /// An operation of two tensors.
+    Apply(OpUse),
 }
 
 /// A static value.
@@ -268,8 +367,10 @@ pub enum ValueKind {
     Int(i64),
     /// Height by width.
     Pair(Box<Value>, Box<Value>),
-    /// Parameter of the operation around, by index.
+    /// Parameter of the operation or cell around, or a value named inside it, by index.
     Param(usize),
+    /// A constant of the module, by index.
+    Constant(usize),
     /// A name every place of its kind knows.
     Builtin(Builtin),
     /// `channels(x)`
@@ -278,6 +379,19 @@ pub enum ValueKind {
     SizeOf(LocalId),
     /// `odd(k)`
     Odd(Box<Value>),
+    /// `params(cifar 6@768)`: only in a condition of a space.
+    Cost {
+        /// Which count.
+        count: ClaimKind,
+        /// The net's name.
+        net: ast::Ident,
+        /// N and F.
+        scale: ast::ScaleLit,
+    },
+    /// `min(a, b)`
+    Min(Box<Value>, Box<Value>),
+    /// `max(a, b)`
+    Max(Box<Value>, Box<Value>),
     /// Two values and an operator.
     Binary {
         /// The operator.
@@ -315,6 +429,10 @@ pub enum Builtin {
     Valid,
     /// `full`: a kernel as large as the map.
     Full,
+    /// `true`
+    True,
+    /// `false`
+    False,
     /// `base`: the width of the first cell, solved from F.
     Base,
     /// `classes`
@@ -334,6 +452,8 @@ pub struct Net {
     pub input: [usize; 3],
     /// Default number of classes.
     pub classes: usize,
+    /// Named values and conditions.
+    pub statics: Vec<Static>,
     /// From the image to the first cell.
     pub stem: Vec<OpUse>,
     /// The cells.
@@ -346,15 +466,69 @@ pub struct Net {
     pub is_prelude: bool,
 }
 
+impl Net {
+    /// Names of its named values.
+    pub fn static_names(&self) -> Vec<&str> {
+        static_names(&[], &self.statics)
+    }
+
+    /// The cells of its stack in the order they are written, those in groups too.
+    pub fn stacked(&self) -> Vec<&StackedCell> {
+        fn collect<'n>(entries: &'n [StackEntry], found: &mut Vec<&'n StackedCell>) {
+            for entry in entries {
+                match &entry.item {
+                    StackItem::Cell(cell) => found.push(cell),
+                    StackItem::Group(entries) => collect(entries, found),
+                }
+            }
+        }
+        let mut found = Vec::new();
+        collect(&self.stack, &mut found);
+        found
+    }
+}
+
 /// One entry of a stack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StackEntry {
     /// How often.
     pub times: Value,
+    /// What.
+    pub item: StackItem,
+}
+
+/// What an entry of a stack repeats.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StackItem {
+    /// A cell.
+    Cell(StackedCell),
+    /// Entries, repeated together.
+    Group(Vec<StackEntry>),
+}
+
+/// A cell in a stack. Which cell the name stands for is known once there is a file with cells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StackedCell {
     /// The name of the cell.
     pub cell: ast::Ident,
-    /// What the width is multiplied by before this entry's cells.
-    pub widen: usize,
+    /// Values for its attributes, by name or in order.
+    pub attrs: Vec<(Option<ast::Ident>, Value)>,
+    /// Instead of the cell's own stride.
+    pub stride: Option<usize>,
+    /// How the width changes before it.
+    pub width: Option<WidthChange>,
+    /// True if the cell after it takes, beside this one's output, what this one took after its first
+    /// input (slim's `skip_reduction_layer_input`).
+    pub is_skipped: bool,
+}
+
+/// How the width changes before an entry of a stack.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WidthChange {
+    /// It is multiplied.
+    Times(usize),
+    /// It is set.
+    At(Value),
 }
 
 /// An auxiliary classifier.
@@ -373,6 +547,10 @@ pub struct Expect {
     pub net: ast::Ident,
     /// N and F.
     pub scale: ast::ScaleLit,
+    /// Height, width and channels of the image, if not the net's own.
+    pub image: Option<[usize; 3]>,
+    /// The number of classes, if not the net's own.
+    pub classes: Option<usize>,
     /// What is claimed.
     pub claims: Vec<(ClaimKind, ast::Number)>,
 }

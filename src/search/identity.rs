@@ -137,6 +137,7 @@ mod tests {
         let decision = |label: &str, options: &[&str], when| Decision {
             label: label.into(),
             options: options.iter().map(|&option| option.into()).collect(),
+            weights: vec![1; options.len()],
             when,
         };
         let space = |decisions| space_hash(&SearchSpace { name: "s".into(), decisions });

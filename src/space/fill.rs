@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use super::Genotype;
 use crate::ir::Module;
 use crate::syntax::ast::{
-    Cell, CellBody, CellStmt, Combine, Expr, ExprKind, File, Item, OpRef, OpRefKind, Value,
-    ValueKind,
+    Alternative, Cell, CellBody, CellStmt, Combine, CombineRef, Constant, Expr, ExprKind, File,
+    Item, Op, OpBody, OpRef, OpRefKind, OpStmt, Output, Require, Value, ValueKind,
 };
 
 /// The file of `genotype`, a point of the space in `module`, which was checked from `file`.
@@ -23,27 +23,74 @@ use crate::syntax::ast::{
 pub fn fill(file: &File, module: &Module, genotype: &Genotype) -> File {
     let space = module.space.as_ref().expect("a file is filled from a module with a space");
     assert!(space.decisions.contains(genotype), "the genotype is a point of the space");
-    let mut items: Vec<Item> = file
+    let choices = genotype.choices.as_slice();
+    let of_kind = |is_kind: fn(&Item) -> bool| {
+        file.items.iter().filter(move |item| is_kind(item)).cloned().collect::<Vec<Item>>()
+    };
+    let mut items = of_kind(|item| matches!(item, Item::Use(_)));
+    // A constant may read those above it, whether they stand in the space or not.
+    let mut constants: Vec<Constant> = file
         .items
         .iter()
-        .filter(|item| matches!(item, Item::Op(_) | Item::Net(_)))
-        .cloned()
+        .filter_map(|item| match item {
+            Item::Constant(constant) => Some(constant.clone()),
+            Item::Use(_)
+            | Item::Op(_)
+            | Item::Cell(_)
+            | Item::Space(_)
+            | Item::Net(_)
+            | Item::Expect(_) => None,
+        })
         .collect();
+    constants.extend(space.constants.iter().map(|(index, constant)| {
+        let mut filler = Filler::new(choices, &module.constants[*index].holes);
+        Constant { value: filler.value(&constant.value), ..constant.clone() }
+    }));
+    constants.sort_by_key(|constant| constant.span.start);
+    items.extend(constants.into_iter().map(Item::Constant));
+    items.extend(of_kind(|item| matches!(item, Item::Op(_))));
+    items.extend(
+        space
+            .ops
+            .iter()
+            .map(|(id, op)| Item::Op(Filler::new(choices, &module.ops[id.0].holes).definition(op))),
+    );
+    items.extend(of_kind(|item| matches!(item, Item::Net(_))));
     for (cell, expanded) in module.cells.iter().zip(&space.expanded) {
-        let mut holes = cell.blocks.iter().chain([&cell.out]).map(|block| block.holes.as_slice());
         let CellBody::Block(statements) = &expanded.body else {
             unreachable!("check::expand writes cells out")
         };
+        let mut blocks = cell.blocks.iter().map(|block| &block.holes);
+        let mut statics = cell.statics.iter().map(|statement| &statement.holes);
         let mut filled = Vec::new();
         for statement in statements {
-            let holes = holes.next().expect("check::cells makes one block a statement");
-            let mut filler = Filler { choices: &genotype.choices, holes: holes.iter() };
+            const IN_STEP: &str = "check::cells keeps statements and what they become in step";
             filled.push(match statement {
+                CellStmt::Constant(constant) => {
+                    let mut filler = Filler::new(choices, statics.next().expect(IN_STEP));
+                    CellStmt::Constant(Constant {
+                        value: filler.value(&constant.value),
+                        ..constant.clone()
+                    })
+                }
+                CellStmt::Require(require) => {
+                    let mut filler = Filler::new(choices, statics.next().expect(IN_STEP));
+                    CellStmt::Require(Require {
+                        cond: filler.value(&require.cond),
+                        ..require.clone()
+                    })
+                }
                 CellStmt::Let { name, value, span } => {
+                    let mut filler = Filler::new(choices, blocks.next().expect(IN_STEP));
                     CellStmt::Let { name: name.clone(), value: filler.expr(value), span: *span }
                 }
-                CellStmt::Out { value, span } => {
-                    CellStmt::Out { value: filler.expr(value), span: *span }
+                CellStmt::Out { outputs, span } => {
+                    let holes = cell.outputs.iter().map(|output| &output.block.holes);
+                    let outputs = outputs.iter().zip(holes).map(|(output, holes)| Output {
+                        value: Filler::new(choices, holes).expr(&output.value),
+                        to: output.to,
+                    });
+                    CellStmt::Out { outputs: outputs.collect(), span: *span }
                 }
                 CellStmt::Repeat { .. } => unreachable!("check::expand writes `repeat` out"),
             });
@@ -54,22 +101,57 @@ pub fn fill(file: &File, module: &Module, genotype: &Genotype) -> File {
     File { items, ..File::default() }
 }
 
-/// Fills the holes of one block, met in the order of the text.
+/// Fills the holes of one definition, met in the order of the text.
 struct Filler<'x> {
     choices: &'x [usize],
     holes: std::slice::Iter<'x, usize>,
 }
 
-impl Filler<'_> {
+impl<'x> Filler<'x> {
+    fn new(choices: &'x [usize], holes: &'x [usize]) -> Self {
+        Filler { choices, holes: holes.iter() }
+    }
+
+    /// An operation of the space.
+    fn definition(&mut self, op: &Op) -> Op {
+        let mut op = op.clone();
+        for default in op.params.iter_mut().filter_map(|param| param.default.as_mut()) {
+            *default = self.value(default);
+        }
+        match &mut op.body {
+            OpBody::Short(expr) => *expr = self.expr(expr),
+            OpBody::Block(statements) => {
+                for statement in statements {
+                    match statement {
+                        OpStmt::Constant(constant) => constant.value = self.value(&constant.value),
+                        OpStmt::Require(require) => require.cond = self.value(&require.cond),
+                        OpStmt::Let { value, .. }
+                        | OpStmt::Otherwise { value, .. }
+                        | OpStmt::Result(value) => *value = self.expr(value),
+                        OpStmt::When { cond, value, .. } => {
+                            *cond = self.value(cond);
+                            *value = self.expr(value);
+                        }
+                    }
+                }
+            }
+        }
+        op
+    }
+
     fn choice(&mut self) -> usize {
         let decision = self.holes.next().expect("check::choices numbers every hole of a block");
         self.choices[*decision]
     }
 
     /// Fills every option, so that the holes of those not taken are passed over, and gives the taken one.
-    fn chosen<T>(&mut self, options: &[T], mut fill: impl FnMut(&mut Self, &T) -> T) -> T {
+    fn chosen<T>(
+        &mut self,
+        options: &[Alternative<T>],
+        mut fill: impl FnMut(&mut Self, &T) -> T,
+    ) -> T {
         let choice = self.choice();
-        let mut filled: Vec<T> = options.iter().map(|option| fill(self, option)).collect();
+        let mut filled: Vec<T> = options.iter().map(|option| fill(self, &option.item)).collect();
         filled.swap_remove(choice)
     }
 
@@ -88,12 +170,25 @@ impl Filler<'_> {
                 }
             }
             ExprKind::Binary { combine, left, right } => {
-                let left = Box::new(self.expr(left));
+                let left = self.expr(left);
                 let combine = match combine {
-                    Combine::Fixed(op) => Combine::Fixed(*op),
-                    Combine::Choice { options, .. } => Combine::Fixed(options[self.choice()].0),
+                    Combine::Fixed(op) => CombineRef::Op { op: *op, span: expr.span },
+                    Combine::Choice { options, .. } => {
+                        self.chosen(options, |filler, option| match option {
+                            CombineRef::Op { .. } => option.clone(),
+                            CombineRef::Named(op) => CombineRef::Named(filler.op(op)),
+                        })
+                    }
                 };
-                ExprKind::Binary { combine, left, right: Box::new(self.expr(right)) }
+                let right = self.expr(right);
+                match combine {
+                    CombineRef::Op { op, .. } => ExprKind::Binary {
+                        combine: Combine::Fixed(op),
+                        left: Box::new(left),
+                        right: Box::new(right),
+                    },
+                    CombineRef::Named(op) => ExprKind::Call { op, args: vec![left, right] },
+                }
             }
             ExprKind::Choice(options) => return self.chosen(options, Self::expr),
             ExprKind::Paren(inner) => ExprKind::Paren(Box::new(self.expr(inner))),
@@ -117,7 +212,9 @@ impl Filler<'_> {
 
     fn value(&mut self, value: &Value) -> Value {
         let kind = match &value.kind {
-            ValueKind::Number(_) | ValueKind::Name(_) => value.kind.clone(),
+            ValueKind::Number(_) | ValueKind::Name(_) | ValueKind::Cost { .. } => {
+                value.kind.clone()
+            }
             ValueKind::Pair(left, right) => {
                 let left = Box::new(self.value(left));
                 ValueKind::Pair(left, Box::new(self.value(right)))
@@ -148,14 +245,16 @@ pub(crate) fn name_unused(statements: &mut [CellStmt]) {
             note_reads(value, &mut read);
         }
     }
-    let Some(CellStmt::Out { value, .. }) = statements.last_mut() else { return };
-    let span = value.span;
-    if let ExprKind::Call { args, .. } = &mut value.kind {
-        let is_unused = matches!(args.as_slice(), [Expr { kind: ExprKind::Name(name), .. }]
-            if name == "unused" && !bound.contains(name));
-        if is_unused {
-            let names = bound.into_iter().filter(|name| !read.contains(name));
-            *args = names.map(|name| Expr { kind: ExprKind::Name(name), span }).collect();
+    let Some(CellStmt::Out { outputs, .. }) = statements.last_mut() else { return };
+    for Output { value, .. } in outputs {
+        let span = value.span;
+        if let ExprKind::Call { args, .. } = &mut value.kind {
+            let is_unused = matches!(args.as_slice(), [Expr { kind: ExprKind::Name(name), .. }]
+                if name == "unused" && !bound.contains(name));
+            if is_unused {
+                let names = bound.iter().filter(|name| !read.contains(*name)).cloned();
+                *args = names.map(|name| Expr { kind: ExprKind::Name(name), span }).collect();
+            }
         }
     }
 }
@@ -165,8 +264,9 @@ fn note_reads(expr: &Expr, read: &mut BTreeSet<String>) {
         ExprKind::Name(name) => {
             read.insert(name.clone());
         }
-        ExprKind::Call { args, .. } | ExprKind::Choice(args) => {
-            args.iter().for_each(|arg| note_reads(arg, read));
+        ExprKind::Call { args, .. } => args.iter().for_each(|arg| note_reads(arg, read)),
+        ExprKind::Choice(options) => {
+            options.iter().for_each(|option| note_reads(&option.item, read));
         }
         ExprKind::Pipe { input, .. } => note_reads(input, read),
         ExprKind::Binary { left, right, .. } => {

@@ -20,6 +20,8 @@ pub struct Decision {
     pub label: String,
     /// Its options as they are written in a file, at least one.
     pub options: Vec<String>,
+    /// How likely each option is drawn beside the others, 1 unless the file says more.
+    pub weights: Vec<u64>,
     /// For a hole inside an option of another: the index of that decision, always smaller than this
     /// one's, and the option that makes this one active.
     pub when: Option<(usize, usize)>,

@@ -42,6 +42,10 @@ pub struct Ident {
 /// A top-level definition or claim.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
+    /// `use "stems.cell"`
+    Use(Use),
+    /// `let k = 5`
+    Constant(Constant),
     /// `op sep<k, s = stride>(x) { ... }`
     Op(Op),
     /// `cell normal(h, prev) { ... }`
@@ -58,6 +62,8 @@ impl Item {
     /// Where the item stands, from its keyword to its last token.
     pub fn span(&self) -> Span {
         match self {
+            Item::Use(item) => item.span,
+            Item::Constant(item) => item.span,
             Item::Op(item) => item.span,
             Item::Cell(item) => item.span,
             Item::Space(item) => item.span,
@@ -65,6 +71,26 @@ impl Item {
             Item::Expect(item) => item.span,
         }
     }
+}
+
+/// Another file whose operations, cells, nets and constants this one can use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Its path as written, relative to the folder of the file it stands in.
+    pub path: StringLit,
+    /// The item.
+    pub span: Span,
+}
+
+/// A static value with a name: `let k = 5`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Constant {
+    /// Its name.
+    pub name: Ident,
+    /// Its value; in a space it may hold a hole, which is then one choice wherever the name is used.
+    pub value: Value,
+    /// The statement.
+    pub span: Span,
 }
 
 /// An operation defined from primitives and other operations.
@@ -102,10 +128,12 @@ pub enum OpBody {
 
 /// A statement in the block body of an operation.
 ///
-/// A block is any number of `require` and bindings, then either one result expression or a list of
+/// A block is any number of `let`, `require` and bindings, then either one result expression or a list of
 /// `when` arms closed by `otherwise`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OpStmt {
+    /// `let half = c / 2`
+    Constant(Constant),
     /// `require odd(k) : "message with {k}"`
     Require(Require),
     /// `y = x |> relu`
@@ -141,6 +169,7 @@ impl OpStmt {
     /// Where the statement stands.
     pub fn span(&self) -> Span {
         match self {
+            OpStmt::Constant(constant) => constant.span,
             OpStmt::Require(require) => require.span,
             OpStmt::Let { span, .. }
             | OpStmt::When { span, .. }
@@ -150,7 +179,8 @@ impl OpStmt {
     }
 }
 
-/// A static condition that a use of the operation must meet.
+/// A static condition: what a use of an operation, a cell in its place, a net at its scale or a point of
+/// a space must meet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Require {
     /// The condition.
@@ -175,6 +205,8 @@ pub struct StringLit {
 pub struct Cell {
     /// Its name.
     pub name: Ident,
+    /// Static attributes, `<k = 3>`.
+    pub params: Vec<Param>,
     /// Inputs, most recent first.
     pub inputs: Vec<Ident>,
     /// `stride 2`, if written.
@@ -189,14 +221,29 @@ pub struct Cell {
 #[derive(Clone, Debug, PartialEq)]
 pub enum CellBody {
     /// `= normal`: the same statements as another cell, its holes chosen afresh.
-    SameAs(Ident),
+    SameAs(CellUse),
     /// `{ statements }`
     Block(Vec<CellStmt>),
+}
+
+/// A cell by name with values for its attributes: `normal<5>`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellUse {
+    /// The cell.
+    pub name: Ident,
+    /// Its attributes.
+    pub attrs: Vec<Attr>,
+    /// The use.
+    pub span: Span,
 }
 
 /// A statement in a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CellStmt {
+    /// `let half = c / 2`
+    Constant(Constant),
+    /// `require c % 4 == 0 : "the width must be a multiple of 4"`
+    Require(Require),
     /// A block, `n1 = sep<5>(a) + sep<3>(b)`.
     Let {
         /// The block's name.
@@ -217,19 +264,31 @@ pub enum CellStmt {
         /// The statement.
         span: Span,
     },
-    /// `out concat(b, n1)`: the cell's output, last in the cell.
+    /// `out concat(b, n1)`, `out n1, n2 to 2`: what the cell gives, last in the cell.
     Out {
-        /// What the cell gives.
-        value: Expr,
+        /// The outputs in order, at least one.
+        outputs: Vec<Output>,
         /// The statement.
         span: Span,
     },
+}
+
+/// One output of a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The tensor.
+    pub value: Expr,
+    /// `to 2`: how many cells later it arrives; if absent it arrives at the next cell, and that of a
+    /// cell with one output at every later one.
+    pub to: Option<Number>,
 }
 
 impl CellStmt {
     /// Where the statement stands.
     pub fn span(&self) -> Span {
         match self {
+            CellStmt::Constant(constant) => constant.span,
+            CellStmt::Require(require) => require.span,
             CellStmt::Let { span, .. }
             | CellStmt::Repeat { span, .. }
             | CellStmt::Out { span, .. } => *span,
@@ -237,7 +296,7 @@ impl CellStmt {
     }
 }
 
-/// A search space: option sets and cells with holes.
+/// A search space: option sets, operations and cells with holes, shared choices, and conditions on a point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Space {
     /// Its name.
@@ -251,12 +310,18 @@ pub struct Space {
 /// A part of a space.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SpaceItem {
-    /// `ops = { id, sep<3>, max<?{3, 5}> }`: a named option set.
+    /// `let k = ?{ 3, 5 }`: one choice for every use of `k`.
+    Constant(Constant),
+    /// `require params(cifar 6@768) <= 4M`: what a point must meet.
+    Require(Require),
+    /// An operation, whose holes are one choice for all of its uses.
+    Op(Op),
+    /// `ops = { id, sep<3>: 2, max<?{3, 5}> }`: a named option set.
     Options {
         /// Its name, used as `?ops`.
         name: Ident,
         /// The operations to choose from, attributes applied.
-        options: Vec<OpRef>,
+        options: Vec<Alternative<OpRef>>,
         /// The statement.
         span: Span,
     },
@@ -280,6 +345,10 @@ pub struct Net {
 /// A part of a net.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NetItem {
+    /// `let slot = N / 3`
+    Constant(Constant),
+    /// `require N >= 2 : "..."`
+    Require(Require),
     /// `input 32x32x3`: height, width, channels; a data set overrides it.
     Input {
         /// Height, width, channels.
@@ -331,6 +400,8 @@ impl NetItem {
     /// Where the part stands.
     pub fn span(&self) -> Span {
         match self {
+            NetItem::Constant(constant) => constant.span,
+            NetItem::Require(require) => require.span,
             NetItem::Input { span, .. }
             | NetItem::Classes { span, .. }
             | NetItem::Stem { span, .. }
@@ -343,6 +414,8 @@ impl NetItem {
     /// The word it starts with.
     pub fn keyword(&self) -> &'static str {
         match self {
+            NetItem::Constant(_) => "let",
+            NetItem::Require(_) => "require",
             NetItem::Input { .. } => "input",
             NetItem::Classes { .. } => "classes",
             NetItem::Stem { .. } => "stem",
@@ -358,12 +431,42 @@ impl NetItem {
 pub struct StackEntry {
     /// How often, `N *` or `3 *`; once if absent.
     pub times: Option<Value>,
-    /// The cell.
-    pub cell: Ident,
-    /// `* 2`: the width is multiplied by this from here on.
-    pub widen: Option<Number>,
+    /// What is stacked.
+    pub what: StackItem,
     /// The entry.
     pub span: Span,
+}
+
+/// What an entry of a `stack` stacks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StackItem {
+    /// A cell.
+    Cell(StackedCell),
+    /// `(N * normal, reduction * 2)`: entries that are repeated together; only behind a count.
+    Group(Vec<StackEntry>),
+}
+
+/// A cell in a `stack`: `skip reduction<3> stride 2 * 2`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StackedCell {
+    /// `skip`: the cell after this one takes, beside its output, what this one took, not this one's
+    /// first input.
+    pub is_skipped: bool,
+    /// The cell and its attributes.
+    pub cell: CellUse,
+    /// `stride 2`: instead of the cell's own stride.
+    pub stride: Option<Number>,
+    /// How the width changes before this cell.
+    pub width: Option<WidthChange>,
+}
+
+/// How an entry of a `stack` changes the width, from its first cell on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WidthChange {
+    /// `* 2`: it is multiplied.
+    Times(Number),
+    /// `at base / 4`: it is set.
+    At(Value),
 }
 
 /// A claim about the file's cells in a net at a scale, checked by `cellc check`.
@@ -373,6 +476,10 @@ pub struct Expect {
     pub net: Ident,
     /// The scale.
     pub scale: ScaleLit,
+    /// `on 331x331x3`: height, width and channels of the image, if not the net's own.
+    pub image: Option<[Number; 3]>,
+    /// `classes 1001`: the number of classes, if not the net's own.
+    pub classes: Option<Number>,
     /// What is claimed.
     pub claims: Vec<Claim>,
     /// The whole item.
@@ -399,7 +506,7 @@ pub struct ScaleLit {
     pub span: Span,
 }
 
-/// An unsigned integer; underscores may separate digits.
+/// An unsigned integer; underscores may separate digits, `K`, `M` and `B` stand for powers of 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number {
     /// Its value.
@@ -449,7 +556,7 @@ pub enum ExprKind {
     /// `?earlier`: any block bound earlier in the cell.
     Earlier,
     /// `?{ a, b }` where an operand stands: one of these.
-    Choice(Vec<Expr>),
+    Choice(Vec<Alternative<Expr>>),
     /// `(x + y)`, kept so that the formatter writes what was read.
     Paren(Box<Expr>),
 }
@@ -476,7 +583,23 @@ pub enum OpRefKind {
     /// `?ops`: one of a named option set.
     Set(Ident),
     /// `?{ sep<3>, max<3> }`: one of these.
-    Choice(Vec<OpRef>),
+    Choice(Vec<Alternative<OpRef>>),
+}
+
+/// An option of a hole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alternative<T> {
+    /// What is chosen.
+    pub item: T,
+    /// `: 3`, how much likelier than an option of weight 1 it is drawn; 1 if absent.
+    pub weight: Option<Number>,
+}
+
+impl<T> Alternative<T> {
+    /// An option without a weight of its own.
+    pub fn new(item: T) -> Self {
+        Alternative { item, weight: None }
+    }
 }
 
 /// An attribute at a use, positional or named.
@@ -495,11 +618,35 @@ pub enum Combine {
     Fixed(CombineOp),
     /// `?{ +, concat }`: one of these.
     Choice {
-        /// The options in order, each with where it stands.
-        options: Vec<(CombineOp, Span)>,
+        /// The options in order.
+        options: Vec<Alternative<CombineRef>>,
         /// The hole.
         span: Span,
     },
+}
+
+/// A way to combine, as an infix hole lists it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CombineRef {
+    /// `+`, `*`, `mul` or `concat`.
+    Op {
+        /// Which.
+        op: CombineOp,
+        /// Where it stands.
+        span: Span,
+    },
+    /// An operation of two tensors, `add_norm<8>`.
+    Named(OpRef),
+}
+
+impl CombineRef {
+    /// Where it stands.
+    pub fn span(&self) -> Span {
+        match self {
+            CombineRef::Op { span, .. } => *span,
+            CombineRef::Named(op) => op.span,
+        }
+    }
 }
 
 /// Ways to combine two tensors with an infix operator.
@@ -523,7 +670,7 @@ pub struct Value {
 }
 
 /// The forms of a static value. Precedence from loose to tight: `or`, `and`, `not`, comparisons,
-/// `+ -`, `* /`, atoms; binary operators group to the left, comparisons do not chain.
+/// `+ -`, `* / %`, atoms; binary operators group to the left, comparisons do not chain.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ValueKind {
     /// `32`
@@ -550,8 +697,17 @@ pub enum ValueKind {
     },
     /// `not first`
     Not(Box<Value>),
+    /// `params(cifar 6@768)`: what the file's cells cost in a net.
+    Cost {
+        /// Which count.
+        count: Ident,
+        /// The net.
+        net: Ident,
+        /// The scale.
+        scale: ScaleLit,
+    },
     /// `?{ 3, 5, 7 }`: one of these.
-    Choice(Vec<Value>),
+    Choice(Vec<Alternative<Value>>),
     /// `(a + b)`
     Paren(Box<Value>),
 }
@@ -567,6 +723,8 @@ pub enum ValueOp {
     Mul,
     /// `/`, rounding down
     Div,
+    /// `%`, what `/` leaves
+    Rem,
     /// `==`
     Eq,
     /// `!=`

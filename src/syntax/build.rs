@@ -45,6 +45,8 @@ impl<'f> Builder<'f> {
     fn item(&mut self, pair: Pair<'_, Rule>) -> Item {
         self.is_too_deep = false;
         match pair.as_rule() {
+            Rule::used => Item::Use(self.used(pair)),
+            Rule::constant => Item::Constant(self.constant(pair)),
             Rule::op => Item::Op(self.op(pair)),
             Rule::cell => Item::Cell(self.cell(pair)),
             Rule::space => Item::Space(self.space(pair)),
@@ -52,6 +54,19 @@ impl<'f> Builder<'f> {
             Rule::expect => Item::Expect(self.expect(pair)),
             rule => unreachable!("`item` has no alternative {rule:?}"),
         }
+    }
+
+    fn used(&mut self, pair: Pair<'_, Rule>) -> Use {
+        let span = self.span(&pair);
+        Use { path: self.string(&only(pair, Rule::string)), span }
+    }
+
+    fn constant(&mut self, pair: Pair<'_, Rule>) -> Constant {
+        let span = self.span(&pair);
+        let mut parts = pair.into_inner().filter(is_rule(&[Rule::name, Rule::value]));
+        let name = self.ident(&next(&mut parts));
+        self.usable_in_values(&name);
+        Constant { name, value: self.value(next(&mut parts)), span }
     }
 
     fn op(&mut self, pair: Pair<'_, Rule>) -> Op {
@@ -122,6 +137,7 @@ impl<'f> Builder<'f> {
         let span = self.span(&pair);
         let pair = first(pair);
         match pair.as_rule() {
+            Rule::constant => OpStmt::Constant(self.constant(pair)),
             Rule::require => OpStmt::Require(self.require(pair)),
             Rule::binding => {
                 let (name, value) = self.binding(pair);
@@ -172,7 +188,10 @@ impl<'f> Builder<'f> {
                     }
                     closed_by = Some(stmt);
                 }
-                OpStmt::Require(_) | OpStmt::Let { .. } | OpStmt::Result(_) => {
+                OpStmt::Constant(_)
+                | OpStmt::Require(_)
+                | OpStmt::Let { .. }
+                | OpStmt::Result(_) => {
                     if let Some(arm) = arms {
                         self.faults.push(
                             misplaced(
@@ -228,16 +247,18 @@ impl<'f> Builder<'f> {
     fn cell(&mut self, pair: Pair<'_, Rule>) -> Cell {
         let span = self.span(&pair);
         let mut name = None;
+        let mut params = Vec::new();
         let mut inputs = Vec::new();
         let mut stride = None;
         let mut body = None;
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::name => name = Some(self.ident(&part)),
+                Rule::params => params = self.each(part, Rule::param, Self::param),
                 Rule::arguments => inputs = self.names(part),
                 Rule::stride => stride = Some(self.number(&only(part, Rule::number))),
                 Rule::cell_same => {
-                    body = Some(CellBody::SameAs(self.ident(&only(part, Rule::name))));
+                    body = Some(CellBody::SameAs(self.cell_use(only(part, Rule::cell_use))));
                 }
                 Rule::cell_block => {
                     body = Some(CellBody::Block(self.each(part, Rule::cell_stmt, Self::cell_stmt)));
@@ -247,11 +268,18 @@ impl<'f> Builder<'f> {
         }
         Cell {
             name: name.expect("`cell` has a name"),
+            params,
             inputs,
             stride,
             body: body.expect("`cell` has a body"),
             span,
         }
+    }
+
+    fn cell_use(&mut self, pair: Pair<'_, Rule>) -> CellUse {
+        let span = self.span(&pair);
+        let (name, attrs) = self.name_and_attrs(pair);
+        CellUse { name, attrs, span }
     }
 
     fn cell_stmt(&mut self, pair: Pair<'_, Rule>) -> CellStmt {
@@ -262,7 +290,11 @@ impl<'f> Builder<'f> {
                 let (name, value) = self.binding(pair);
                 CellStmt::Let { name, value, span }
             }
-            Rule::output => CellStmt::Out { value: self.expr(only(pair, Rule::expr)), span },
+            Rule::constant => CellStmt::Constant(self.constant(pair)),
+            Rule::require => CellStmt::Require(self.require(pair)),
+            Rule::output => {
+                CellStmt::Out { outputs: self.each(pair, Rule::sent, Self::output), span }
+            }
             Rule::repeat => {
                 let mut parts =
                     pair.into_inner().filter(is_rule(&[Rule::number, Rule::name, Rule::expr]));
@@ -274,6 +306,13 @@ impl<'f> Builder<'f> {
         }
     }
 
+    fn output(&mut self, pair: Pair<'_, Rule>) -> Output {
+        let mut parts = pair.into_inner();
+        let value = self.expr(next(&mut parts));
+        let to = parts.next().map(|to| self.number(&only(to, Rule::number)));
+        Output { value, to }
+    }
+
     fn space(&mut self, pair: Pair<'_, Rule>) -> Space {
         let span = self.span(&pair);
         let mut parts = pair.into_inner().filter(is_rule(&[Rule::name, Rule::space_item]));
@@ -282,9 +321,17 @@ impl<'f> Builder<'f> {
     }
 
     fn space_item(&mut self, pair: Pair<'_, Rule>) -> SpaceItem {
-        if pair.as_rule() == Rule::cell {
-            return SpaceItem::Cell(self.cell(pair));
+        match pair.as_rule() {
+            Rule::constant => SpaceItem::Constant(self.constant(pair)),
+            Rule::require => SpaceItem::Require(self.require(pair)),
+            Rule::op => SpaceItem::Op(self.op(pair)),
+            Rule::cell => SpaceItem::Cell(self.cell(pair)),
+            Rule::options => self.options(pair),
+            rule => unreachable!("`space_item` has no alternative {rule:?}"),
         }
+    }
+
+    fn options(&mut self, pair: Pair<'_, Rule>) -> SpaceItem {
         let span = self.span(&pair);
         let mut parts = pair.into_inner().filter(is_rule(&[Rule::name, Rule::op_choice]));
         let name = self.ident(&next(&mut parts));
@@ -322,6 +369,8 @@ impl<'f> Builder<'f> {
     fn net_item(&mut self, pair: Pair<'_, Rule>) -> NetItem {
         let span = self.span(&pair);
         match pair.as_rule() {
+            Rule::constant => NetItem::Constant(self.constant(pair)),
+            Rule::require => NetItem::Require(self.require(pair)),
             Rule::input => NetItem::Input { dims: self.dims(&only(pair, Rule::dims)), span },
             Rule::classes => {
                 NetItem::Classes { count: self.number(&only(pair, Rule::number)), span }
@@ -344,25 +393,56 @@ impl<'f> Builder<'f> {
     fn stack_entry(&mut self, pair: Pair<'_, Rule>) -> StackEntry {
         let span = self.span(&pair);
         let mut times = None;
-        let mut cell = None;
-        let mut widen = None;
+        let mut what = None;
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::times => times = Some(self.value_atom(first(part))),
-                Rule::name => cell = Some(self.ident(&part)),
-                Rule::number => widen = Some(self.number(&part)),
+                Rule::stacked => what = Some(StackItem::Cell(self.stacked(part))),
+                Rule::stack_group => {
+                    // The scan has bounded how deep groups nest.
+                    let entries = self.each(part, Rule::stack_entry, Self::stack_entry);
+                    what = Some(StackItem::Group(entries));
+                }
                 _ => {}
             }
         }
-        StackEntry { times, cell: cell.expect("an entry of `stack` names a cell"), widen, span }
+        StackEntry { times, what: what.expect("an entry of `stack` has a cell or a group"), span }
+    }
+
+    fn stacked(&mut self, pair: Pair<'_, Rule>) -> StackedCell {
+        let mut is_skipped = false;
+        let mut cell = None;
+        let mut stride = None;
+        let mut width = None;
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::skip => is_skipped = true,
+                Rule::cell_use => cell = Some(self.cell_use(part)),
+                Rule::stride => stride = Some(self.number(&only(part, Rule::number))),
+                Rule::at => width = Some(WidthChange::At(self.value(only(part, Rule::value_sum)))),
+                Rule::number => width = Some(WidthChange::Times(self.number(&part))),
+                _ => {}
+            }
+        }
+        let cell = cell.expect("an entry of `stack` names a cell");
+        StackedCell { is_skipped, cell, stride, width }
     }
 
     fn expect(&mut self, pair: Pair<'_, Rule>) -> Expect {
         let span = self.span(&pair);
-        let mut parts = pair.into_inner().filter(is_rule(&[Rule::name, Rule::scale, Rule::claim]));
+        let mut parts = pair.clone().into_inner().filter(is_rule(&[Rule::name, Rule::scale]));
         let net = self.ident(&next(&mut parts));
         let scale = self.scale(&next(&mut parts));
-        Expect { net, scale, claims: parts.map(|part| self.claim(part)).collect(), span }
+        let (mut image, mut classes, mut claims) = (None, None, Vec::new());
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::on => image = Some(self.dims(&only(part, Rule::dims))),
+                Rule::classes => classes = Some(self.number(&only(part, Rule::number))),
+                Rule::claim => claims.push(self.claim(part)),
+                _ => {}
+            }
+        }
+        Expect { net, scale, image, classes, claims, span }
     }
 
     fn claim(&mut self, pair: Pair<'_, Rule>) -> Claim {
@@ -401,6 +481,18 @@ impl<'f> Builder<'f> {
         self.digits(pair.as_str(), self.span(pair).start)
     }
 
+    /// An option of a hole: what `item` builds of its first part, and its weight.
+    fn alternative<T>(
+        &mut self,
+        pair: Pair<'_, Rule>,
+        item: fn(&mut Self, Pair<'_, Rule>) -> T,
+    ) -> Alternative<T> {
+        let mut parts = pair.into_inner();
+        let item = item(self, next(&mut parts));
+        let weight = parts.next().map(|weight| self.number(&only(weight, Rule::number)));
+        Alternative { item, weight }
+    }
+
     /// The numbers of a literal in which they are separated by one character each.
     fn numbers(&mut self, pair: &Pair<'_, Rule>, separator: char) -> Vec<Number> {
         let mut start = self.span(pair).start;
@@ -425,19 +517,18 @@ impl<'f> Builder<'f> {
 
     fn digits(&mut self, digits: &str, start: usize) -> Number {
         let span = Span::new(start, start + digits.len());
-        let plain: String = digits.chars().filter(|&digit| digit != '_').collect();
-        let value = plain.parse().unwrap_or_else(|_| {
+        let value = number_of(digits).unwrap_or_else(|| {
             self.faults.push(
                 Diagnostic::new(
                     Code::NumberTooLarge,
                     span,
                     format!(
-                        "expected a number of at most {}, found `{}`",
+                        "expected a whole number of at most {}, found `{}`",
                         u64::MAX,
                         shorten(digits)
                     ),
                 )
-                .label("does not fit into 64 bits"),
+                .label("is not whole or does not fit into 64 bits"),
             );
             0
         });
@@ -473,6 +564,28 @@ impl<'f> Builder<'f> {
     }
 }
 
+/// The value of `3_346_538`, `4M` or `2.35B`; `None` if it is not whole or too large.
+fn number_of(literal: &str) -> Option<u64> {
+    let plain: String = literal.chars().filter(|&digit| digit != '_').collect();
+    let (plain, zeros) = match plain.strip_suffix(['K', 'M', 'B']) {
+        None => (plain.as_str(), 0),
+        Some(rest) => (
+            rest,
+            if plain.ends_with('K') {
+                3
+            } else if plain.ends_with('M') {
+                6
+            } else {
+                9
+            },
+        ),
+    };
+    let (whole, fraction) = plain.split_once('.').unwrap_or((plain, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let missing = usize::checked_sub(zeros, fraction.len())?;
+    format!("{whole}{fraction}{}", "0".repeat(missing)).parse().ok()
+}
+
 /// The first part of a pair.
 fn first(pair: Pair<'_, Rule>) -> Pair<'_, Rule> {
     next(&mut pair.into_inner())
@@ -496,6 +609,7 @@ fn is_rule(rules: &'static [Rule]) -> impl Fn(&Pair<'_, Rule>) -> bool {
 
 fn stmt_words(stmt: &OpStmt) -> &'static str {
     match stmt {
+        OpStmt::Constant(_) => "`let`",
         OpStmt::Require(_) => "`require`",
         OpStmt::Let { .. } => "a binding",
         OpStmt::When { .. } => "`when`",

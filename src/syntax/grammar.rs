@@ -8,7 +8,9 @@ use pest_derive::Parser;
 pub(super) struct CellParser;
 
 /// Words that cannot be names.
-pub(super) const RESERVED: [&str; 14] = [
+pub(super) const RESERVED: [&str; 16] = [
+    "use",
+    "let",
     "op",
     "cell",
     "space",
@@ -31,11 +33,15 @@ pub(super) const RESERVED: [&str; 14] = [
 /// tried at its position is reported under that part's name.
 pub(super) fn words(rule: Rule) -> &'static [&'static str] {
     match rule {
-        Rule::item | Rule::op | Rule::cell | Rule::space | Rule::net | Rule::expect => {
-            &["`op`", "`cell`", "`space`", "`net`", "`expect`"]
-        }
+        Rule::item
+        | Rule::used
+        | Rule::op
+        | Rule::cell
+        | Rule::space
+        | Rule::net
+        | Rule::expect => &["`use`", "`let`", "`op`", "`cell`", "`space`", "`net`", "`expect`"],
         Rule::op_stmt | Rule::cell_stmt => &["a statement"],
-        Rule::space_item => &["a cell", "an option set"],
+        Rule::space_item => &["a cell", "an option set", "an operation", "`let`", "`require`"],
         Rule::net_item => &["`input`", "`classes`", "`stem`", "`stack`", "`head`", "`aux`"],
         Rule::op_short | Rule::cell_same | Rule::assign => &["`=`"],
         Rule::op_block
@@ -46,7 +52,9 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         | Rule::combine_options
         | Rule::open_brace => &["`{`"],
         Rule::close_brace => &["`}`"],
-        Rule::arguments | Rule::call | Rule::value_call | Rule::open_paren => &["`(`"],
+        Rule::arguments | Rule::call | Rule::value_call | Rule::cost_of | Rule::open_paren => {
+            &["`(`"]
+        }
         Rule::close_paren => &["`)`"],
         Rule::params | Rule::net_params | Rule::attrs | Rule::less => &["`<`"],
         Rule::greater => &["`>`"],
@@ -59,6 +67,7 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         | Rule::minus
         | Rule::star
         | Rule::slash
+        | Rule::percent
         | Rule::compare
         | Rule::combine_hole
         | Rule::kw_and
@@ -70,10 +79,13 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         Rule::dims => &["a size such as `32x32x3`"],
         Rule::string => &["a text in double quotes"],
         Rule::claim => &["a claim such as `params 3_346_538`"],
-        Rule::combine => &["`+`", "`*`", "`concat`", "`mul`"],
-        Rule::op_ref | Rule::stages => &["an operation"],
-        Rule::stack_entry | Rule::times => &["a cell"],
-        Rule::expr
+        Rule::combine | Rule::combine_option => &["`+`", "`*`", "`concat`", "an operation"],
+        Rule::op_ref | Rule::op_option | Rule::stages => &["an operation"],
+        Rule::stack_entry | Rule::stacked | Rule::cell_use | Rule::times => &["a cell"],
+        Rule::stack_group => &["`(`"],
+        Rule::sent
+        | Rule::option
+        | Rule::expr
         | Rule::sum
         | Rule::product
         | Rule::operand
@@ -81,6 +93,8 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         | Rule::applied
         | Rule::hole => &[TENSOR],
         Rule::value
+        | Rule::value_option
+        | Rule::value_cost
         | Rule::conjunction
         | Rule::negation
         | Rule::comparison
@@ -96,6 +110,8 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         | Rule::value_choice
         | Rule::pair
         | Rule::kw_not => &[VALUE],
+        Rule::kw_use => &["`use`"],
+        Rule::constant | Rule::kw_let => &["`let`"],
         Rule::kw_op => &["`op`"],
         Rule::kw_cell => &["`cell`"],
         Rule::kw_space => &["`space`"],
@@ -116,6 +132,16 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         Rule::aux | Rule::kw_aux => &["`aux`"],
         Rule::kw_after => &["`after`"],
         Rule::kw_stage => &["`stage`"],
+        Rule::on | Rule::kw_on => &["`on`"],
+        // These may stand where much likelier things may.
+        Rule::weight
+        | Rule::cost_scale
+        | Rule::to
+        | Rule::kw_to
+        | Rule::at
+        | Rule::kw_at
+        | Rule::skip
+        | Rule::kw_skip => &[],
         Rule::EOI => &["the end of the item"],
         // Never tried while attempts are recorded: silent rules and the two roots.
         Rule::file

@@ -17,7 +17,8 @@ mod statement;
 mod text;
 
 pub(crate) use phrase::{combine_op as combine, value_op};
-pub(crate) use text::{expr, op_ref, value};
+pub(crate) use statement::expect_head;
+pub(crate) use text::{cell_use, combine_ref, expr, op_ref, stack_entry, value};
 
 use self::layout::{Line, Piece, lay_out};
 use super::ast::*;
@@ -79,7 +80,9 @@ impl Printer<'_> {
             });
             let may_touch = match (before, item) {
                 (Some(Item::Op(_)), Item::Op(_)) => was_line && is_line,
-                (Some(Item::Expect(_)), Item::Expect(_)) => true,
+                (Some(Item::Expect(_)), Item::Expect(_))
+                | (Some(Item::Use(_)), Item::Use(_))
+                | (Some(Item::Constant(_)), Item::Constant(_)) => true,
                 _ => false,
             };
             let is_blank_due =
@@ -95,6 +98,8 @@ impl Printer<'_> {
     /// The pieces of an item that has no block of statements.
     fn line(item: &Item, claim_column: usize) -> Option<Vec<Piece>> {
         match item {
+            Item::Use(used) => Some(statement::used(used)),
+            Item::Constant(constant) => Some(statement::constant(constant)),
             Item::Op(op) => match &op.body {
                 OpBody::Short(value) => Some(statement::op_short(op, value)),
                 OpBody::Block(_) => None,
@@ -110,6 +115,8 @@ impl Printer<'_> {
 
     fn item(&mut self, item: &Item, claim_column: usize) {
         match item {
+            Item::Use(used) => self.put(used.span, statement::used(used)),
+            Item::Constant(constant) => self.put(constant.span, statement::constant(constant)),
             Item::Op(op) => self.op(op),
             Item::Cell(cell) => self.cell(cell),
             Item::Space(space) => self.space(space),
@@ -176,6 +183,18 @@ impl Printer<'_> {
                         printer.lead(span.start, false);
                         printer.put(*span, statement::options(name, options));
                     }
+                    SpaceItem::Constant(constant) => {
+                        printer.lead(constant.span.start, false);
+                        printer.put(constant.span, statement::constant(constant));
+                    }
+                    SpaceItem::Require(require) => {
+                        printer.lead(require.span.start, false);
+                        printer.put(require.span, statement::require(require));
+                    }
+                    SpaceItem::Op(op) => {
+                        printer.lead(op.span.start, false);
+                        printer.op(op);
+                    }
                     SpaceItem::Cell(cell) => {
                         printer.lead(cell.span.start, false);
                         printer.cell(cell);
@@ -186,7 +205,11 @@ impl Printer<'_> {
     }
 
     fn net(&mut self, net: &Net) {
-        let width = widest(net.items.iter().map(NetItem::keyword));
+        let keywords = net
+            .items
+            .iter()
+            .filter(|item| !matches!(item, NetItem::Constant(_) | NetItem::Require(_)));
+        let width = widest(keywords.map(NetItem::keyword));
         self.block(net.span, statement::net_header(net), net.items.is_empty(), |printer| {
             for item in &net.items {
                 let span = item.span();
@@ -321,7 +344,7 @@ fn claim_columns(file: &File) -> Vec<usize> {
             && (end == start
                 || !has_blank(&file.blank_lines, file.items[end - 1].span().end, expect.span.start))
         {
-            column = column.max(statement::expect_head(expect).len());
+            column = column.max(expect_head(expect).len());
             end += 1;
         }
         columns[start..end].fill(column);

@@ -127,7 +127,7 @@ fn starts_statement(line: &str) -> bool {
     let is_assigned = rest.starts_with('=') && !rest.starts_with("==") && !rest.starts_with("=>");
     match word {
         "" => false,
-        "out" | "repeat" | "require" | "when" | "otherwise" | "cell" => true,
+        "let" | "out" | "repeat" | "require" | "when" | "otherwise" | "cell" | "op" => true,
         "input" | "classes" | "stem" | "stack" | "head" | "aux" => {
             !rest.starts_with(['(', '<', '|'])
         }

@@ -164,7 +164,8 @@ impl Scanner<'_> {
         let rest = &self.text[self.at..];
         let len =
             rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        let is_keyword = matches!(&rest[..len], "op" | "cell" | "space" | "net" | "expect");
+        let is_keyword =
+            matches!(&rest[..len], "use" | "let" | "op" | "cell" | "space" | "net" | "expect");
         if is_keyword && (self.line.is_blank || self.text[..self.at].trim_end().ends_with('}')) {
             let column = self.at - self.line.start;
             self.starts.push(Start { at: self.at, column, depth: self.depth });

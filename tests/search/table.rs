@@ -15,8 +15,9 @@ use cellc::search::{
 use cellc::space::{Decision, Genotype, SearchSpace};
 
 fn decision(label: impl Into<String>, options: usize, when: Option<(usize, usize)>) -> Decision {
+    let weights = vec![1; options];
     let options = (0..options).map(|option| format!("op{option}")).collect();
-    Decision { label: label.into(), options, when }
+    Decision { label: label.into(), options, weights, when }
 }
 
 /// `n` decisions of `options` each.

@@ -25,6 +25,11 @@ impl Eraser {
         file.blank_lines.clear();
         for item in &mut file.items {
             match item {
+                Item::Use(used) => {
+                    clear(&mut used.span);
+                    clear(&mut used.path.span);
+                }
+                Item::Constant(constant) => self.constant(constant),
                 Item::Op(op) => self.op(op),
                 Item::Cell(cell) => self.cell(cell),
                 Item::Space(space) => self.space(space),
@@ -32,9 +37,9 @@ impl Eraser {
                 Item::Expect(expect) => {
                     clear(&mut expect.span);
                     ident(&mut expect.net);
-                    clear(&mut expect.scale.span);
-                    clear(&mut expect.scale.n.span);
-                    clear(&mut expect.scale.f.span);
+                    scale(&mut expect.scale);
+                    expect.image.iter_mut().flatten().for_each(|dim| clear(&mut dim.span));
+                    expect.classes.iter_mut().for_each(|count| clear(&mut count.span));
                     for claim in &mut expect.claims {
                         ident(&mut claim.name);
                         clear(&mut claim.value.span);
@@ -44,22 +49,48 @@ impl Eraser {
         }
     }
 
+    fn constant(&self, constant: &mut Constant) {
+        clear(&mut constant.span);
+        ident(&mut constant.name);
+        self.value(&mut constant.value);
+    }
+
+    fn require(&self, require: &mut Require) {
+        clear(&mut require.span);
+        self.value(&mut require.cond);
+        require.message.iter_mut().for_each(|message| clear(&mut message.span));
+    }
+
+    fn params(&self, params: &mut [Param]) {
+        for param in params {
+            ident(&mut param.name);
+            param.default.iter_mut().for_each(|value| self.value(value));
+        }
+    }
+
+    fn attrs(&self, attrs: &mut [Attr]) {
+        for attr in attrs {
+            attr.name.iter_mut().for_each(ident);
+            self.value(&mut attr.value);
+        }
+    }
+
+    fn cell_use(&self, cell: &mut CellUse) {
+        clear(&mut cell.span);
+        ident(&mut cell.name);
+        self.attrs(&mut cell.attrs);
+    }
+
     fn op(&self, op: &mut Op) {
         clear(&mut op.span);
         ident(&mut op.name);
         op.args.iter_mut().for_each(ident);
-        for param in &mut op.params {
-            ident(&mut param.name);
-            param.default.iter_mut().for_each(|value| self.value(value));
-        }
+        self.params(&mut op.params);
         match &mut op.body {
             OpBody::Short(value) => self.expr(value),
             OpBody::Block(stmts) => stmts.iter_mut().for_each(|stmt| match stmt {
-                OpStmt::Require(require) => {
-                    clear(&mut require.span);
-                    self.value(&mut require.cond);
-                    require.message.iter_mut().for_each(|message| clear(&mut message.span));
-                }
+                OpStmt::Constant(constant) => self.constant(constant),
+                OpStmt::Require(require) => self.require(require),
                 OpStmt::Let { name, value, span } => {
                     ident(name);
                     self.expr(value);
@@ -82,11 +113,14 @@ impl Eraser {
     fn cell(&self, cell: &mut Cell) {
         clear(&mut cell.span);
         ident(&mut cell.name);
+        self.params(&mut cell.params);
         cell.inputs.iter_mut().for_each(ident);
         cell.stride.iter_mut().for_each(|stride| clear(&mut stride.span));
         match &mut cell.body {
-            CellBody::SameAs(other) => ident(other),
+            CellBody::SameAs(other) => self.cell_use(other),
             CellBody::Block(stmts) => stmts.iter_mut().for_each(|stmt| match stmt {
+                CellStmt::Constant(constant) => self.constant(constant),
+                CellStmt::Require(require) => self.require(require),
                 CellStmt::Let { name, value, span } => {
                     ident(name);
                     self.expr(value);
@@ -98,8 +132,11 @@ impl Eraser {
                     self.expr(value);
                     clear(span);
                 }
-                CellStmt::Out { value, span } => {
-                    self.expr(value);
+                CellStmt::Out { outputs, span } => {
+                    for output in outputs {
+                        self.expr(&mut output.value);
+                        output.to.iter_mut().for_each(|to| clear(&mut to.span));
+                    }
                     clear(span);
                 }
             }),
@@ -113,9 +150,12 @@ impl Eraser {
             match item {
                 SpaceItem::Options { name, options, span } => {
                     ident(name);
-                    options.iter_mut().for_each(|option| self.op_ref(option));
+                    alternatives(options, |op| self.op_ref(op));
                     clear(span);
                 }
+                SpaceItem::Constant(constant) => self.constant(constant),
+                SpaceItem::Require(require) => self.require(require),
+                SpaceItem::Op(op) => self.op(op),
                 SpaceItem::Cell(cell) => self.cell(cell),
             }
         }
@@ -127,6 +167,8 @@ impl Eraser {
         net.params.iter_mut().for_each(ident);
         for item in &mut net.items {
             match item {
+                NetItem::Constant(constant) => self.constant(constant),
+                NetItem::Require(require) => self.require(require),
                 NetItem::Input { dims, span } => {
                     dims.iter_mut().for_each(|dim| clear(&mut dim.span));
                     clear(span);
@@ -140,12 +182,7 @@ impl Eraser {
                     clear(span);
                 }
                 NetItem::Stack { entries, span } => {
-                    for entry in entries {
-                        entry.times.iter_mut().for_each(|times| self.value(times));
-                        ident(&mut entry.cell);
-                        entry.widen.iter_mut().for_each(|widen| clear(&mut widen.span));
-                        clear(&mut entry.span);
-                    }
+                    entries.iter_mut().for_each(|entry| self.entry(entry));
                     clear(span);
                 }
                 NetItem::Aux { stage, stages, span } => {
@@ -154,6 +191,23 @@ impl Eraser {
                     clear(span);
                 }
             }
+        }
+    }
+
+    fn entry(&self, entry: &mut StackEntry) {
+        clear(&mut entry.span);
+        entry.times.iter_mut().for_each(|times| self.value(times));
+        match &mut entry.what {
+            StackItem::Cell(stacked) => {
+                self.cell_use(&mut stacked.cell);
+                stacked.stride.iter_mut().for_each(|stride| clear(&mut stride.span));
+                match &mut stacked.width {
+                    None => {}
+                    Some(WidthChange::Times(factor)) => clear(&mut factor.span),
+                    Some(WidthChange::At(width)) => self.value(width),
+                }
+            }
+            StackItem::Group(entries) => entries.iter_mut().for_each(|entry| self.entry(entry)),
         }
     }
 
@@ -171,13 +225,16 @@ impl Eraser {
             }
             ExprKind::Binary { combine, left, right } => {
                 if let Combine::Choice { options, span } = combine {
-                    options.iter_mut().for_each(|option| clear(&mut option.1));
+                    alternatives(options, |option| match option {
+                        CombineRef::Op { span, .. } => clear(span),
+                        CombineRef::Named(op) => self.op_ref(op),
+                    });
                     clear(span);
                 }
                 self.expr(left);
                 self.expr(right);
             }
-            ExprKind::Choice(options) => options.iter_mut().for_each(|option| self.expr(option)),
+            ExprKind::Choice(options) => alternatives(options, |option| self.expr(option)),
             ExprKind::Paren(inner) => self.expr(inner),
         }
         if !self.parens {
@@ -205,15 +262,10 @@ impl Eraser {
         match &mut op.kind {
             OpRefKind::Named { name, attrs } => {
                 ident(name);
-                for attr in attrs {
-                    attr.name.iter_mut().for_each(ident);
-                    self.value(&mut attr.value);
-                }
+                self.attrs(attrs);
             }
             OpRefKind::Set(name) => ident(name),
-            OpRefKind::Choice(options) => {
-                options.iter_mut().for_each(|option| self.op_ref(option));
-            }
+            OpRefKind::Choice(options) => alternatives(options, |option| self.op_ref(option)),
         }
     }
 
@@ -230,7 +282,12 @@ impl Eraser {
                 args.iter_mut().for_each(|arg| self.value(arg));
             }
             ValueKind::Not(inner) | ValueKind::Paren(inner) => self.value(inner),
-            ValueKind::Choice(options) => options.iter_mut().for_each(|option| self.value(option)),
+            ValueKind::Cost { count, net, scale: of } => {
+                ident(count);
+                ident(net);
+                scale(of);
+            }
+            ValueKind::Choice(options) => alternatives(options, |option| self.value(option)),
         }
         if self.parens
             && let ValueKind::Paren(inner) = &value.kind
@@ -239,6 +296,19 @@ impl Eraser {
             *value = inner;
         }
     }
+}
+
+fn alternatives<T>(options: &mut [Alternative<T>], each: impl Fn(&mut T)) {
+    for option in options {
+        each(&mut option.item);
+        option.weight.iter_mut().for_each(|weight| clear(&mut weight.span));
+    }
+}
+
+fn scale(scale: &mut ScaleLit) {
+    clear(&mut scale.span);
+    clear(&mut scale.n.span);
+    clear(&mut scale.f.span);
 }
 
 fn ident(ident: &mut Ident) {

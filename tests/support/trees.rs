@@ -7,7 +7,9 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 16] = [
+    "use",
+    "let",
     "op",
     "cell",
     "space",
@@ -33,7 +35,7 @@ pub fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         2 => prop::sample::select(vec![
             "stride", "input", "classes", "stem", "stack", "head", "aux", "after", "stage",
-            "concat", "mul", "earlier_", "unused", "x", "opx", "notx", "_",
+            "concat", "mul", "to", "at", "on", "skip", "params", "earlier_", "unused", "x", "opx", "notx", "_",
         ])
         .prop_map(str::to_owned),
         3 => "[a-zA-Z_][a-zA-Z0-9_]{0,8}",
@@ -43,13 +45,16 @@ pub fn name() -> impl Strategy<Value = String> {
 
 /// A name that does not read as a pair where a value stands; `out` is one there.
 fn value_name() -> impl Strategy<Value = String> {
-    prop_oneof![1 => Just("out".to_owned()), 8 => name()].prop_filter("a pair", |name| {
-        let is_side = |side: &str| {
-            side.bytes().all(|b| b.is_ascii_digit())
-                || matches!(side.as_bytes(), [b'a'..=b'w' | b'y' | b'z'])
-        };
-        !name.split_once('x').is_some_and(|(height, width)| is_side(height) && is_side(width))
-    })
+    prop_oneof![1 => Just("out".to_owned()), 8 => name()]
+        .prop_filter("a pair", |name| !reads_as_pair(name))
+}
+
+fn reads_as_pair(name: &str) -> bool {
+    let is_side = |side: &str| {
+        side.bytes().all(|b| b.is_ascii_digit())
+            || matches!(side.as_bytes(), [b'a'..=b'w' | b'y' | b'z'])
+    };
+    name.split_once('x').is_some_and(|(height, width)| is_side(height) && is_side(width))
 }
 
 fn ident() -> impl Strategy<Value = Ident> {
@@ -69,6 +74,29 @@ fn number() -> impl Strategy<Value = Number> {
         .prop_map(|value| Number { value, span: none() })
 }
 
+fn scale() -> impl Strategy<Value = ScaleLit> {
+    (number(), number()).prop_map(|(n, f)| ScaleLit { n, f, span: none() })
+}
+
+fn alternative<T: std::fmt::Debug>(
+    item: impl Strategy<Value = T>,
+) -> impl Strategy<Value = Alternative<T>> {
+    (item, of(number())).prop_map(|(item, weight)| Alternative { item, weight })
+}
+
+fn constant() -> impl Strategy<Value = Constant> {
+    let name = ident().prop_filter("read as a pair", |ident| !reads_as_pair(&ident.name));
+    (name, value()).prop_map(|(name, value)| Constant { name, value, span: none() })
+}
+
+fn require() -> impl Strategy<Value = Require> {
+    (value(), of(string())).prop_map(|(cond, message)| Require { cond, message, span: none() })
+}
+
+fn string() -> impl Strategy<Value = StringLit> {
+    "[ !#-~éß]{0,20}".prop_map(|text| StringLit { text, span: none() })
+}
+
 /// Any static value.
 pub fn value() -> BoxedStrategy<Value> {
     let side =
@@ -78,12 +106,18 @@ pub fn value() -> BoxedStrategy<Value> {
         number().prop_map(|number| ValueKind::Number(number.value)),
         value_name().prop_map(ValueKind::Name),
         (side.clone(), side).prop_map(|(height, width)| ValueKind::Pair(height, width)),
+        (ident(), ident(), scale()).prop_map(|(count, net, scale)| ValueKind::Cost {
+            count,
+            net,
+            scale
+        }),
     ];
     let op = prop::sample::select(vec![
         ValueOp::Add,
         ValueOp::Sub,
         ValueOp::Mul,
         ValueOp::Div,
+        ValueOp::Rem,
         ValueOp::Eq,
         ValueOp::Ne,
         ValueOp::Lt,
@@ -101,7 +135,7 @@ pub fn value() -> BoxedStrategy<Value> {
                     .prop_map(|(op, left, right)| ValueKind::Binary { op, left, right }),
                 1 => boxed.clone().prop_map(ValueKind::Not),
                 1 => boxed.prop_map(ValueKind::Paren),
-                1 => vec(inner.clone(), 0..4).prop_map(ValueKind::Choice),
+                1 => vec(alternative(inner.clone()), 0..4).prop_map(ValueKind::Choice),
                 1 => (attr_name(), vec(inner, 0..3))
                     .prop_map(|(function, args)| ValueKind::Call { function, args }),
             ]
@@ -112,16 +146,19 @@ pub fn value() -> BoxedStrategy<Value> {
 
 /// Any operation reference.
 pub fn op_ref() -> BoxedStrategy<OpRef> {
-    let attr = (of(attr_name()), value()).prop_map(|(name, value)| Attr { name, value });
-    let named =
-        (ident(), vec(attr, 0..3)).prop_map(|(name, attrs)| OpRefKind::Named { name, attrs });
+    let named = (ident(), attrs()).prop_map(|(name, attrs)| OpRefKind::Named { name, attrs });
     prop_oneof![4 => named, 1 => set_name().prop_map(OpRefKind::Set)]
         .prop_map(|kind| OpRef { kind, span: none() })
         .prop_recursive(2, 6, 3, |inner| {
-            vec(inner, 0..4)
+            vec(alternative(inner), 0..4)
                 .prop_map(|options| OpRef { kind: OpRefKind::Choice(options), span: none() })
         })
         .boxed()
+}
+
+fn attrs() -> impl Strategy<Value = Vec<Attr>> {
+    let attr = (of(attr_name()), value()).prop_map(|(name, value)| Attr { name, value });
+    vec(attr, 0..3)
 }
 
 fn stages(most: usize) -> impl Strategy<Value = Vec<OpRef>> {
@@ -130,7 +167,17 @@ fn stages(most: usize) -> impl Strategy<Value = Vec<OpRef>> {
 
 fn combine() -> impl Strategy<Value = Combine> {
     let op = prop::sample::select(vec![CombineOp::Add, CombineOp::Mul, CombineOp::Concat]);
-    let options = vec(op.clone().prop_map(|op| (op, none())), 0..4);
+    let named = (ident(), attrs()).prop_filter("an operator", |(name, attrs)| {
+        !attrs.is_empty() || !["mul", "concat"].contains(&name.name.as_str())
+    });
+    let named = named.prop_map(|(name, attrs)| {
+        CombineRef::Named(OpRef { kind: OpRefKind::Named { name, attrs }, span: none() })
+    });
+    let option = prop_oneof![
+        2 => op.clone().prop_map(|op| CombineRef::Op { op, span: none() }),
+        1 => named,
+    ];
+    let options = vec(alternative(option), 0..4);
     prop_oneof![
         2 => op.prop_map(Combine::Fixed),
         1 => options.prop_map(|options| Combine::Choice { options, span: none() }),
@@ -151,7 +198,7 @@ pub fn expr() -> BoxedStrategy<Expr> {
                 2 => (boxed.clone(), stages(9))
                     .prop_map(|(input, stages)| ExprKind::Pipe { input, stages }),
                 1 => boxed.prop_map(ExprKind::Paren),
-                1 => vec(inner, 0..3).prop_map(ExprKind::Choice),
+                1 => vec(alternative(inner), 0..3).prop_map(ExprKind::Choice),
             ]
             .prop_map(|kind| Expr { kind, span: none() })
         })
@@ -159,11 +206,9 @@ pub fn expr() -> BoxedStrategy<Expr> {
 }
 
 fn op_block() -> impl Strategy<Value = Vec<OpStmt>> {
-    let message = of("[ !#-~éß]{0,20}".prop_map(|text| StringLit { text, span: none() }));
     let before = prop_oneof![
-        (value(), message).prop_map(|(cond, message)| {
-            OpStmt::Require(Require { cond, message, span: none() })
-        }),
+        constant().prop_map(OpStmt::Constant),
+        require().prop_map(OpStmt::Require),
         (ident(), expr()).prop_map(|(name, value)| OpStmt::Let { name, value, span: none() }),
     ];
     let arms = (vec((value(), expr()), 1..4), of(expr())).prop_map(|(arms, otherwise)| {
@@ -178,53 +223,102 @@ fn op_block() -> impl Strategy<Value = Vec<OpStmt>> {
     })
 }
 
+fn params() -> impl Strategy<Value = Vec<Param>> {
+    vec((attr_name(), of(value())).prop_map(|(name, default)| Param { name, default }), 0..4)
+}
+
 fn op() -> impl Strategy<Value = Op> {
-    let param = (attr_name(), of(value())).prop_map(|(name, default)| Param { name, default });
     let body = prop_oneof![expr().prop_map(OpBody::Short), op_block().prop_map(OpBody::Block)];
-    (ident(), vec(param, 0..4), vec(ident(), 1..4), body)
-        .prop_map(|(name, params, args, body)| Op { name, params, args, body, span: none() })
+    (ident(), params(), vec(ident(), 1..4), body).prop_map(|(name, params, args, body)| Op {
+        name,
+        params,
+        args,
+        body,
+        span: none(),
+    })
+}
+
+fn cell_use() -> impl Strategy<Value = CellUse> {
+    (ident(), attrs()).prop_map(|(name, attrs)| CellUse { name, attrs, span: none() })
 }
 
 fn cell() -> impl Strategy<Value = Cell> {
+    let output = (expr(), of(number())).prop_map(|(value, to)| Output { value, to });
     let stmt = prop_oneof![
         4 => (ident(), expr()).prop_map(|(name, value)| {
             CellStmt::Let { name, value, span: none() }
         }),
+        1 => constant().prop_map(CellStmt::Constant),
+        1 => require().prop_map(CellStmt::Require),
         1 => (number(), ident(), expr()).prop_map(|(count, name, value)| {
             CellStmt::Repeat { count, name, value, span: none() }
         }),
-        1 => expr().prop_map(|value| CellStmt::Out { value, span: none() }),
+        1 => vec(output, 1..4).prop_map(|outputs| CellStmt::Out { outputs, span: none() }),
     ];
     let body = prop_oneof![
-        1 => ident().prop_map(CellBody::SameAs),
+        1 => cell_use().prop_map(CellBody::SameAs),
         3 => vec(stmt, 0..6).prop_map(CellBody::Block),
     ];
-    (ident(), vec(ident(), 1..4), of(number()), body)
-        .prop_map(|(name, inputs, stride, body)| Cell { name, inputs, stride, body, span: none() })
+    (ident(), params(), vec(ident(), 1..4), of(number()), body).prop_map(
+        |(name, params, inputs, stride, body)| Cell {
+            name,
+            params,
+            inputs,
+            stride,
+            body,
+            span: none(),
+        },
+    )
 }
 
 fn space() -> impl Strategy<Value = Space> {
-    let options = (set_name(), vec(op_ref(), 0..12))
+    let options = (set_name(), vec(alternative(op_ref()), 0..12))
         .prop_map(|(name, options)| SpaceItem::Options { name, options, span: none() });
-    (ident(), vec(prop_oneof![options, cell().prop_map(SpaceItem::Cell)], 0..4))
-        .prop_map(|(name, items)| Space { name, items, span: none() })
+    let item = prop_oneof![
+        2 => options,
+        2 => cell().prop_map(SpaceItem::Cell),
+        1 => op().prop_map(SpaceItem::Op),
+        1 => constant().prop_map(SpaceItem::Constant),
+        1 => require().prop_map(SpaceItem::Require),
+    ];
+    (ident(), vec(item, 0..4)).prop_map(|(name, items)| Space { name, items, span: none() })
+}
+
+fn stack_entry() -> impl Strategy<Value = StackEntry> {
+    let width =
+        prop_oneof![number().prop_map(WidthChange::Times), value().prop_map(WidthChange::At),];
+    let cell = (any::<bool>(), cell_use(), of(number()), of(width)).prop_filter_map(
+        "a cell called like what may follow `skip`",
+        |(is_skipped, cell, stride, width)| {
+            let is_word = ["skip", "at", "stride"].contains(&cell.name.name.as_str());
+            (!is_word).then_some(StackedCell { is_skipped, cell, stride, width })
+        },
+    );
+    let entry = (of(value()), cell).prop_map(|(times, cell)| StackEntry {
+        times,
+        what: StackItem::Cell(cell),
+        span: none(),
+    });
+    entry.prop_recursive(2, 6, 3, |inner| {
+        (value(), vec(inner, 1..4)).prop_map(|(times, entries)| StackEntry {
+            times: Some(times),
+            what: StackItem::Group(entries),
+            span: none(),
+        })
+    })
 }
 
 fn net() -> impl Strategy<Value = Net> {
-    let entry = (of(value()), ident(), of(number())).prop_map(|(times, cell, widen)| StackEntry {
-        times,
-        cell,
-        widen,
-        span: none(),
-    });
     let item = prop_oneof![
+        constant().prop_map(NetItem::Constant),
+        require().prop_map(NetItem::Require),
         (number(), number(), number()).prop_map(|(height, width, channels)| NetItem::Input {
             dims: [height, width, channels],
             span: none(),
         }),
         number().prop_map(|count| NetItem::Classes { count, span: none() }),
         stages(6).prop_map(|stages| NetItem::Stem { stages, span: none() }),
-        vec(entry, 1..8).prop_map(|entries| NetItem::Stack { entries, span: none() }),
+        vec(stack_entry(), 1..8).prop_map(|entries| NetItem::Stack { entries, span: none() }),
         stages(6).prop_map(|stages| NetItem::Head { stages, span: none() }),
         (number(), stages(16)).prop_map(|(stage, stages)| NetItem::Aux {
             stage,
@@ -241,17 +335,24 @@ fn net() -> impl Strategy<Value = Net> {
 
 fn expect() -> impl Strategy<Value = Expect> {
     let claim = (ident(), number()).prop_map(|(name, value)| Claim { name, value });
-    (ident(), number(), number(), vec(claim, 1..9)).prop_map(|(net, n, f, claims)| Expect {
-        net,
-        scale: ScaleLit { n, f, span: none() },
-        claims,
-        span: none(),
-    })
+    let image = of([number(), number(), number()]);
+    (ident(), scale(), image, of(number()), vec(claim, 1..9)).prop_map(
+        |(net, scale, image, classes, claims)| Expect {
+            net,
+            scale,
+            image,
+            classes,
+            claims,
+            span: none(),
+        },
+    )
 }
 
 /// Any file, without comments.
 pub fn file() -> impl Strategy<Value = File> {
     let item = prop_oneof![
+        1 => string().prop_map(|path| Item::Use(Use { path, span: none() })),
+        1 => constant().prop_map(Item::Constant),
         2 => op().prop_map(Item::Op),
         2 => cell().prop_map(Item::Cell),
         1 => space().prop_map(Item::Space),

@@ -2,12 +2,11 @@
 
 use super::value::Static;
 use super::{Frame, Lowering, MAX_CHANNELS, MAX_DEPTH, MAX_ELEMENTS, MAX_NODES};
-use crate::check::MAX_KERNEL;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::{NodeId, Op, Padding, ShapeFault, TensorType, Window};
+use crate::graph::{NodeId, Op, ShapeFault, TensorType};
 use crate::ir::{
-    AttrDefault, Combine, CombineOp, Expr, ExprKind, OpId, OpResult, OpUse, OpUseKind, Param,
-    Primitive, Require, Value,
+    Combine, CombineOp, CombineUse, Expr, ExprKind, OpId, OpResult, OpUse, OpUseKind, Primitive,
+    Require, StaticKind, Value,
 };
 use crate::source::Span;
 
@@ -41,7 +40,7 @@ impl Lowering<'_> {
     }
 
     /// Counts one more step, one level deeper; `None` after reporting that there are too many.
-    fn enter(&mut self, span: Span, frame: &Frame) -> Option<()> {
+    pub(super) fn enter(&mut self, span: Span, frame: &Frame) -> Option<()> {
         if self.is_stopped {
             return None;
         }
@@ -63,7 +62,8 @@ impl Lowering<'_> {
     fn operand(&mut self, expr: &Expr, frame: &mut Frame) -> Option<NodeId> {
         match &expr.kind {
             ExprKind::Local(local) => {
-                frame.used[local.0] = true;
+                // What the outputs read is still what no block reads.
+                frame.used[local.0] |= !frame.is_out;
                 frame.locals[local.0]
             }
             ExprKind::Choice { decision, options } => {
@@ -75,18 +75,37 @@ impl Lowering<'_> {
                     return self.concat(args, expr.span, frame);
                 }
                 if let OpUseKind::Primitive { primitive: Primitive::Mul, .. } = op.kind {
-                    return self.combine(CombineOp::Mul, &args[0], &args[1], expr.span, frame);
+                    return self.combine(Op::Mul, &args[0], &args[1], expr.span, frame);
                 }
-                let args: Vec<Option<NodeId>> =
-                    args.iter().map(|arg| self.expr(arg, frame)).collect();
+                if let OpUseKind::Primitive { primitive: Primitive::Mix, .. } = op.kind {
+                    return self.combine(Op::Mix, &args[0], &args[1], expr.span, frame);
+                }
+                if let [left, right] = args.as_slice() {
+                    let (a, b) = self.both(left, right, frame);
+                    return self.apply(op, &[a?, b?], frame);
+                }
+                let args = self.args(args, frame);
                 self.apply(op, &args.into_iter().collect::<Option<Vec<_>>>()?, frame)
             }
             ExprKind::Combine { combine, left, right } => {
-                let op = match combine {
-                    Combine::Fixed(op) => *op,
-                    Combine::Choice { decision, options } => options[self.genotype[*decision]],
+                let chosen = match combine {
+                    Combine::Fixed(op) => &CombineUse::Op(*op),
+                    Combine::Choice { decision, options } => &options[self.genotype[*decision]],
                 };
-                self.combine(op, left, right, expr.span, frame)
+                match chosen {
+                    CombineUse::Op(op) => {
+                        let op = match op {
+                            CombineOp::Add => Op::Add,
+                            CombineOp::Mul => Op::Mul,
+                            CombineOp::Concat => Op::Concat,
+                        };
+                        self.combine(op, left, right, expr.span, frame)
+                    }
+                    CombineUse::Apply(op) => {
+                        let (a, b) = self.both(left, right, frame);
+                        self.apply(op, &[a?, b?], frame)
+                    }
+                }
             }
             ExprKind::ConcatUnused => {
                 unreachable!("`concat(unused)` is a cell's whole output, see Lowering::cell")
@@ -124,6 +143,12 @@ impl Lowering<'_> {
             }
             OpUseKind::Primitive { primitive: Primitive::Concat, .. } => {
                 self.wire(Op::Concat, args, &[], frame, op.span)
+            }
+            OpUseKind::Primitive { primitive: Primitive::Mul, .. } => {
+                self.wire(Op::Mul, args, &[], frame, op.span)
+            }
+            OpUseKind::Primitive { primitive: Primitive::Mix, .. } => {
+                self.wire(Op::Mix, args, &[], frame, op.span)
             }
             OpUseKind::Primitive { primitive, attrs } => {
                 self.primitive(*primitive, attrs, args[0], frame, op.span)
@@ -165,20 +190,20 @@ impl Lowering<'_> {
                 None => {
                     let default = param.default.as_ref();
                     let default = default.expect("check::exprs reports missing attributes");
-                    let frame = self.frame(op, &params, args, width, stride, caller);
+                    let frame = self.frame(op, params.clone(), args, width, stride, caller);
                     self.value(default, &frame)?
                 }
             };
             params.push(value);
         }
-        let mut frame = self.frame(op, &params, args, width, stride, caller);
+        let mut frame = self.frame(op, params, args, width, stride, caller);
         self.op_body(op, &mut frame, caller, span)
     }
 
     fn frame<'f>(
         &self,
         op: &'f crate::ir::Op,
-        params: &'f [Static],
+        params: Vec<Static>,
         args: &[NodeId],
         width: usize,
         stride: usize,
@@ -186,7 +211,7 @@ impl Lowering<'_> {
     ) -> Frame<'f> {
         Frame {
             params,
-            names: &op.params,
+            names: op.params.iter().map(|param| param.name.as_str()).collect(),
             locals: args.iter().copied().map(Some).collect(),
             spans: vec![None; args.len()],
             local_names: Vec::new(),
@@ -200,17 +225,26 @@ impl Lowering<'_> {
         }
     }
 
-    fn op_body(
+    fn op_body<'o>(
         &mut self,
-        op: &crate::ir::Op,
-        frame: &mut Frame,
+        op: &'o crate::ir::Op,
+        frame: &mut Frame<'o>,
         caller: &Frame,
         span: Span,
     ) -> Option<NodeId> {
-        let mut requires = op.requires.iter().peekable();
+        let mut statics = op.statics.iter().peekable();
         for count in 0..=op.bindings.len() {
-            while let Some(require) = requires.next_if(|require| require.after == count) {
-                self.require(op, require, frame, caller, span)?;
+            while let Some(statement) = statics.next_if(|statement| statement.after == count) {
+                match &statement.kind {
+                    StaticKind::Let { name, value } => {
+                        let value = self.value(value, frame)?;
+                        frame.names.push(name);
+                        frame.params.push(value);
+                    }
+                    StaticKind::Require(require) => {
+                        self.require(op, require, frame, caller, span)?;
+                    }
+                }
             }
             let Some(binding) = op.bindings.get(count) else { break };
             let value = self.expr(binding, frame)?;
@@ -230,9 +264,9 @@ impl Lowering<'_> {
                     Some(expr) => self.expr(expr, frame),
                     None => {
                         let message = format!("no `when` of `{}` holds for this use", op.name.name);
-                        let names = frame.names.iter().map(|param| param.name.as_str());
+                        let names = frame.names.iter();
                         let values: Vec<String> = names
-                            .zip(frame.params)
+                            .zip(&frame.params)
                             .map(|(name, value)| format!("{name} = {value}"))
                             .chain([
                                 format!("c = {}", frame.width),
@@ -263,11 +297,7 @@ impl Lowering<'_> {
         if self.cond(&require.cond, frame)? {
             return Some(());
         }
-        let message = match &require.message {
-            Some(text) => fill(text, frame),
-            None => format!("a condition of `{}` does not hold", op.name.name),
-        };
-        let mut fault = Diagnostic::new(Code::RequirementNotMet, self.place(span, caller), message);
+        let mut fault = self.unmet(&op.name.name, require, frame, self.place(span, caller));
         if !op.is_prelude {
             fault = fault.also(require.span, "required here");
         }
@@ -275,190 +305,74 @@ impl Lowering<'_> {
         None
     }
 
-    /// Wires a primitive with one operand.
-    fn primitive(
-        &mut self,
-        primitive: Primitive,
-        attrs: &[Option<Value>],
-        arg: NodeId,
+    /// The fault of a condition of `owner` that does not hold.
+    pub(super) fn unmet(
+        &self,
+        owner: &str,
+        require: &Require,
         frame: &Frame,
         span: Span,
-    ) -> Option<NodeId> {
-        let ty = self.graph.ty(arg);
-        let width = if frame.cell.is_some() { frame.width } else { ty.channels };
-        let mut values = Vec::with_capacity(attrs.len());
-        for (attr, spec) in attrs.iter().zip(primitive.attrs()) {
-            let at = attr.as_ref().map_or(span, |value| value.span);
-            let value = match (attr, spec.default) {
-                (Some(value), _) => self.value(value, frame)?,
-                (None, AttrDefault::One) => Static::Int(1),
-                (None, AttrDefault::Width) => Static::Int(width as i64),
-                (None, AttrDefault::Same) => Static::Padding(Padding::Same),
-                (None, AttrDefault::Required) => {
-                    unreachable!("check::exprs reports missing attributes")
-                }
-            };
-            values.push((value, at));
-        }
-        let op = match primitive {
-            Primitive::Conv => {
-                let [k, s, out, pad, d] = values[..] else { unreachable!("attributes of conv") };
-                let window = self.window(ty, k, s, d, pad, frame)?;
-                Op::Conv { window, out_channels: self.channels(out, frame)? }
-            }
-            Primitive::DepthwiseConv => {
-                let [k, s, pad, d] = values[..] else { unreachable!("attributes of dwconv") };
-                Op::DepthwiseConv { window: self.window(ty, k, s, d, pad, frame)? }
-            }
-            Primitive::MaxPool | Primitive::AvgPool => {
-                let [k, s, pad] = values[..] else { unreachable!("attributes of a pool") };
-                let window = self.window(ty, k, s, (Static::Int(1), span), pad, frame)?;
-                if primitive == Primitive::MaxPool {
-                    Op::MaxPool { window }
-                } else {
-                    Op::AvgPool { window }
-                }
-            }
-            Primitive::Dense => Op::Dense { out_features: self.channels(values[0], frame)? },
-            Primitive::BatchNorm => Op::BatchNorm,
-            Primitive::Relu => Op::Relu,
-            Primitive::Sigmoid => Op::Sigmoid,
-            Primitive::GlobalAvgPool => Op::GlobalAvgPool,
-            Primitive::Dropout => Op::Dropout,
-            Primitive::Shift => Op::Shift,
-            Primitive::Concat | Primitive::Mul => {
-                unreachable!("combinations are wired by Lowering::expr")
-            }
+    ) -> Diagnostic {
+        let message = match &require.message {
+            Some(text) => fill(text, frame),
+            None => format!("a condition of `{owner}` does not hold"),
         };
-        self.wire(op, &[arg], &[None], frame, span)
-    }
-
-    /// A window from attributes.
-    fn window(
-        &mut self,
-        ty: TensorType,
-        kernel: (Static, Span),
-        stride: (Static, Span),
-        dilation: (Static, Span),
-        padding: (Static, Span),
-        frame: &Frame,
-    ) -> Option<Window> {
-        let kernel_at = kernel.1;
-        let kernel = match kernel.0 {
-            Static::Full => Some(ty.size()),
-            other => self.sides("a kernel", (other, kernel.1), frame),
-        };
-        let stride = self.sides("a stride", stride, frame);
-        let dilation = self.sides("a dilation", dilation, frame);
-        let padding = match padding.0 {
-            Static::Padding(padding) => Some(padding),
-            other => self.wrong_kind("`same` or `valid`", other, padding.1, frame),
-        };
-        let (kernel, stride, dilation, padding) = (kernel?, stride?, dilation?, padding?);
-        let window = Window::new(kernel, stride, dilation, padding, ty.size());
-        if window.is_none() {
-            let message = format!(
-                "a {}x{} window does not fit into a map of {}x{}",
-                kernel[0], kernel[1], ty.height, ty.width
-            );
-            self.fault(
-                Code::WindowTooLarge,
-                kernel_at,
-                frame,
-                message,
-                "use a smaller kernel, `same` padding, or larger images",
-            );
-        }
-        window
-    }
-
-    /// One or two sides of a window, each in range.
-    fn sides(
-        &mut self,
-        what: &str,
-        (value, span): (Static, Span),
-        frame: &Frame,
-    ) -> Option<[usize; 2]> {
-        let sides = match value {
-            Static::Int(side) => [side, side],
-            Static::Pair(sides) => sides,
-            other @ (Static::Bool(_) | Static::Padding(_) | Static::Full) => {
-                return self.wrong_kind("a number or a pair", other, span, frame);
-            }
-        };
-        if sides.iter().all(|side| (1..=MAX_KERNEL).contains(side)) {
-            return Some(sides.map(|side| side as usize));
-        }
-        let message = format!("{what} is 1 to {MAX_KERNEL}, found {value}");
-        self.fault(Code::AttributeOutOfRange, span, frame, message, "write a number in that range");
-        None
-    }
-
-    fn channels(&mut self, (value, span): (Static, Span), frame: &Frame) -> Option<usize> {
-        match value {
-            Static::Int(channels) if (1..=MAX_CHANNELS as i64).contains(&channels) => {
-                Some(channels as usize)
-            }
-            Static::Int(channels) => {
-                let message =
-                    format!("a tensor has 1 to {MAX_CHANNELS} channels, found {channels}");
-                self.fault(
-                    Code::SizeOutOfRange,
-                    span,
-                    frame,
-                    message,
-                    "use another width or scale",
-                );
-                None
-            }
-            other @ (Static::Bool(_) | Static::Pair(_) | Static::Padding(_) | Static::Full) => {
-                self.wrong_kind("a number", other, span, frame)
-            }
-        }
+        Diagnostic::new(Code::RequirementNotMet, span, message)
     }
 
     /// Combines two expressions, their nodes on the paths `left` and `right`.
     fn combine(
         &mut self,
-        op: CombineOp,
+        op: Op,
         left: &Expr,
         right: &Expr,
         span: Span,
         frame: &mut Frame,
     ) -> Option<NodeId> {
-        let in_cell = !frame.is_op && frame.cell.is_some();
-        let (a, b) = if in_cell {
-            let a = self.within("left", |this| this.expr(left, frame));
-            (a, self.within("right", |this| this.expr(right, frame)))
-        } else {
-            (self.expr(left, frame), self.expr(right, frame))
-        };
-        let op = match op {
-            CombineOp::Add => Op::Add,
-            CombineOp::Mul => Op::Mul,
-            CombineOp::Concat => Op::Concat,
-        };
+        let (a, b) = self.both(left, right, frame);
         let causes = [cause(left, frame), cause(right, frame)];
         self.wire(op, &[a?, b?], &causes, frame, span)
     }
 
-    /// Concatenates expressions. In a cell's output the nodes of an operand carry the operand's name.
-    fn concat(&mut self, args: &[Expr], span: Span, frame: &mut Frame) -> Option<NodeId> {
+    /// The two operands of a combination, in a cell on the paths `left` and `right`.
+    fn both(
+        &mut self,
+        left: &Expr,
+        right: &Expr,
+        frame: &mut Frame,
+    ) -> (Option<NodeId>, Option<NodeId>) {
+        if frame.is_op || frame.cell.is_none() {
+            return (self.expr(left, frame), self.expr(right, frame));
+        }
+        let a = self.within("left", |this| this.expr(left, frame));
+        (a, self.within("right", |this| this.expr(right, frame)))
+    }
+
+    /// Any number of operands, in a cell on paths with the names of those that are bare.
+    fn args(&mut self, args: &[Expr], frame: &mut Frame) -> Vec<Option<NodeId>> {
         let in_cell = !frame.is_op && frame.cell.is_some();
         let mut nodes = Vec::with_capacity(args.len());
         for (index, arg) in args.iter().enumerate() {
             nodes.push(if in_cell {
-                let name = match (frame.is_out, args.len(), index) {
-                    // As in `x + y`, whichever way the combination is written.
-                    (false, 2, 0) => "left".into(),
-                    (false, 2, 1) => "right".into(),
-                    _ => self.operand_name(arg, frame).unwrap_or_else(|| format!("arg{index}")),
-                };
+                let name = self.operand_name(arg, frame).unwrap_or_else(|| format!("arg{index}"));
                 self.within(&name, |this| this.expr(arg, frame))
             } else {
                 self.expr(arg, frame)
             });
         }
+        nodes
+    }
+
+    /// Concatenates expressions.
+    fn concat(&mut self, args: &[Expr], span: Span, frame: &mut Frame) -> Option<NodeId> {
+        let nodes = match args {
+            // As in `x + y`, whichever way the combination is written.
+            [left, right] if !frame.is_out => {
+                let (a, b) = self.both(left, right, frame);
+                vec![a, b]
+            }
+            _ => self.args(args, frame),
+        };
         let causes: Vec<_> = args.iter().map(|arg| cause(arg, frame)).collect();
         self.wire(Op::Concat, &nodes.into_iter().collect::<Option<Vec<_>>>()?, &causes, frame, span)
     }
@@ -495,12 +409,21 @@ impl Lowering<'_> {
             self.is_stopped = true;
             return None;
         }
-        let kind = if matches!(op, Op::DepthwiseConv { .. }) { "dw" } else { op.name() };
+        let name = op.name();
+        let kind = match name {
+            "dwconv" => "dw",
+            "layernorm" => "ln",
+            "instancenorm" => "in",
+            other => other,
+        };
         let key = format!("{}.{kind}", self.prefix);
         let count = self.counters.entry(key).or_insert(0);
         *count += 1;
         let path = format!("{}.{kind}{count}", self.prefix);
-        let verb = if matches!(op, Op::Mul) { "multiply" } else { "add" };
+        let verb = match name {
+            "mul" => "multiply",
+            other => other,
+        };
         let fault = match self.graph.wire(op, inputs, self.section, path) {
             Ok(node) => return self.within_limits(node, frame, span),
             Err(fault) => fault,
@@ -540,6 +463,23 @@ impl Lowering<'_> {
                 Diagnostic::new(Code::DenseOnMap, span, "`dense` needs a map of 1x1")
                     .label(format!("its operand has {}", label(operand)))
                     .note("put `gap` before `dense`")
+            }
+            ShapeFault::Indivisible { channels, groups, is_output } => {
+                let what = if is_output {
+                    format!("its {channels} filters")
+                } else {
+                    format!("its operand's {channels} channels")
+                };
+                let message = format!("`{name}` cannot divide {what} into {groups} groups");
+                Diagnostic::new(Code::ChannelsDoNotFit, span, message)
+                    .note("use a number of groups that divides them")
+            }
+            ShapeFault::OutOfRange { operand, start, count } => {
+                let message =
+                    format!("`slice<{start}, {count}>` takes channels that are not there");
+                Diagnostic::new(Code::ChannelsDoNotFit, span, message)
+                    .label(format!("its operand has {}", label(operand)))
+                    .note(format!("channels are counted from 0 to {}", operand.channels - 1))
             }
         };
         if !frame.in_prelude && inputs.len() > 1 {
@@ -591,8 +531,8 @@ fn cause(operand: &Expr, frame: &Frame) -> Option<Span> {
 /// An author's message with `{name}` replaced by the values of attributes.
 fn fill(text: &str, frame: &Frame) -> String {
     let mut filled = text.to_string();
-    let known = frame.names.iter().zip(frame.params);
-    for (Param { name, .. }, value) in known {
+    let known = frame.names.iter().zip(&frame.params);
+    for (name, value) in known {
         filled = filled.replace(&format!("{{{name}}}"), &value.to_string());
     }
     filled = filled.replace("{c}", &frame.width.to_string());

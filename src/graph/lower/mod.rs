@@ -7,8 +7,12 @@
 //!
 //! # Rules
 //!
-//! - A cell's width `c` starts at `base` and is multiplied by a stack entry's `*` factor.
-//! - Input `j` of a cell is the output of the `j`-th cell before it, or the stem if there is none.
+//! - A cell's width `c` starts at `base` and is changed by a stack entry's `*` or `at`.
+//! - The inputs of a cell are the outputs that arrive at it, most recent first: the one output of a cell
+//!   arrives at every later cell, each of several at the one that its `to` says. Where too few arrive, the
+//!   stem stands for the rest. The cell behind a `skip` cell takes, beside that cell's output, what that
+//!   cell took after its first input.
+//! - The heads read the output of a cell, several of them concatenated.
 //! - `stride` is the cell's stride for an operation whose first argument still has the size of the
 //!   cell's first input, 1 for every other.
 //! - `base` is solved from F: the number for which the last cell gives F channels.
@@ -16,7 +20,9 @@
 //!   primitive counted within that side, name.
 
 mod apply;
+mod cell;
 mod net;
+mod primitive;
 mod value;
 
 pub(crate) use net::MAX_TIMES;
@@ -28,9 +34,10 @@ use std::str::FromStr;
 
 use super::{Graph, NodeId, SectionId, TensorType};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::ir::{self, Module, Net};
+use crate::ir::{self, Module, Net, StackedCell};
 use crate::source::Span;
 use crate::space::Genotype;
+use cell::CellPlace;
 use value::Static;
 
 /// The most operations a network may have.
@@ -230,6 +237,8 @@ fn solve_base(
 ) -> Result<usize, Diagnostics> {
     /// Divides by all the ratios that cells write.
     const PROBE: usize = 96;
+    /// Divides by other numbers of groups.
+    const OTHER: usize = 840;
     let is_endless = Cell::new(false);
     let filters = |base: usize| -> Result<usize, Diagnostics> {
         let mut lowering = Lowering::new(module, genotype, target, base);
@@ -238,8 +247,15 @@ fn solve_base(
         Ok(Diagnostics::or(lowering.faults, filters)?.unwrap_or(0))
     };
     let at_probe = filters(PROBE);
-    if let Ok(found) = at_probe {
-        let guess = (f * PROBE).div_ceil(found.max(1)).clamp(1, MAX_CHANNELS);
+    let guess_from = match &at_probe {
+        Ok(found) => Some((PROBE, *found)),
+        Err(faults) if faults.iter().all(|fault| fault.code == Code::ChannelsDoNotFit) => {
+            filters(OTHER).ok().map(|found| (OTHER, found))
+        }
+        Err(_) => None,
+    };
+    if let Some((probe, found)) = guess_from {
+        let guess = (f * probe).div_ceil(found.max(1)).clamp(1, MAX_CHANNELS);
         if filters(guess) == Ok(f) {
             return Ok(guess);
         }
@@ -273,8 +289,9 @@ fn solve_base(
             near.push(lowered.scale.f);
         }
     }
-    let out = target.net.stack.last().and_then(|entry| module.cell(&entry.cell.name));
-    let span = target.scale_span.or(out.map(|cell| cell.out.value.span)).unwrap_or_default();
+    let last = target.net.stacked().last().and_then(|entry| module.cell(&entry.cell.name));
+    let out = last.map(|cell| cell.outputs[0].block.value.span);
+    let span = target.scale_span.or(out).unwrap_or_default();
     let fault = Diagnostic::new(
         Code::FiltersDoNotDivide,
         span,
@@ -304,7 +321,7 @@ pub(crate) fn probe(
     module: &Module,
     genotype: &[usize],
     cell: &ir::Cell,
-    context: &ProbeContext,
+    context: &ProbeContext<'_>,
     max_steps: usize,
 ) -> (Vec<Diagnostic>, usize) {
     let mut lowering = Lowering {
@@ -315,6 +332,8 @@ pub(crate) fn probe(
         scale: ScaleContext { n: 1, f: 1, base: context.width, classes: 10 },
         net: None,
         site: cell.name.span,
+        constants: Vec::new(),
+        net_params: Vec::new(),
         depth: 0,
         steps: 0,
         max_steps: max_steps.min(MAX_STEPS),
@@ -323,6 +342,7 @@ pub(crate) fn probe(
         counters: BTreeMap::new(),
         is_stopped: false,
     };
+    lowering.evaluate_constants();
     let recent = lowering.graph.input;
     let mut inputs = vec![recent];
     if let Some(previous) = context.previous {
@@ -334,19 +354,30 @@ pub(crate) fn probe(
     }
     let last = inputs[inputs.len() - 1];
     inputs.resize(cell.inputs.len().max(1), last);
-    lowering.cell(cell, &inputs, context.width, context.previous.is_none());
+    let place = CellPlace {
+        inputs: &inputs,
+        width: context.width,
+        is_first: context.previous.is_none(),
+        entry: context.entry.map(|(net, entry)| (entry, net.is_prelude)),
+    };
+    let is_ready = context.entry.is_none_or(|(net, _)| lowering.net_statics(net).is_some());
+    if is_ready {
+        lowering.cell(cell, place);
+    }
     let is_cut_short = lowering.steps == max_steps && max_steps < MAX_STEPS;
     (if is_cut_short { Vec::new() } else { lowering.faults }, lowering.steps)
 }
 
 /// A place in a net that `check` tries a cell in.
-pub(crate) struct ProbeContext {
+pub(crate) struct ProbeContext<'m> {
     /// The cell's width.
     pub width: usize,
     /// Shape of the most recent input.
     pub recent: TensorType,
     /// Shape of the inputs before it; `None` for the first cell of a net.
     pub previous: Option<TensorType>,
+    /// The net and the entry of its stack that the cell stands in.
+    pub entry: Option<(&'m Net, &'m StackedCell)>,
 }
 
 /// Names a net knows beyond those of its cells.
@@ -366,6 +397,10 @@ struct Lowering<'m> {
     scale: ScaleContext,
     /// The net at hand, if it is one of the prelude, whose text a diagnostic cannot show.
     net: Option<&'m str>,
+    /// Values of the module's constants; `None` where a fault was reported.
+    constants: Vec<Option<Static>>,
+    /// Values that the net has named so far.
+    net_params: Vec<Static>,
     /// The innermost place in the user's text; faults inside the prelude are reported there.
     site: Span,
     /// Expressions being evaluated.
@@ -392,10 +427,10 @@ struct CellContext {
 
 /// What an expression can read.
 struct Frame<'f> {
-    /// Attributes of the operation around.
-    params: &'f [Static],
+    /// Attributes of the operation or cell around, then the values it has named so far.
+    params: Vec<Static>,
     /// Their names, for messages.
-    names: &'f [ir::Param],
+    names: Vec<&'f str>,
     /// Tensors bound so far; `None` where a fault was reported.
     locals: Vec<Option<NodeId>>,
     /// Where each was defined, in the user's text.
@@ -426,7 +461,7 @@ impl<'m> Lowering<'m> {
             Width::Base(_) => 0,
         };
         let first_cell = module.cells.first().map(|cell| cell.name.span);
-        Lowering {
+        let mut lowering = Lowering {
             module,
             genotype: &genotype.choices,
             graph: Graph::new(image),
@@ -438,6 +473,8 @@ impl<'m> Lowering<'m> {
                 classes: target.classes.unwrap_or(target.net.classes),
             },
             net: target.net.is_prelude.then_some(target.net.name.name.as_str()),
+            constants: Vec::new(),
+            net_params: Vec::new(),
             site: target.scale_span.or(first_cell).unwrap_or_default(),
             depth: 0,
             steps: 0,
@@ -446,6 +483,17 @@ impl<'m> Lowering<'m> {
             prefix: String::new(),
             counters: BTreeMap::new(),
             is_stopped: false,
+        };
+        lowering.evaluate_constants();
+        lowering
+    }
+
+    /// Evaluates the module's constants, each of which may read those before it.
+    fn evaluate_constants(&mut self) {
+        for constant in &self.module.constants {
+            let frame = self.net_frame(0, constant.is_prelude);
+            let value = self.value(&constant.value, &frame);
+            self.constants.push(value);
         }
     }
 

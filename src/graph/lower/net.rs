@@ -1,20 +1,69 @@
-//! Cells and nets: what is stacked on what.
+//! Nets: stem, stack and heads; which output of which cell arrives where.
 
-use super::{CellContext, Frame, Lowering, Target};
-use crate::check::FIXUP;
+use super::cell::CellPlace;
+use super::{Frame, Lowering, Target};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{NodeId, Op};
-use crate::ir::{Cell, ExprKind, OpUse, OpUseKind};
+use crate::ir::{Cell, Net, OpUse, StackEntry, StackItem, StackedCell, StaticKind, WidthChange};
 
 /// The most often one entry of a stack may stack its cell.
 pub(crate) const MAX_TIMES: usize = 10_000;
 
 /// The network without its heads.
 pub(super) struct Body {
-    /// Output of the last cell.
+    /// What the head reads: the output of the last cell, several joined.
     pub last: NodeId,
     /// Where the auxiliary head starts.
     aux_from: Option<NodeId>,
+}
+
+/// A cell in its place.
+struct Placed {
+    inputs: Vec<NodeId>,
+    /// What it gives, and how many cells later that arrives; `None` for every later one.
+    outputs: Vec<(NodeId, Option<usize>)>,
+    is_skipped: bool,
+}
+
+/// How far a stack is built.
+struct Progress {
+    stem: NodeId,
+    placed: Vec<Placed>,
+    width: usize,
+    stage: usize,
+    /// The stage whose last cell the auxiliary head reads, and that cell.
+    aux_stage: Option<usize>,
+    aux_cell: Option<usize>,
+}
+
+impl Progress {
+    /// What arrives at the next cell, most recent first; the stem stands for whatever is missing. Beside
+    /// it, how many of them were sent to this very cell.
+    fn arrivals(&self, most: usize) -> (Vec<NodeId>, usize) {
+        let mut found = Vec::new();
+        let mut sent = 0;
+        let last = self.placed.last().filter(|last| last.is_skipped);
+        for (back, placed) in self.placed.iter().rev().enumerate() {
+            for &(node, to) in &placed.outputs {
+                match to {
+                    None if found.len() < most => found.push(node),
+                    Some(to) if to == back + 1 => {
+                        found.push(node);
+                        sent += 1;
+                    }
+                    None | Some(_) => {}
+                }
+            }
+            if let Some(last) = last {
+                found.extend(last.inputs.iter().skip(1));
+                break;
+            }
+        }
+        while found.len() < most {
+            found.push(self.stem);
+        }
+        (found, sent)
+    }
 }
 
 impl Lowering<'_> {
@@ -39,21 +88,76 @@ impl Lowering<'_> {
     /// Builds stem and cells.
     pub(super) fn body(&mut self, target: &Target) -> Option<Body> {
         let net = target.net;
+        self.net_statics(net)?;
         self.section = self.graph.section("stem", None);
         self.prefix = "stem".into();
         let stem = self.pipeline(&net.stem, self.graph.input, net.is_prelude)?;
-        let mut states = vec![stem];
-        // The auxiliary head reads the last cell of its stage.
-        let aux_stage = net.aux.as_ref().map(|aux| aux.stage);
-        let mut aux_from = None;
-        let mut width = self.scale.base;
-        let mut stage = 1;
-        for (position, entry) in net.stack.iter().enumerate() {
-            if position > 0 && entry.widen > 1 {
-                stage += 1;
+        let mut progress = Progress {
+            stem,
+            placed: Vec::new(),
+            width: self.scale.base,
+            stage: 1,
+            aux_stage: net.aux.as_ref().map(|aux| aux.stage),
+            aux_cell: None,
+        };
+        self.entries(net, &net.stack, &mut progress)?;
+        let last = progress.placed.len().checked_sub(1);
+        Some(Body {
+            last: match last {
+                Some(last) => self.joined(&progress.placed[last])?,
+                None => stem,
+            },
+            aux_from: match progress.aux_cell {
+                Some(cell) if target.with_aux => Some(self.joined(&progress.placed[cell])?),
+                Some(_) | None => None,
+            },
+        })
+    }
+
+    /// Evaluates the net's named values and conditions.
+    pub(super) fn net_statics(&mut self, net: &Net) -> Option<()> {
+        self.net_params.clear();
+        for statement in &net.statics {
+            let mut frame = self.net_frame(0, net.is_prelude);
+            match &statement.kind {
+                StaticKind::Let { value, .. } => {
+                    let value = self.value(value, &frame)?;
+                    self.net_params.push(value);
+                }
+                StaticKind::Require(require) => {
+                    if !self.cond(&require.cond, &frame)? {
+                        frame.names = net
+                            .statics
+                            .iter()
+                            .filter_map(|statement| match &statement.kind {
+                                StaticKind::Let { name, .. } => Some(name.as_str()),
+                                StaticKind::Require(_) => None,
+                            })
+                            .take(frame.params.len())
+                            .collect();
+                        let span = if net.is_prelude { self.site } else { require.span };
+                        let fault = self.unmet(&net.name.name, require, &frame, span);
+                        self.faults.push(fault.note("use another scale"));
+                        return None;
+                    }
+                }
             }
-            width = width.saturating_mul(entry.widen);
-            let frame = Self::net_frame(0, net.is_prelude);
+        }
+        Some(())
+    }
+
+    /// Stacks the cells of `entries` in order.
+    fn entries(
+        &mut self,
+        net: &Net,
+        entries: &[StackEntry],
+        progress: &mut Progress,
+    ) -> Option<()> {
+        for entry in entries {
+            let frame = self.net_frame(0, net.is_prelude);
+            if let StackItem::Cell(cell) = &entry.item {
+                self.change_width(cell, &frame, progress)?;
+            }
             let times = self.int(&entry.times, &frame)?;
             if !(0..=MAX_TIMES as i64).contains(&times) {
                 let message = format!("a cell is stacked 0 to {MAX_TIMES} times, found {times}");
@@ -62,49 +166,121 @@ impl Lowering<'_> {
                 self.fault(Code::ScaleOutOfRange, entry.times.span, &frame, message, note);
                 return None;
             }
-            if times == 0 {
-                continue;
-            }
-            let Some(cell) = self.module.cell(&entry.cell.name) else {
-                let cells: Vec<String> =
-                    self.module.cells.iter().map(|cell| format!("`{}`", cell.name.name)).collect();
-                let known = if cells.is_empty() { "none".into() } else { cells.join(", ") };
-                self.faults.push(
-                    Diagnostic::new(
-                        Code::UnknownName,
-                        if net.is_prelude { self.site } else { entry.cell.span },
-                        format!("net `{}` needs a cell `{}`", net.name.name, entry.cell.name),
-                    )
-                    .note(format!("cells of this file: {known}")),
-                );
-                return None;
-            };
             for _ in 0..times {
-                let index = states.len() - 1;
-                self.section =
-                    self.graph.section(format!("cells.{index}"), Some(cell.name.name.clone()));
-                self.prefix = format!("cells.{index}");
-                let last = states.len() - 1;
-                let inputs: Vec<NodeId> =
-                    (0..cell.inputs.len()).map(|back| states[last.saturating_sub(back)]).collect();
-                let faults = self.faults.len();
-                states.push(self.cell(cell, &inputs, width, index == 0)?);
-                if self.faults.len() > faults {
-                    // The cells behind it would only repeat what is wrong with this one.
-                    return None;
-                }
-                if aux_stage == Some(stage) {
-                    aux_from = states.last().copied();
+                match &entry.item {
+                    StackItem::Cell(cell) => self.place_cell(net, cell, progress)?,
+                    StackItem::Group(entries) => {
+                        self.enter(entry.times.span, &frame)?;
+                        self.depth -= 1;
+                        self.entries(net, entries, progress)?;
+                    }
                 }
             }
         }
-        Some(Body { last: states[states.len() - 1], aux_from })
+        Some(())
     }
 
-    fn net_frame(width: usize, is_prelude: bool) -> Frame<'static> {
+    fn change_width(
+        &mut self,
+        cell: &StackedCell,
+        frame: &Frame,
+        progress: &mut Progress,
+    ) -> Option<()> {
+        let is_start = progress.placed.is_empty() && progress.stage == 1;
+        progress.width = match &cell.width {
+            None | Some(WidthChange::Times(1)) => return Some(()),
+            Some(WidthChange::Times(factor)) => progress.width.saturating_mul(*factor),
+            Some(WidthChange::At(width)) => {
+                let value = self.value(width, frame)?;
+                self.channels((value, width.span), frame)?
+            }
+        };
+        if !is_start {
+            progress.stage += 1;
+        }
+        Some(())
+    }
+
+    /// Puts one cell of a stack behind those before it.
+    fn place_cell(
+        &mut self,
+        net: &Net,
+        stacked: &StackedCell,
+        progress: &mut Progress,
+    ) -> Option<()> {
+        let Some(cell) = self.module.cell(&stacked.cell.name) else {
+            let cells: Vec<String> =
+                self.module.cells.iter().map(|cell| format!("`{}`", cell.name.name)).collect();
+            let known = if cells.is_empty() { "none".into() } else { cells.join(", ") };
+            self.faults.push(
+                Diagnostic::new(
+                    Code::UnknownName,
+                    if net.is_prelude { self.site } else { stacked.cell.span },
+                    format!("net `{}` needs a cell `{}`", net.name.name, stacked.cell.name),
+                )
+                .note(format!("cells of this file: {known}")),
+            );
+            return None;
+        };
+        let index = progress.placed.len();
+        self.section = self.graph.section(format!("cells.{index}"), Some(cell.name.name.clone()));
+        self.prefix = format!("cells.{index}");
+        let (mut inputs, sent) = progress.arrivals(cell.inputs.len());
+        if sent > cell.inputs.len() {
+            self.too_many_states(cell, index, sent);
+            return None;
+        }
+        inputs.truncate(cell.inputs.len());
+        let faults = self.faults.len();
+        let place = CellPlace {
+            inputs: &inputs,
+            width: progress.width,
+            is_first: index == 0,
+            entry: Some((stacked, net.is_prelude)),
+        };
+        let nodes = self.cell(cell, place)?;
+        if self.faults.len() > faults {
+            // The cells behind it would only repeat what is wrong with this one.
+            return None;
+        }
+        let arrivals = cell.outputs.iter().map(|output| output.to);
+        let outputs = nodes.into_iter().zip(arrivals).collect();
+        let is_skipped = stacked.is_skipped;
+        progress.placed.push(Placed { inputs, outputs, is_skipped });
+        if progress.aux_stage == Some(progress.stage) {
+            progress.aux_cell = Some(index);
+        }
+        Some(())
+    }
+
+    fn too_many_states(&mut self, cell: &Cell, index: usize, sent: usize) {
+        let name = &cell.name.name;
+        self.faults.push(
+            Diagnostic::new(
+                Code::MalformedNet,
+                cell.name.span,
+                format!("cell `{name}` takes {} states, but {sent} arrive", cell.inputs.len()),
+            )
+            .label(format!("as cell {index} of the stack"))
+            .note("give it more inputs, or send outputs to other cells with `to`"),
+        );
+    }
+
+    /// The outputs of a cell as one tensor.
+    fn joined(&mut self, placed: &Placed) -> Option<NodeId> {
+        if let [(only, _)] = placed.outputs.as_slice() {
+            return Some(*only);
+        }
+        let nodes: Vec<NodeId> = placed.outputs.iter().map(|(node, _)| *node).collect();
+        let frame = self.net_frame(0, true);
+        self.within("outputs", |this| this.wire(Op::Concat, &nodes, &[], &frame, this.site))
+    }
+
+    /// What an expression of a net can read.
+    pub(super) fn net_frame(&self, width: usize, is_prelude: bool) -> Frame<'static> {
         Frame {
-            params: &[],
-            names: &[],
+            params: self.net_params.clone(),
+            names: Vec::new(),
             locals: Vec::new(),
             spans: Vec::new(),
             local_names: Vec::new(),
@@ -122,7 +298,7 @@ impl Lowering<'_> {
     fn pipeline(&mut self, stages: &[OpUse], input: NodeId, is_prelude: bool) -> Option<NodeId> {
         let mut node = input;
         for stage in stages {
-            let mut frame = Self::net_frame(self.graph.ty(node).channels, is_prelude);
+            let mut frame = self.net_frame(self.graph.ty(node).channels, is_prelude);
             node = self.apply(stage, &[node], &mut frame)?;
         }
         Some(node)
@@ -157,64 +333,5 @@ impl Lowering<'_> {
             return None;
         }
         Some(output)
-    }
-
-    /// Builds one cell on its inputs, most recent first.
-    pub(super) fn cell(
-        &mut self,
-        cell: &Cell,
-        inputs: &[NodeId],
-        width: usize,
-        is_first: bool,
-    ) -> Option<NodeId> {
-        let size = self.graph.ty(inputs[0]).size();
-        let mut frame = Frame {
-            params: &[],
-            names: &[],
-            locals: inputs.iter().copied().map(Some).collect(),
-            spans: cell.inputs.iter().map(|input| Some(input.span)).collect(),
-            local_names: cell.inputs.iter().map(|input| input.name.clone()).collect(),
-            used: vec![true; inputs.len()],
-            width,
-            cell: Some(CellContext { stride: cell.stride, size, is_first }),
-            stride: 1,
-            is_op: false,
-            is_out: false,
-            in_prelude: false,
-        };
-        for block in &cell.blocks {
-            let node = self.within(&block.name.name, |this| this.expr(&block.value, &mut frame));
-            frame.locals.push(node);
-            frame.spans.push(Some(block.value.span));
-            frame.local_names.push(block.name.name.clone());
-            frame.used.push(false);
-        }
-        frame.is_out = true;
-        self.within("out", |this| match &cell.out.value.kind {
-            ExprKind::ConcatUnused => this.concat_unused(cell, &mut frame),
-            _ => this.expr(&cell.out.value, &mut frame),
-        })
-    }
-
-    /// `concat(unused)`: every block that no block read.
-    fn concat_unused(&mut self, cell: &Cell, frame: &mut Frame) -> Option<NodeId> {
-        let span = cell.out.value.span;
-        let mut nodes = Vec::new();
-        let mut causes = Vec::new();
-        for (index, block) in cell.blocks.iter().enumerate() {
-            let local = cell.inputs.len() + index;
-            if frame.used[local] {
-                continue;
-            }
-            let fixup =
-                self.module.op(FIXUP).expect("check::cells finds `fixup` for `concat(unused)`");
-            let attrs = vec![None; self.module.ops[fixup.0].params.len()];
-            let op = OpUse { kind: OpUseKind::Op { op: fixup, attrs }, span };
-            nodes.push(frame.locals[local].and_then(|node| {
-                self.within(&block.name.name, |this| this.apply(&op, &[node], frame))
-            }));
-            causes.push(frame.spans[local]);
-        }
-        self.wire(Op::Concat, &nodes.into_iter().collect::<Option<Vec<_>>>()?, &causes, frame, span)
     }
 }

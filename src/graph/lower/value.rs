@@ -59,6 +59,18 @@ impl Lowering<'_> {
                 Static::Pair([height?, width?])
             }
             ValueKind::Param(index) => frame.params[*index],
+            ValueKind::Constant(index) => self.constants[*index]?,
+            ValueKind::Cost { .. } => {
+                unreachable!("check::values allows costs in conditions of spaces only")
+            }
+            ValueKind::Min(left, right) => {
+                let (left, right) = (self.int(left, frame), self.int(right, frame));
+                Static::Int(left?.min(right?))
+            }
+            ValueKind::Max(left, right) => {
+                let (left, right) = (self.int(left, frame), self.int(right, frame));
+                Static::Int(left?.max(right?))
+            }
             ValueKind::Builtin(builtin) => return self.builtin(*builtin, value.span, frame),
             ValueKind::Channels(local) => {
                 Static::Int(self.graph.ty(frame.locals[local.0]?).channels as i64)
@@ -123,6 +135,8 @@ impl Lowering<'_> {
             Builtin::Same => return Some(Static::Padding(Padding::Same)),
             Builtin::Valid => return Some(Static::Padding(Padding::Valid)),
             Builtin::Full => return Some(Static::Full),
+            Builtin::True => return Some(Static::Bool(true)),
+            Builtin::False => return Some(Static::Bool(false)),
             Builtin::Base => return Some(Static::Int(self.scale.base as i64)),
             Builtin::Classes => return Some(Static::Int(self.scale.classes as i64)),
             Builtin::ScaleN => return Some(Static::Int(self.scale.n as i64)),
@@ -169,7 +183,7 @@ impl Lowering<'_> {
             ValueOp::Add => a.checked_add(b),
             ValueOp::Sub => a.checked_sub(b),
             ValueOp::Mul => a.checked_mul(b),
-            ValueOp::Div if b == 0 => {
+            ValueOp::Div | ValueOp::Rem if b == 0 => {
                 self.fault(
                     Code::AttributeOutOfRange,
                     span,
@@ -180,6 +194,7 @@ impl Lowering<'_> {
                 return None;
             }
             ValueOp::Div => floor_div(a, b),
+            ValueOp::Rem => floor_div(a, b).map(|quotient| a - b * quotient),
             ValueOp::Lt => return Some(Static::Bool(a < b)),
             ValueOp::Le => return Some(Static::Bool(a <= b)),
             ValueOp::Gt => return Some(Static::Bool(a > b)),

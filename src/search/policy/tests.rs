@@ -8,6 +8,7 @@ fn space() -> SearchSpace {
     let decision = |label: &str, options: usize, when| Decision {
         label: label.into(),
         options: (0..options).map(|option| option.to_string()).collect(),
+        weights: vec![1; options],
         when,
     };
     let decisions = vec![

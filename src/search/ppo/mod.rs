@@ -176,6 +176,7 @@ mod tests {
             .map(|index| Decision {
                 label: index.to_string(),
                 options: vec!["x".into(), "y".into(), "z".into()],
+                weights: vec![1; 3],
                 when: None,
             })
             .collect();

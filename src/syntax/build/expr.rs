@@ -93,16 +93,22 @@ impl Builder<'_> {
 
     fn combine_hole(&mut self, pair: Pair<'_, Rule>) -> Combine {
         let span = self.span(&pair);
-        let options =
-            self.each(only(pair, Rule::combine_options), Rule::combine, |builder, pair| {
-                let option = match pair.as_str() {
-                    "+" => CombineOp::Add,
-                    "concat" => CombineOp::Concat,
-                    _ => CombineOp::Mul,
-                };
-                (option, builder.span(&pair))
-            });
+        let options = only(pair, Rule::combine_options);
+        let options = self.each(options, Rule::combine_option, |builder, option| {
+            builder.alternative(option, Self::combine)
+        });
         Combine::Choice { options, span }
+    }
+
+    fn combine(&mut self, pair: Pair<'_, Rule>) -> CombineRef {
+        let span = self.span(&pair);
+        let op = match pair.as_str() {
+            "+" => CombineOp::Add,
+            "*" | "mul" => CombineOp::Mul,
+            "concat" => CombineOp::Concat,
+            _ => return CombineRef::Named(self.named(pair)),
+        };
+        CombineRef::Op { op, span }
     }
 
     fn operand(&mut self, pair: Pair<'_, Rule>) -> Expr {
@@ -152,10 +158,14 @@ impl Builder<'_> {
             .find(is_rule(&[Rule::choice, Rule::name]))
             .expect("`hole` has a name or a choice");
         match (chosen.as_rule(), call) {
-            (Rule::choice, None) => ExprKind::Choice(self.each(chosen, Rule::expr, Self::expr)),
+            (Rule::choice, None) => {
+                ExprKind::Choice(self.each(chosen, Rule::option, |builder, option| {
+                    builder.alternative(option, Self::expr)
+                }))
+            }
             (Rule::choice, Some(call)) => {
                 let op_span = Span::new(span.start, self.span(&chosen).end);
-                let options = self.each(chosen, Rule::expr, Self::expr_as_op);
+                let options = self.choice_of_ops(chosen);
                 let op = OpRef { kind: OpRefKind::Choice(options), span: op_span };
                 ExprKind::Call { op, args: self.each(call, Rule::expr, Self::expr) }
             }
@@ -169,6 +179,12 @@ impl Builder<'_> {
                 ExprKind::Call { op, args: self.each(call, Rule::expr, Self::expr) }
             }
         }
+    }
+
+    fn choice_of_ops(&mut self, pair: Pair<'_, Rule>) -> Vec<Alternative<OpRef>> {
+        self.each(pair, Rule::option, |builder, option| {
+            builder.alternative(option, Self::expr_as_op)
+        })
     }
 
     /// An option of `?{ ... }(x)`, which the grammar read as a tensor expression.
@@ -196,7 +212,7 @@ impl Builder<'_> {
                 if !self.enter(1, span) {
                     return OpRef { kind: OpRefKind::Choice(Vec::new()), span };
                 }
-                let options = self.each(chosen, Rule::expr, Self::expr_as_op);
+                let options = self.choice_of_ops(chosen);
                 self.leave(1);
                 OpRef { kind: OpRefKind::Choice(options), span }
             }
@@ -235,8 +251,10 @@ impl Builder<'_> {
         }
     }
 
-    pub(super) fn op_choice(&mut self, pair: Pair<'_, Rule>) -> Vec<OpRef> {
-        self.each(pair, Rule::op_ref, Self::op_ref)
+    pub(super) fn op_choice(&mut self, pair: Pair<'_, Rule>) -> Vec<Alternative<OpRef>> {
+        self.each(pair, Rule::op_option, |builder, option| {
+            builder.alternative(option, Self::op_ref)
+        })
     }
 
     fn option_set(&mut self, name: &Pair<'_, Rule>, span: Span) -> OpRef {
@@ -254,17 +272,21 @@ impl Builder<'_> {
         OpRef { kind: OpRefKind::Set(name), span }
     }
 
-    /// A name and its attributes, from a pair that may also hold the arguments of a call.
+    /// An operation, from a pair that may also hold the arguments of a call.
     fn named(&mut self, pair: Pair<'_, Rule>) -> OpRef {
+        let mut span = self.span(&first(pair.clone()));
+        if let Some(list) = pair.clone().into_inner().find(is_rule(&[Rule::attrs])) {
+            span = span.to(self.span(&list));
+        }
+        let (name, attrs) = self.name_and_attrs(pair);
+        OpRef { kind: OpRefKind::Named { name, attrs }, span }
+    }
+
+    pub(super) fn name_and_attrs(&mut self, pair: Pair<'_, Rule>) -> (Ident, Vec<Attr>) {
         let mut parts = pair.into_inner();
         let name = self.ident(&next(&mut parts));
-        let mut span = name.span;
-        let mut attrs = Vec::new();
-        if let Some(list) = parts.find(is_rule(&[Rule::attrs])) {
-            span = span.to(self.span(&list));
-            attrs = self.each(list, Rule::attr, Self::attr);
-        }
-        OpRef { kind: OpRefKind::Named { name, attrs }, span }
+        let attrs = parts.find(is_rule(&[Rule::attrs]));
+        (name, attrs.map_or_else(Vec::new, |list| self.each(list, Rule::attr, Self::attr)))
     }
 
     fn attr(&mut self, pair: Pair<'_, Rule>) -> Attr {

@@ -79,8 +79,11 @@ impl Builder<'_> {
             Rule::value_paren => ValueKind::Paren(Box::new(self.value(only(pair, Rule::value)))),
             Rule::value_choice => {
                 let options = only(pair, Rule::value_options);
-                ValueKind::Choice(self.each(options, Rule::value, Self::value))
+                ValueKind::Choice(self.each(options, Rule::value_option, |builder, option| {
+                    builder.alternative(option, Self::value)
+                }))
             }
+            Rule::value_cost => self.cost(pair),
             Rule::value_named => self.value_named(pair),
             rule => unreachable!("`value_atom` has no alternative {rule:?}"),
         };
@@ -98,6 +101,14 @@ impl Builder<'_> {
                 args: self.each(call, Rule::value, Self::value),
             },
         }
+    }
+
+    fn cost(&mut self, pair: Pair<'_, Rule>) -> ValueKind {
+        let mut parts = pair.into_inner();
+        let count = self.ident(&next(&mut parts));
+        let mut of = next(&mut parts).into_inner().filter(is_rule(&[Rule::name, Rule::cost_scale]));
+        let net = self.ident(&next(&mut of));
+        ValueKind::Cost { count, net, scale: self.scale(&next(&mut of)) }
     }
 
     fn pair(&mut self, pair: &Pair<'_, Rule>) -> ValueKind {
@@ -131,6 +142,7 @@ fn value_op(pair: &Pair<'_, Rule>) -> ValueOp {
         "-" => ValueOp::Sub,
         "*" => ValueOp::Mul,
         "/" => ValueOp::Div,
+        "%" => ValueOp::Rem,
         "==" => ValueOp::Eq,
         "!=" => ValueOp::Ne,
         "<" => ValueOp::Lt,

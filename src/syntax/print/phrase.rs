@@ -87,6 +87,13 @@ impl Phrase {
         }
     }
 
+    pub(super) fn output(&mut self, output: &Output) {
+        self.expr(&output.value, Level::Pipe);
+        if let Some(to) = output.to {
+            self.text(format!(" to {}", number(to.value)));
+        }
+    }
+
     pub(super) fn param(&mut self, param: &Param) {
         self.ident(&param.name);
         if let Some(default) = &param.default {
@@ -106,9 +113,78 @@ impl Phrase {
             self.times(times);
             self.text(" * ");
         }
-        self.ident(&entry.cell);
-        if let Some(widen) = entry.widen {
-            self.text(format!(" * {}", number(widen.value)));
+        match &entry.what {
+            StackItem::Cell(stacked) => self.stacked(stacked),
+            StackItem::Group(entries) => {
+                // Only behind a count does the grammar have a group.
+                if entry.times.is_none() {
+                    self.text("1 * ");
+                }
+                self.list("(", entries, ")", |entry| entry.span, Phrase::stack_entry);
+            }
+        }
+    }
+
+    fn stacked(&mut self, stacked: &StackedCell) {
+        if stacked.is_skipped {
+            self.text("skip ");
+        }
+        self.cell_use(&stacked.cell);
+        if let Some(stride) = stacked.stride {
+            self.text(format!(" stride {}", number(stride.value)));
+        }
+        match &stacked.width {
+            None => {}
+            Some(WidthChange::Times(factor)) => self.text(format!(" * {}", number(factor.value))),
+            Some(WidthChange::At(width)) => {
+                self.text(" at ");
+                self.value(width, ValueLevel::Sum, false);
+            }
+        }
+    }
+
+    pub(super) fn cell_use(&mut self, cell: &CellUse) {
+        self.ident(&cell.name);
+        self.attrs(&cell.attrs);
+    }
+
+    fn attrs(&mut self, attrs: &[Attr]) {
+        if !attrs.is_empty() {
+            self.list("<", attrs, ">", |attr| attr.value.span, Phrase::attr);
+        }
+    }
+
+    /// The options of a hole in braces, each with its weight.
+    fn options<T>(
+        &mut self,
+        open: &str,
+        options: &[Alternative<T>],
+        span: impl Fn(&T) -> Span,
+        each: impl Fn(&mut Self, &T),
+    ) {
+        self.braces(
+            open,
+            options,
+            |option| span(&option.item),
+            |phrase, option| phrase.alternative(option, &each),
+        );
+    }
+
+    fn alternative<T>(&mut self, option: &Alternative<T>, each: impl Fn(&mut Self, &T)) {
+        each(self, &option.item);
+        if let Some(weight) = option.weight {
+            self.text(format!(": {}", number(weight.value)));
+        }
+    }
+
+    pub(super) fn op_options(&mut self, open: &str, options: &[Alternative<OpRef>]) {
+        self.options(open, options, |op| op.span, Phrase::op_ref);
+    }
+
+    pub(super) fn combine_ref(&mut self, combine: &CombineRef) {
+        match combine {
+            CombineRef::Op { op, .. } => self.text(combine_op(*op)),
+            CombineRef::Named(op) => self.op_ref(op),
         }
     }
 
@@ -120,6 +196,7 @@ impl Phrase {
             | ValueKind::Call { .. }
             | ValueKind::Paren(_) => self.value(times, ValueLevel::Atom, true),
             ValueKind::Pair(..)
+            | ValueKind::Cost { .. }
             | ValueKind::Binary { .. }
             | ValueKind::Not(_)
             | ValueKind::Choice(_) => {
@@ -195,14 +272,7 @@ impl Phrase {
                     }
                     Combine::Choice { options, span } => {
                         self.break_before(*span);
-                        self.braces(
-                            "?{",
-                            options,
-                            |option| option.1,
-                            |phrase, option| {
-                                phrase.text(combine_op(option.0));
-                            },
-                        );
+                        self.options("?{", options, CombineRef::span, Phrase::combine_ref);
                         self.text(" ");
                     }
                 }
@@ -211,13 +281,11 @@ impl Phrase {
             }
             ExprKind::Earlier => self.text("?earlier"),
             ExprKind::Choice(options) => {
-                self.braces(
+                self.options(
                     "?{",
                     options,
                     |option| option.span,
-                    |phrase, option| {
-                        phrase.expr(option, Level::Pipe);
-                    },
+                    |phrase, option| phrase.expr(option, Level::Pipe),
                 );
             }
             ExprKind::Paren(inner) => self.parens(|phrase| phrase.expr(inner, Level::Pipe)),
@@ -228,13 +296,11 @@ impl Phrase {
         match &op.kind {
             OpRefKind::Named { name, attrs } => {
                 self.ident(name);
-                if !attrs.is_empty() {
-                    self.list("<", attrs, ">", |attr| attr.value.span, Phrase::attr);
-                }
+                self.attrs(attrs);
             }
             OpRefKind::Set(name) => self.text(format!("?{}", name.name)),
             OpRefKind::Choice(options) => {
-                self.braces("?{", options, |option| option.span, Phrase::op_ref);
+                self.op_options("?{", options);
             }
         }
     }
@@ -272,6 +338,9 @@ impl Phrase {
                     },
                 );
             }
+            ValueKind::Cost { count, net, scale } => {
+                self.text(format!("{}({} {})", count.name, net.name, scale_lit(scale)));
+            }
             ValueKind::Binary { op, left, right } => {
                 let (left_level, right_level) = match own_level {
                     ValueLevel::Or => (ValueLevel::Or, ValueLevel::And),
@@ -294,9 +363,11 @@ impl Phrase {
                     "?{",
                     options,
                     "}",
-                    |option| option.span,
+                    |option| option.item.span,
                     |phrase, option| {
-                        phrase.value(option, ValueLevel::Or, false);
+                        phrase.alternative(option, |phrase, value| {
+                            phrase.value(value, ValueLevel::Or, false);
+                        });
                     },
                 );
             }
@@ -332,13 +403,14 @@ fn value_level(value: &Value) -> ValueLevel {
                 ValueLevel::Compare
             }
             ValueOp::Add | ValueOp::Sub => ValueLevel::Sum,
-            ValueOp::Mul | ValueOp::Div => ValueLevel::Term,
+            ValueOp::Mul | ValueOp::Div | ValueOp::Rem => ValueLevel::Term,
         },
         ValueKind::Not(_) => ValueLevel::Not,
         ValueKind::Number(_)
         | ValueKind::Name(_)
         | ValueKind::Pair(..)
         | ValueKind::Call { .. }
+        | ValueKind::Cost { .. }
         | ValueKind::Choice(_)
         | ValueKind::Paren(_) => ValueLevel::Atom,
     }
@@ -360,6 +432,7 @@ pub(crate) fn value_op(op: ValueOp) -> &'static str {
         ValueOp::Sub => "-",
         ValueOp::Mul => "*",
         ValueOp::Div => "/",
+        ValueOp::Rem => "%",
         ValueOp::Eq => "==",
         ValueOp::Ne => "!=",
         ValueOp::Lt => "<",
@@ -378,6 +451,11 @@ fn side(value: &Value) -> String {
         ValueKind::Name(name) => name.clone(),
         _ => "1".to_owned(),
     }
+}
+
+/// `6@768`
+pub(super) fn scale_lit(scale: &ScaleLit) -> String {
+    format!("{}@{}", number(scale.n.value), number(scale.f.value))
 }
 
 /// Digits, in groups of three if there are five or more.

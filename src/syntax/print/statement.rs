@@ -1,7 +1,7 @@
 //! Statements and headers to pieces, one function for each form; no lines yet.
 
 use super::layout::{Piece, width};
-use super::phrase::{Level, Phrase, ValueLevel, number};
+use super::phrase::{Level, Phrase, ValueLevel, number, scale_lit};
 use crate::syntax::ast::*;
 
 pub(super) fn op_short(op: &Op, value: &Expr) -> Vec<Piece> {
@@ -27,7 +27,7 @@ pub(super) fn arm_width(stmt: &OpStmt) -> Option<usize> {
     match stmt {
         OpStmt::When { cond, .. } => Some(width(&when(cond))),
         OpStmt::Otherwise { .. } => Some("otherwise".len()),
-        OpStmt::Require(_) | OpStmt::Let { .. } | OpStmt::Result(_) => None,
+        OpStmt::Constant(_) | OpStmt::Require(_) | OpStmt::Let { .. } | OpStmt::Result(_) => None,
     }
 }
 
@@ -46,15 +46,8 @@ pub(super) fn op_stmt(
 ) -> Vec<Piece> {
     let mut phrase = Phrase::default();
     match stmt {
-        OpStmt::Require(require) => {
-            phrase.text("require ");
-            phrase.value(&require.cond, ValueLevel::Or, false);
-            if let Some(message) = &require.message {
-                phrase.text(" :");
-                phrase.break_before(message.span);
-                phrase.text(format!("\"{}\"", message.text.replace('"', "'").replace('\n', " ")));
-            }
-        }
+        OpStmt::Constant(constant) => phrase.0 = self::constant(constant),
+        OpStmt::Require(require) => phrase.0 = self::require(require),
         OpStmt::Let { name, value, .. } => {
             phrase.text(format!("{:name_width$} = ", name.name));
             phrase.expr(value, Level::Pipe);
@@ -79,6 +72,37 @@ pub(super) fn op_stmt(
     phrase.0
 }
 
+/// `let k = c / 2`
+pub(super) fn constant(constant: &Constant) -> Vec<Piece> {
+    let mut phrase = Phrase::default();
+    phrase.text(format!("let {} = ", constant.name.name));
+    phrase.value(&constant.value, ValueLevel::Or, false);
+    phrase.0
+}
+
+/// `require odd(k) : "..."`
+pub(super) fn require(require: &Require) -> Vec<Piece> {
+    let mut phrase = Phrase::default();
+    phrase.text("require ");
+    phrase.value(&require.cond, ValueLevel::Or, false);
+    if let Some(message) = &require.message {
+        phrase.text(" :");
+        phrase.break_before(message.span);
+        phrase.text(quoted(message));
+    }
+    phrase.0
+}
+
+/// `use "stems.cell"`
+pub(super) fn used(used: &Use) -> Vec<Piece> {
+    vec![Piece::text(format!("use {}", quoted(&used.path)))]
+}
+
+/// A text in quotes; one that was made may hold what no text in a file can.
+fn quoted(literal: &StringLit) -> String {
+    format!("\"{}\"", literal.text.replace('"', "'").replace('\n', " "))
+}
+
 fn starts_with_choice(value: &Expr) -> bool {
     match &value.kind {
         ExprKind::Choice(_) => true,
@@ -93,6 +117,9 @@ fn starts_with_choice(value: &Expr) -> bool {
 pub(super) fn cell_header(cell: &Cell) -> Vec<Piece> {
     let mut phrase = Phrase::default();
     phrase.text(format!("cell {}", cell.name.name));
+    if !cell.params.is_empty() {
+        phrase.list("<", &cell.params, ">", |param| param.name.span, Phrase::param);
+    }
     phrase.list("(", &cell.inputs, ")", |input| input.span, Phrase::ident);
     if let Some(stride) = cell.stride {
         phrase.text(format!(" stride {}", number(stride.value)));
@@ -100,9 +127,10 @@ pub(super) fn cell_header(cell: &Cell) -> Vec<Piece> {
     phrase.0
 }
 
-pub(super) fn cell_same(cell: &Cell, other: &Ident) -> Vec<Piece> {
+pub(super) fn cell_same(cell: &Cell, other: &CellUse) -> Vec<Piece> {
     let mut phrase = Phrase(cell_header(cell));
-    phrase.text(format!(" = {}", other.name));
+    phrase.text(" = ");
+    phrase.cell_use(other);
     phrase.0
 }
 
@@ -114,9 +142,10 @@ pub(super) fn cell_stmt(stmt: &CellStmt, name_width: usize) -> Vec<Piece> {
             phrase.text(format!("{:name_width$} = ", name.name));
             phrase.expr(value, Level::Pipe);
         }
-        CellStmt::Out { value, .. } => {
-            phrase.text("out ");
-            phrase.expr(value, Level::Pipe);
+        CellStmt::Constant(constant) => phrase.0 = self::constant(constant),
+        CellStmt::Require(require) => phrase.0 = self::require(require),
+        CellStmt::Out { outputs, .. } => {
+            phrase.list("out ", outputs, "", |output| output.value.span, Phrase::output);
         }
         CellStmt::Repeat { count, name, value, .. } => {
             phrase.0 = repeat_header(*count, name);
@@ -138,10 +167,10 @@ pub(super) fn expr(value: &Expr) -> Vec<Piece> {
     phrase.0
 }
 
-pub(super) fn options(name: &Ident, options: &[OpRef]) -> Vec<Piece> {
+pub(super) fn options(name: &Ident, options: &[Alternative<OpRef>]) -> Vec<Piece> {
     let mut phrase = Phrase::default();
     phrase.text(format!("{} = ", name.name));
-    phrase.braces("{", options, |option| option.span, Phrase::op_ref);
+    phrase.op_options("{", options);
     phrase.0
 }
 
@@ -155,10 +184,20 @@ pub(super) fn net_header(net: &Net) -> Vec<Piece> {
 /// A part of a net with its keyword padded to `width`; of `aux`, what precedes its `{`.
 pub(super) fn net_item(item: &NetItem, keyword_width: usize) -> Vec<Piece> {
     let mut phrase = Phrase::default();
-    phrase.text(format!("{:keyword_width$} ", item.keyword()));
     match item {
+        NetItem::Constant(constant) => return self::constant(constant),
+        NetItem::Require(require) => return self::require(require),
+        NetItem::Input { .. }
+        | NetItem::Classes { .. }
+        | NetItem::Stem { .. }
+        | NetItem::Stack { .. }
+        | NetItem::Head { .. }
+        | NetItem::Aux { .. } => phrase.text(format!("{:keyword_width$} ", item.keyword())),
+    }
+    match item {
+        NetItem::Constant(_) | NetItem::Require(_) => unreachable!("returned above"),
         NetItem::Input { dims: [height, width, channels], .. } => {
-            phrase.text(format!("{}x{}x{}", height.value, width.value, channels.value));
+            phrase.text(dims([height, width, channels]));
         }
         NetItem::Classes { count, .. } => phrase.text(number(count.value)),
         NetItem::Stem { stages, .. } | NetItem::Head { stages, .. } => phrase.stages(stages),
@@ -176,9 +215,20 @@ pub(super) fn stages(stages: &[OpRef]) -> Vec<Piece> {
     phrase.0
 }
 
-pub(super) fn expect_head(expect: &Expect) -> String {
-    let ScaleLit { n, f, .. } = expect.scale;
-    format!("expect {} {}@{}", expect.net.name, number(n.value), number(f.value))
+fn dims([height, width, channels]: [&Number; 3]) -> String {
+    format!("{}x{}x{}", height.value, width.value, channels.value)
+}
+
+/// A claim up to its `{`.
+pub(crate) fn expect_head(expect: &Expect) -> String {
+    let mut head = format!("expect {} {}", expect.net.name, scale_lit(&expect.scale));
+    if let Some(image) = &expect.image {
+        head += &format!(" on {}", dims(image.each_ref()));
+    }
+    if let Some(classes) = expect.classes {
+        head += &format!(" classes {}", number(classes.value));
+    }
+    head
 }
 
 pub(super) fn expect(expect: &Expect, column: usize) -> Vec<Piece> {

@@ -1,0 +1,33 @@
+//! Constants: named static values of a file and of its space, each of which may read those above it.
+
+use super::cells::SpaceParts;
+use super::choices::{Holes, Renumber};
+use super::exprs::{Builder, Place, Scope};
+use super::names::Names;
+use crate::diagnostic::Diagnostic;
+use crate::ir::{Constant, Module};
+
+/// Resolves every constant of the file into `module`, those of its space into `parts` as well.
+pub(super) fn resolve(
+    names: &mut Names,
+    parts: &mut SpaceParts,
+    module: &mut Module,
+    is_prelude: bool,
+    faults: &mut Vec<Diagnostic>,
+) {
+    for (constant, in_space) in std::mem::take(&mut names.own_constants) {
+        let scope =
+            Scope { place: Place::Constant { in_space }, params: Vec::new(), locals: Vec::new() };
+        let mut builder =
+            Builder { names, op_params: &[], scope, holes: Holes::default(), stages: 0, faults };
+        let Some(mut value) = builder.value(&constant.value) else { continue };
+        let name = &constant.name;
+        let holes = builder.finish(&name.name, constant.span, &mut parts.decisions);
+        value.renumber(&holes);
+        names.constants.insert(name.name.clone(), module.constants.len());
+        if in_space {
+            parts.constants.push((module.constants.len(), constant.clone()));
+        }
+        module.constants.push(Constant { name: name.clone(), value, holes, is_prelude });
+    }
+}

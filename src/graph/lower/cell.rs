@@ -1,0 +1,207 @@
+//! One cell on its inputs: attributes bound, blocks built, outputs given.
+
+use super::value::Static;
+use super::{CellContext, Frame, Lowering};
+use crate::check::FIXUP;
+use crate::diagnostic::{Code, Diagnostic, suggest};
+use crate::graph::{NodeId, Op};
+use crate::ir::{self, Cell, ExprKind, OpUse, OpUseKind, StackedCell};
+
+/// Where a cell stands.
+#[derive(Clone, Copy)]
+pub(super) struct CellPlace<'a> {
+    /// Its inputs, most recent first.
+    pub inputs: &'a [NodeId],
+    /// Its width.
+    pub width: usize,
+    /// True if no cell is before it.
+    pub is_first: bool,
+    /// The entry of the stack it stands in, if it stands in one, and whether the entry's text is the
+    /// prelude's.
+    pub entry: Option<(&'a StackedCell, bool)>,
+}
+
+impl Lowering<'_> {
+    /// Builds one cell; gives its outputs in order.
+    pub(super) fn cell(&mut self, cell: &Cell, place: CellPlace) -> Option<Vec<NodeId>> {
+        let size = self.graph.ty(place.inputs[0]).size();
+        let stride = place.entry.and_then(|(entry, _)| entry.stride).unwrap_or(cell.stride);
+        let is_first = place.is_first;
+        let mut frame = Frame {
+            params: Vec::new(),
+            names: cell.params.iter().map(|param| param.name.as_str()).collect(),
+            locals: place.inputs.iter().copied().map(Some).collect(),
+            spans: cell.inputs.iter().map(|input| Some(input.span)).collect(),
+            local_names: cell.inputs.iter().map(|input| input.name.clone()).collect(),
+            used: vec![true; place.inputs.len()],
+            width: place.width,
+            cell: Some(CellContext { stride, size, is_first }),
+            stride,
+            is_op: false,
+            is_out: false,
+            in_prelude: false,
+        };
+        self.bind_attributes(cell, place.entry, &mut frame)?;
+        let mut statics = cell.statics.iter().peekable();
+        for (index, block) in cell.blocks.iter().enumerate() {
+            while let Some(statement) = statics.next_if(|statement| statement.after == index) {
+                self.cell_statement(cell, statement, &mut frame)?;
+            }
+            let node = self.within(&block.name.name, |this| this.expr(&block.value, &mut frame));
+            frame.locals.push(node);
+            frame.spans.push(Some(block.value.span));
+            frame.local_names.push(block.name.name.clone());
+            frame.used.push(false);
+        }
+        for statement in statics {
+            self.cell_statement(cell, statement, &mut frame)?;
+        }
+        frame.is_out = true;
+        let outputs: Vec<Option<NodeId>> = cell
+            .outputs
+            .iter()
+            .map(|output| {
+                let value = &output.block.value;
+                self.within(&output.block.name.name, |this| match &value.kind {
+                    ExprKind::ConcatUnused => this.concat_unused(cell, &mut frame, value.span),
+                    _ => this.expr(value, &mut frame),
+                })
+            })
+            .collect();
+        outputs.into_iter().collect()
+    }
+
+    /// Gives the cell's attributes their values: those of the stack's entry, or the defaults.
+    fn bind_attributes<'c>(
+        &mut self,
+        cell: &'c Cell,
+        entry: Option<(&StackedCell, bool)>,
+        frame: &mut Frame<'c>,
+    ) -> Option<()> {
+        let mut given: Vec<Option<Static>> = vec![None; cell.params.len()];
+        if let Some((entry, in_prelude)) = entry {
+            let net_frame = self.net_frame(0, in_prelude);
+            for (name, value) in &entry.attrs {
+                let index = match name {
+                    Some(name) => cell.params.iter().position(|param| param.name == name.name),
+                    None => given.iter().position(Option::is_none),
+                };
+                let Some(index) = index.filter(|&index| given[index].is_none()) else {
+                    self.misplaced_attribute(cell, entry, name.as_ref(), in_prelude);
+                    return None;
+                };
+                given[index] = Some(self.value(value, &net_frame)?);
+            }
+        }
+        for (param, given) in cell.params.iter().zip(given) {
+            let value = match (given, &param.default) {
+                (Some(value), _) => value,
+                (None, Some(default)) => self.value(default, frame)?,
+                (None, None) => {
+                    let span = entry.filter(|(_, in_prelude)| !in_prelude);
+                    let span = span.map_or(cell.name.span, |(entry, _)| entry.cell.span);
+                    let (cell, param) = (&cell.name.name, &param.name);
+                    self.faults.push(
+                        Diagnostic::new(
+                            Code::MissingAttribute,
+                            span,
+                            format!("cell `{cell}` needs its attribute `{param}`"),
+                        )
+                        .note(format!("write `{cell}<{param} = ...>` in the stack, or a default")),
+                    );
+                    return None;
+                }
+            };
+            frame.params.push(value);
+        }
+        Some(())
+    }
+
+    fn misplaced_attribute(
+        &mut self,
+        cell: &Cell,
+        entry: &StackedCell,
+        name: Option<&crate::syntax::ast::Ident>,
+        in_prelude: bool,
+    ) {
+        let known: Vec<&str> = cell.params.iter().map(|param| param.name.as_str()).collect();
+        let fault = match name {
+            Some(name) if !known.contains(&name.name.as_str()) => {
+                let span = if in_prelude { cell.name.span } else { name.span };
+                let message = format!("cell `{}` has no attribute `{}`", cell.name.name, name.name);
+                let fault = Diagnostic::new(Code::UnknownAttribute, span, message);
+                match suggest::nearest(&name.name, known.iter().copied()) {
+                    Some(near) if !in_prelude => {
+                        fault.replace(span, near, format!("attribute `{near}` has a similar name"))
+                    }
+                    _ if known.is_empty() => fault.note("it has none"),
+                    _ => fault.note(format!("it has `{}`", known.join("`, `"))),
+                }
+            }
+            _ => {
+                let span = if in_prelude { cell.name.span } else { entry.cell.span };
+                let message = format!(
+                    "cell `{}` takes {} attributes, each once",
+                    cell.name.name,
+                    known.len()
+                );
+                Diagnostic::new(Code::RepeatedAttribute, span, message)
+                    .note("remove those that are too many or given twice")
+            }
+        };
+        self.faults.push(fault);
+    }
+
+    /// A named value or a condition between the blocks.
+    fn cell_statement<'c>(
+        &mut self,
+        cell: &Cell,
+        statement: &'c ir::Static,
+        frame: &mut Frame<'c>,
+    ) -> Option<()> {
+        // The uses above have left their own.
+        frame.stride = frame.cell.map_or(1, |cell| cell.stride);
+        match &statement.kind {
+            ir::StaticKind::Let { name, value } => {
+                let value = self.value(value, frame)?;
+                frame.names.push(name);
+                frame.params.push(value);
+            }
+            ir::StaticKind::Require(require) => {
+                if !self.cond(&require.cond, frame)? {
+                    let fault = self.unmet(&cell.name.name, require, frame, require.span);
+                    self.faults
+                        .push(fault.note(format!("change `{}` or its place", cell.name.name)));
+                    return None;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// `concat(unused)`: every block that no block read.
+    fn concat_unused(
+        &mut self,
+        cell: &Cell,
+        frame: &mut Frame,
+        span: crate::source::Span,
+    ) -> Option<NodeId> {
+        let mut nodes = Vec::new();
+        let mut causes = Vec::new();
+        for (index, block) in cell.blocks.iter().enumerate() {
+            let local = cell.inputs.len() + index;
+            if frame.used[local] {
+                continue;
+            }
+            let fixup =
+                self.module.op(FIXUP).expect("check::cells finds `fixup` for `concat(unused)`");
+            let attrs = vec![None; self.module.ops[fixup.0].params.len()];
+            let op = OpUse { kind: OpUseKind::Op { op: fixup, attrs }, span };
+            nodes.push(frame.locals[local].and_then(|node| {
+                self.within(&block.name.name, |this| this.apply(&op, &[node], frame))
+            }));
+            causes.push(frame.spans[local]);
+        }
+        self.wire(Op::Concat, &nodes.into_iter().collect::<Option<Vec<_>>>()?, &causes, frame, span)
+    }
+}
