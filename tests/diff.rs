@@ -536,3 +536,381 @@ fn one_decision_is_one_operand() {
     }
     assert!(shares > 20, "most decisions leave the output alone: {shares}");
 }
+
+/// Two cells and a net that stacks them; the cells' attributes and outputs can be replaced.
+const STACKED: &str = "let wide = 3
+net tiny<N, F> {
+    let slot = N
+    require N >= 1
+    input 8x8x3 classes 10 stem conv<3> |> bn
+    stack slot * normal, reduction stride 2 * 2, 2 * (skip normal<5>, reduction at base * 2)
+    head relu |> gap |> dense<classes>
+}
+cell normal<k = 3>(h, prev) {
+    let half = c / 2
+    require c % 2 == 0 : \"even\"
+    a = squeeze(h)
+    b = fit(prev)
+    m = mix(a, sep<k>(b))
+    n = conv<wide, out = half>(a) |> conv<1>
+    out concat(m, n), m to 2
+}
+cell reduction(h, prev) = normal<3>
+";
+
+/// [`STACKED`] against itself with some of its text replaced.
+fn restacked(edits: &[(&str, &str)]) -> Diff {
+    let mut new = STACKED.to_string();
+    for (from, to) in edits {
+        assert_eq!(new.matches(from).count(), 1, "`{from}` stands once in\n{new}");
+        new = new.replace(from, to);
+    }
+    let (old, new) = (SourceFile::new("old.cell", STACKED), SourceFile::new("new.cell", new));
+    diff(&old, &new, &Options { net: None, scale: Some(Scale { n: 2, f: 0 }) })
+}
+
+/// The counts of [`STACKED`] with one replacement less those without, by the compiler.
+fn stacked_effect(found: &Diff, from: &str, to: &str) -> Option<Effect> {
+    let network = found.network.as_ref().expect("both are networks");
+    let of = |text: &str| {
+        let width = Width::Base(network.base);
+        let request = Request { width, ..Request::new("tiny", Scale { n: 2, f: 0 }) };
+        Cost::of(&compile::network(&module(text), &request).expect("builds").graph).total
+    };
+    let (before, after) = (of(STACKED), of(&STACKED.replace(from, to)));
+    assert_eq!((network.before, network.after), (Some(before), Some(after)));
+    let params = after.params as i64 - before.params as i64;
+    let macs = after.macs as i64 - before.macs as i64;
+    (params != 0 || macs != 0).then_some(Effect::Counts { params, macs, is_exact: true })
+}
+
+#[test]
+fn each_new_construct_is_one_line_with_its_counts() {
+    let cases = [
+        ("let wide = 3", "let wide = 5", "let wide: 3 -> 5"),
+        ("let slot = N", "let slot = N + 1", "net tiny.let slot: N -> N + 1"),
+        ("let half = c / 2", "let half = c / 4", "normal.let half: c / 2 -> c / 4"),
+        ("<k = 3>", "<k = 5>", "normal.attribute k: 3 -> 5"),
+        ("= normal<3>", "= normal<5>", "reduction: normal<3> -> normal<5>"),
+        ("mix(a, sep<k>(b))", "mix(a, avg<k>(b))", "normal.m.right: sep<k>(b) -> avg<k>(b)"),
+        ("mix(a, sep<k>(b))", "mul(a, sep<k>(b))", "normal.m: mix -> *"),
+        ("n), m to 2", "n), n to 2", "normal.out2: m -> n"),
+        ("m to 2", "m to 3", "normal.out2: to 2 -> to 3"),
+        ("n), m", "n) to 2, m", "normal.out1: to 2 added"),
+        (", m to 2", "", "normal.out2: removed, was m to 2"),
+        (
+            "reduction stride 2 * 2",
+            "reduction stride 2 * 4",
+            "net tiny.stack: reduction stride 2 * 2 -> reduction stride 2 * 4",
+        ),
+        (
+            "reduction stride 2 * 2",
+            "reduction * 2",
+            "net tiny.stack: reduction stride 2 * 2 -> reduction * 2",
+        ),
+        ("slot * normal", "slot * normal<5>", "net tiny.stack: slot * normal -> slot * normal<5>"),
+        (
+            "at base * 2",
+            "at base",
+            "net tiny.stack: 2 * (skip normal<5>, reduction at base * 2) -> \
+             2 * (skip normal<5>, reduction at base)",
+        ),
+        (
+            "skip normal<5>",
+            "normal<5>",
+            "net tiny.stack: 2 * (skip normal<5>, reduction at base * 2) -> \
+             2 * (normal<5>, reduction at base * 2)",
+        ),
+    ];
+    let mut counted = 0;
+    for (from, to, expected) in cases {
+        let found = restacked(&[(from, to)]);
+        assert_eq!(lines(&found), [expected], "{to}");
+        assert_eq!(found.verdict, Verdict::Different, "{to}");
+        let effect = stacked_effect(&found, from, to);
+        assert_eq!(found.changes[0].effect, effect, "{found}");
+        counted += usize::from(effect.is_some());
+    }
+    assert!(counted >= 14, "most of these have counts: {counted}");
+    let less = STACKED.replace(", m to 2", "");
+    let (old, new) = (SourceFile::new("old", less), SourceFile::new("new", STACKED));
+    let found = diff(&old, &new, &Options { net: None, scale: Some(Scale { n: 2, f: 0 }) });
+    assert_eq!(lines(&found), ["normal.out2: added, m to 2"]);
+    let Some(Effect::Counts { params, macs, is_exact: true }) =
+        restacked(&[(", m to 2", "")]).changes[0].effect
+    else {
+        panic!("{found}")
+    };
+    let back = Effect::Counts { params: -params, macs: -macs, is_exact: true };
+    assert_eq!(found.changes[0].effect, Some(back));
+}
+
+#[test]
+fn conditions_are_one_line_and_cost_nothing() {
+    let cases: [(&str, &str, &[&str]); 4] = [
+        ("N >= 1", "N < 9", &["net tiny.require: N >= 1 -> N < 9"]),
+        ("\"even\"", "\"odd\"", &["normal.require: c % 2 == 0 : \"even\" -> c % 2 == 0 : \"odd\""]),
+        ("    require N >= 1\n", "", &["net tiny.require: removed, was N >= 1"]),
+        (
+            "let half = c / 2",
+            "let half = c / 2 require stride <= 2",
+            &["normal.require: added, stride <= 2"],
+        ),
+    ];
+    for (from, to, expected) in cases {
+        let found = restacked(&[(from, to)]);
+        assert_eq!(lines(&found), expected, "{to}");
+        let seen = (found.verdict, found.changes[0].effect);
+        assert_eq!(seen, (Verdict::SameArchitecture, None), "{found}");
+    }
+}
+
+#[test]
+fn two_runs_of_one_stack_are_counted_each_for_itself() {
+    let (one, two) = (("slot * normal", "normal"), ("skip normal<5>", "normal<5>"));
+    let found = restacked(&[one, two]);
+    let alone = [restacked(&[one]), restacked(&[two])];
+    let effects = |found: &Diff| -> Vec<Option<Effect>> {
+        found.changes.iter().map(|change| change.effect).collect()
+    };
+    assert_eq!(effects(&found), alone.iter().flat_map(effects).collect::<Vec<_>>());
+    assert!(found.changes.len() == 2 && effects(&found)[0] != effects(&found)[1], "{found}");
+}
+
+#[test]
+fn the_same_in_the_new_constructs_is_called_so() {
+    // `to 1` is where one of several outputs arrives anyway; a weight of 1 is none.
+    let found = restacked(&[("n), m", "n) to 1, m"), ("let wide = 3", "let wide = (3)")]);
+    assert_eq!((found.verdict, lines(&found)), (Verdict::SameMeaning, vec![]));
+    let old = "space s { ops = { id, max<3> } cell normal(h) { out ?ops(h) } }";
+    let new = "space s { ops = { id: 1, max<3> } cell normal(h) { out ?ops(h) } }";
+    assert_eq!(between(old, new).verdict, Verdict::SameMeaning);
+    // A cell that gives another one attributes is that cell with the values in their places.
+    let written = "cell reduction(h, prev) {
+        let half = c / 2 require c % 2 == 0 : \"even\"
+        a = squeeze(h) b = fit(prev) m = mix(a, sep<3>(b))
+        n = conv<wide, out = half>(a) |> conv<1> out concat(m, n), m to 2 }";
+    let found = restacked(&[("cell reduction(h, prev) = normal<3>", written)]);
+    assert_eq!((found.verdict, lines(&found)), (Verdict::SameMeaning, vec![]));
+    // An attribute that every use gives is no difference of the architecture.
+    let found = restacked(&[("<k = 3>", "<k>"), ("slot * normal", "slot * normal<3>")]);
+    assert_eq!(
+        lines(&found),
+        [
+            "normal.attribute k: 3 -> no default",
+            "net tiny.stack: slot * normal -> slot * normal<3>"
+        ]
+    );
+    assert_eq!(found.verdict, Verdict::SameArchitecture);
+}
+
+#[test]
+fn renamed_cells_are_found_in_groups_and_in_cells_like_them() {
+    let found = diff(
+        &SourceFile::new("old.cell", STACKED),
+        &SourceFile::new("new.cell", STACKED.replace("normal", "body")),
+        &Options { net: None, scale: Some(Scale { n: 2, f: 0 }) },
+    );
+    assert_eq!(lines(&found), ["cell: normal -> body (renamed)"]);
+    assert_eq!(found.verdict, Verdict::SameArchitecture);
+}
+
+#[test]
+fn named_values_come_and_go() {
+    let found = restacked(&[("let wide = 3", "let wide = 3 let more = wide + 2")]);
+    assert_eq!(lines(&found), ["let more: added, wide + 2"]);
+    assert_eq!((found.verdict, found.changes[0].effect), (Verdict::SameArchitecture, None));
+    let found = restacked(&[("    let half = c / 2\n", ""), ("out = half", "out = c / 2")]);
+    assert_eq!(
+        lines(&found),
+        [
+            "normal.let half: removed, was c / 2",
+            "normal.n: conv<wide, out = half>(a) |> conv<1> -> conv<wide, out = c / 2>(a) |> conv<1>"
+        ]
+    );
+    assert_eq!(found.verdict, Verdict::SameArchitecture);
+}
+
+#[test]
+fn operations_differ_in_their_named_values() {
+    let old = "op f(x) { let inner = c / 2 require c > 1 x |> conv<3, out = inner> |> conv<1> }
+        cell normal(h) { out f(h) } cell reduction(h) stride 2 { out max<3>(h) }";
+    let new =
+        old.replace("c / 2", "c / 4").replace("c > 1", "c > 3").replace("conv<1>", "bn |> conv<1>");
+    let found = between(old, &new);
+    assert_eq!(
+        lines(&found),
+        ["op f.let inner: c / 2 -> c / 4", "op f.require: c > 1 -> c > 3", "op f: bn added"]
+    );
+    // One normal cell of each width, base to four bases: a norm of half a width is two values a channel.
+    let base = found.network.as_ref().expect("both are networks").base as i64;
+    let params = 7 * base;
+    assert_eq!(
+        found.changes[2].effect,
+        Some(Effect::Counts { params, macs: 0, is_exact: true }),
+        "{found}"
+    );
+    assert!(matches!(found.changes[0].effect, Some(Effect::Counts { params, .. }) if params < 0));
+}
+
+#[test]
+fn files_used_are_listed() {
+    let cell = "cell normal(h) { out h }";
+    let old = format!("use \"a.cell\"\nuse \"b.cell\"\n{cell}");
+    let new = format!("use \"b.cell\"\nuse \"c.cell\"\nuse \"d.cell\"\n{cell}");
+    assert_eq!(
+        lines(&between(&old, &new)),
+        ["use: \"a.cell\" -> \"c.cell\"", "use: added, \"d.cell\""]
+    );
+}
+
+#[test]
+fn claims_are_told_apart_by_image_and_classes() {
+    let claims = |first: u64, second: u64| {
+        format!(
+            "cell normal(h) {{ out h }}
+            expect cifar 2@32 {{ params {first} }}
+            expect cifar 2@32 on 64x64x3 classes 100 {{ params {second} }}"
+        )
+    };
+    assert_eq!(
+        lines(&between(&claims(1, 2), &claims(1, 3))),
+        ["expect cifar 2@32 on 64x64x3 classes 100 params: 2 -> 3"]
+    );
+}
+
+/// A space with all that only spaces have.
+const SPACE: &str = "op gate<k>(x, y) = x * (y |> conv<k> |> sigmoid)
+space s {
+    let k = ?{ 3, 5 }
+    require params(cifar 1@128) <= 40M
+    op unit(x) = x |> ?{ relu, sigmoid } |> conv<k, stride>
+    ops = { unit, sep<k>, id }
+    cell normal(h, prev) {
+        a = squeeze(h)
+        b = fit(prev)
+        n = ?ops(a) ?{ +, concat, gate<3> } ?{ a, b }
+        out concat(unused)
+    }
+    cell reduction(h, prev) stride 2 = normal
+}
+";
+
+#[test]
+fn spaces_differ_in_their_parts_and_weights() {
+    // Two kernels and two activations for the whole space; three operations, three combinations and
+    // two operands in each cell.
+    let points = 2.0 * 2.0 * (3.0f64 * 3.0 * 2.0).powi(2);
+    let cases = [
+        ("?{ 3, 5 }", "?{ 3, 5, 7 }", "let k: ?{3, 5} -> ?{3, 5, 7}", 1.5),
+        ("?{ 3, 5 }", "3", "let k: ?{3, 5} -> 3", 0.5),
+        ("?{ 3, 5 }", "?{ 3: 2, 5 }", "let k: ?{3, 5} -> ?{3: 2, 5}", 1.0),
+        (
+            "?{ relu, sigmoid }",
+            "?{ relu, relu6, sigmoid }",
+            "op unit: ?{ relu, sigmoid } -> ?{ relu, relu6, sigmoid }",
+            1.5,
+        ),
+        (
+            "40M",
+            "4M",
+            "s.require: params(cifar 1@128) <= 40_000_000 -> params(cifar 1@128) <= 4_000_000",
+            1.0,
+        ),
+        ("sep<k>, id }", "sep<k>: 3, id }", "s.ops: sep<k> -> sep<k>: 3", 1.0),
+        ("sep<k>, id }", "sep<k>, id, max<3> }", "s.ops: max<3> added", (4.0f64 / 3.0).powi(2)),
+        (
+            "?{ +, concat, gate<3> }",
+            "?{ +: 2, concat, gate<3> }",
+            "normal.n: ?{ +, concat, gate<3> } -> ?{ +: 2, concat, gate<3> }",
+            1.0,
+        ),
+        (
+            "?{ +, concat, gate<3> }",
+            "?{ +, gate<3> }",
+            "normal.n: ?{ +, concat, gate<3> } -> ?{ +, gate<3> }",
+            (2.0f64 / 3.0).powi(2),
+        ),
+        (
+            "?{ +, concat, gate<3> }",
+            "?{ +, concat, gate<5> }",
+            "normal.n: ?{ +, concat, gate<3> } -> ?{ +, concat, gate<5> }",
+            1.0,
+        ),
+        ("?{ a, b }", "?{ a: 5, b }", "normal.n.right: ?{ a, b } -> ?{ a: 5, b }", 1.0),
+    ];
+    for (from, to, expected, factor) in cases {
+        assert_eq!(SPACE.matches(from).count(), 1, "{from}");
+        let found = between(SPACE, &SPACE.replace(from, to));
+        assert_eq!(lines(&found), [expected]);
+        assert_eq!(
+            (found.verdict, &found.old_fault, &found.new_fault),
+            (Verdict::Different, &None, &None)
+        );
+        let sizes = found.space.expect("both are spaces");
+        assert_eq!(sizes.before, Some(points), "{found}");
+        assert!((sizes.after.expect("a size") / points - factor).abs() < 1e-9, "{found}");
+        match found.changes[0].effect {
+            Some(Effect::Points { factor: own }) => assert!((own - factor).abs() < 1e-9, "{found}"),
+            Some(Effect::Counts { .. }) => panic!("{found}"),
+            None => assert_eq!(factor, 1.0, "{found}"),
+        }
+    }
+}
+
+#[test]
+fn weights_and_options_that_change_together_are_two_lines() {
+    let new = SPACE.replace("sep<k>, id }", "sep<k>: 3, id, max<3>: 2 }");
+    let found = between(SPACE, &new);
+    assert_eq!(lines(&found), ["s.ops: max<3>: 2 added", "s.ops: sep<k> -> sep<k>: 3"]);
+    assert!(found.changes[0].effect.is_some() && found.changes[1].effect.is_none(), "{found}");
+}
+
+#[test]
+fn a_point_is_its_space_with_the_holes_filled() {
+    let source = SourceFile::new("space.cell", SPACE);
+    let (file, module) = (syntax::parse(&source).expect("parses"), module(SPACE));
+    let decisions = &module.space.as_ref().expect("a space").decisions;
+    for trial in 0..20 {
+        let genotype = decisions.sample(&mut stream(14, Purpose::Sample, trial));
+        let text = syntax::print(&space::fill(&file, &module, &genotype));
+        let found = between(SPACE, &text);
+        for change in &found.changes {
+            let before = change.before.as_deref().unwrap_or_default();
+            let is_hole = before.contains('?') || before == "concat(unused)";
+            assert!(is_hole || change.place == "space s", "{change}\n{text}");
+        }
+        let of = |place: &str| found.changes.iter().filter(|change| change.place == place).count();
+        let parts = ["let k", "op unit", "normal.n", "normal.n.left", "normal.n.right", "space s"];
+        assert_eq!(parts.map(of), [1; 6], "{found}\n{text}");
+        // A hole filled halves the space, or leaves a third or a half of it in one cell.
+        for change in found.changes.iter().filter(|change| change.place == "let k") {
+            assert_eq!(change.effect, Some(Effect::Points { factor: 0.5 }), "{found}");
+        }
+    }
+}
+
+#[test]
+fn a_change_that_no_counted_network_shows_is_never_called_the_same() {
+    let extra = |net: &str, k: u64| {
+        edited(&[])
+            + &format!(
+                "let kernel = {k}
+                cell spare(h) {{ out sep<kernel>(h) }}
+                net other<N, F> {{ input 8x8x3 classes 10 stem conv<3> |> bn
+                    stack {net} head relu |> gap |> dense<classes> }}"
+            )
+    };
+    let options = Options { net: Some("cifar".into()), scale: Some(Scale { n: 1, f: 768 }) };
+    let of = |old: String, new: String| {
+        diff(&SourceFile::new("old", old), &SourceFile::new("new", new), &options)
+    };
+    let found = of(extra("normal", 3), extra("normal", 5));
+    assert_eq!(
+        (found.verdict, lines(&found)),
+        (Verdict::Different, vec!["let kernel: 3 -> 5".into()])
+    );
+    let found = of(extra("normal", 3), extra("2 * normal", 3));
+    assert_eq!(lines(&found), ["net other.stack: normal -> 2 * normal"]);
+    assert_eq!(found.verdict, Verdict::Different);
+}
