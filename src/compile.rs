@@ -20,7 +20,8 @@ use crate::error::Error;
 use crate::graph::lower::{self, Lowered, Scale, Target, Width};
 use crate::graph::{TensorType, hash, passes};
 use crate::ir::Module;
-use crate::source::SourceFile;
+use crate::link;
+use crate::source::{Library, Loader, SourceFile};
 use crate::space::Genotype;
 use crate::syntax;
 
@@ -33,7 +34,7 @@ pub const EMBEDDED: [(&str, &str); 4] = [
 ];
 
 /// The files whose operations and nets every other file can use.
-const PRELUDE: [&str; 2] = ["prelude.cell", "cifar.cell"];
+pub(crate) const PRELUDE: [&str; 2] = ["prelude.cell", "cifar.cell"];
 
 /// The text of a file of the library.
 pub fn embedded(name: &str) -> Option<&'static str> {
@@ -54,12 +55,20 @@ pub fn prelude() -> &'static Module {
     })
 }
 
-/// Parses and checks a file.
+/// Parses and checks a file, which may use files of the library of cells and no others.
 ///
 /// # Errors
 /// Everything that is wrong with its text.
 pub fn check(source: &SourceFile) -> Result<Module, Diagnostics> {
-    check::check(&syntax::parse(source)?, prelude())
+    check_with(source, &Library)
+}
+
+/// Parses and checks a file, which may use those that `loader` finds.
+///
+/// # Errors
+/// Everything that is wrong with its text, and what is wrong with a used file at the `use` of it.
+pub fn check_with(source: &SourceFile, loader: &dyn Loader) -> Result<Module, Diagnostics> {
+    link::link(source, loader).map(|(_, module)| module)
 }
 
 /// Which network of a module is wanted.

@@ -4,7 +4,7 @@
 //! reduction reads an earlier state of another size, the one after a change of width one of other
 //! channels. Lowering the cell at one small size in each of these finds what is wrong with its text
 //! before any net is built. Which places there are is read off the stacks of the file's nets, or of the
-//! prelude's where those find their cells in the file.
+//! those of other files where these find their cells in the file.
 //!
 //! In a space each genotype that is tried takes another option of every hole, so that as few as the
 //! largest hole has options take every option once. A space too large for that is tried in part: what
@@ -47,12 +47,12 @@ pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
 
 fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
     let contexts_of: Vec<Vec<ProbeContext>> =
-        module.cells.iter().map(|cell| contexts(&places(module, cell), SMALL)).collect();
+        module.own_cells().map(|cell| contexts(&places(module, cell), SMALL)).collect();
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
     let mut steps = 0;
     for number in 0..cover.len() {
         let genotype = cover.genotype(number);
-        for (cell, contexts_of) in module.cells.iter().zip(&contexts_of) {
+        for (cell, contexts_of) in module.own_cells().zip(&contexts_of) {
             for (at, context) in contexts_of.iter().enumerate() {
                 let mut attempt = |context: &ProbeContext| {
                     let (found, taken) = probe(module, &genotype, cell, context, MAX_STEPS - steps);
@@ -84,7 +84,7 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
     let genotype = Genotype { choices: cover.genotype(0) };
     let mut nodes = 0;
-    for net in module.nets.iter().filter(|net| !net.is_prelude && applies(module, net)) {
+    for net in module.nets.iter().filter(|net| !net.origin.is_foreign() && applies(module, net)) {
         let target = Target {
             width: Width::Base(WIDTH),
             with_aux: true,
@@ -133,7 +133,8 @@ struct Places<'m> {
 
 fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
     let applies = |net: &&Net| applies(module, net);
-    let own: Vec<&Net> = module.nets.iter().filter(|net| !net.is_prelude).filter(applies).collect();
+    let own: Vec<&Net> =
+        module.nets.iter().filter(|net| !net.origin.is_foreign()).filter(applies).collect();
     let nets = if own.is_empty() { module.nets.iter().filter(applies).collect() } else { own };
     let mut found = Places::default();
     // How the counts of a stack come out decides which cells are neighbors.

@@ -70,7 +70,7 @@ impl Builder<'_> {
             let builtin = if at == 0 { Builtin::ScaleN } else { Builtin::ScaleF };
             return Some(ValueKind::Builtin(builtin));
         }
-        if let Some(&constant) = self.names.constants.get(name) {
+        if let Some(constant) = self.names.find_constant(name) {
             return Some(ValueKind::Constant(constant));
         }
         let Some(&(_, builtin)) = BUILTINS.iter().find(|(known, _)| *known == name) else {

@@ -16,9 +16,10 @@ pub fn run(args: &DiffArgs) -> Result<(), Failure> {
     let old = before.network(&Request::new(&args.net.net, scale))?;
     let width = cellc::graph::lower::Width::Base(old.base);
     let new = after.network(&Request { width, ..Request::new(&args.net.net, scale) })?;
+    let (old_file, new_file) = (before.written_out(), after.written_out());
     let found = diff(
-        Side { file: &before.file, graph: &old.graph },
-        Side { file: &after.file, graph: &new.graph },
+        Side { file: &old_file, graph: &old.graph },
+        Side { file: &new_file, graph: &new.graph },
     );
     match args.format {
         Report::Json => output(&format!("{}\n", serde_json::json!(found))),

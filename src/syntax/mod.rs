@@ -10,6 +10,7 @@ mod fault;
 mod grammar;
 pub(crate) mod print;
 mod recover;
+pub(crate) mod rename;
 mod scan;
 
 pub use self::print::{WIDTH, print};
