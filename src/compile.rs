@@ -183,7 +183,8 @@ pub fn lower_only(module: &Module, request: &Request) -> Result<Lowered, Fault> 
 /// names, order of blocks, swapped operands of commutative combinations, or blocks that nothing reads.
 ///
 /// It is the canonical hash of the network at N = 2 and base width 8 on the net's own images, so it
-/// does not depend on the scale an architecture is trained at.
+/// does not depend on the scale an architecture is trained at. An architecture that has no network at
+/// this width, such as one with convolutions in 3 groups, is taken at 240.
 ///
 /// # Errors
 /// As [`network`].
@@ -192,10 +193,11 @@ pub fn architecture_id(
     net: &str,
     genotype: Option<&Genotype>,
 ) -> Result<String, Fault> {
-    let request = Request {
-        width: Width::Base(8),
-        genotype: genotype.cloned(),
-        ..Request::new(net, Scale { n: 2, f: 0 })
+    let at = |base: usize| {
+        let genotype = genotype.cloned();
+        let request = Request::new(net, Scale { n: 2, f: 0 });
+        network(module, &Request { width: Width::Base(base), genotype, ..request })
     };
-    Ok(format!("{:016x}", hash::canonical(&network(module, &request)?.graph)))
+    let lowered = at(8).or_else(|fault| at(240).map_err(|_| fault))?;
+    Ok(format!("{:016x}", hash::canonical(&lowered.graph)))
 }

@@ -49,6 +49,7 @@ pub mod data;
 pub mod device;
 pub mod diagnostic;
 pub mod diff;
+pub mod draw;
 pub mod error;
 pub mod graph;
 pub mod ir;

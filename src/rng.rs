@@ -27,6 +27,8 @@ pub enum Purpose {
     Update,
     /// The training run of one trial; its stream seeds the child's own purposes.
     Trial,
+    /// Shares of stochastic mixes, one stream for each node and direction.
+    Mix,
 }
 
 /// A generator for `purpose`, number `index` within it, under `seed`.

@@ -6,7 +6,7 @@
 //! linear in the variable. Kinks of `max` and `relu` are kept away by inputs that are multiples of
 //! 1/16 (never 0) and distinct within a map, with a step below half of their distance.
 
-use cellc::device::cpu::{Isa, Kernels};
+use cellc::device::cpu::{GroupSizes, Isa, Kernels};
 use cellc::graph::{Padding, Window};
 
 /// Step of the differences.
@@ -107,6 +107,39 @@ fn convolution() {
 }
 
 #[test]
+fn convolution_in_groups() {
+    for (kernels, w) in available().flat_map(|k| windows().into_iter().map(move |w| (k, w))) {
+        let (n, ci, co, groups) = (2, 4, 6, 2);
+        for relu_in in [false, true] {
+            let x = distinct(1, ci * n * w.input_area());
+            let weight = weights(2, co * ci / groups * w.taps());
+            let gy = weights(3, co * n * w.output_area());
+            let (mut gx, mut gweight) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
+            kernels.grouped_conv_backward_data(
+                &w, n, ci, co, groups, &x, &weight, relu_in, &gy, &mut gx, false,
+            );
+            kernels.grouped_conv_backward_weight(
+                &w,
+                n,
+                ci,
+                co,
+                groups,
+                &x,
+                relu_in,
+                &gy,
+                &mut gweight,
+            );
+            check(&format!("grouped conv {w} x"), &x, &gy, &gx, |x, y| {
+                kernels.grouped_conv_forward(&w, n, ci, co, groups, x, &weight, relu_in, y);
+            });
+            check(&format!("grouped conv {w} weight"), &weight, &gy, &gweight, |weight, y| {
+                kernels.grouped_conv_forward(&w, n, ci, co, groups, &x, weight, relu_in, y);
+            });
+        }
+    }
+}
+
+#[test]
 fn depthwise_convolution() {
     for (kernels, w) in available().flat_map(|k| windows().into_iter().map(move |w| (k, w))) {
         let (n, c) = (3, 2);
@@ -187,11 +220,56 @@ fn batch_norm() {
 }
 
 #[test]
+fn norms_of_images() {
+    for (kernels, groups) in available().flat_map(|k| [1, 2, 4].map(|groups| (k, groups))) {
+        let (n, c, area, eps) = (2, 4, 15, 1e-3);
+        let sizes = GroupSizes { n, c, area, groups };
+        let x = distinct(1, c * n * area);
+        let (gamma, beta) = (weights(2, c), weights(4, c));
+        let gy = weights(3, x.len());
+        let forward = |x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]| {
+            let mut moments = vec![f32::NAN; 2 * groups * n];
+            kernels.group_norm_forward(sizes, x, gamma, beta, eps, &mut moments, y);
+            moments
+        };
+        let mut y = vec![0.0; x.len()];
+        let moments = forward(&x, &gamma, &beta, &mut y);
+        let mut gx = vec![0.0; x.len()];
+        let (mut ggamma, mut gbeta) = (vec![0.0; c], vec![0.0; c]);
+        let (to_gamma, to_beta) = (&mut ggamma, &mut gbeta);
+        kernels.group_norm_backward(
+            sizes, &x, &gy, &gamma, &moments, &mut gx, false, to_gamma, to_beta,
+        );
+        check("norm x", &x, &gy, &gx, |x, y| {
+            forward(x, &gamma, &beta, y);
+        });
+        check("norm gamma", &gamma, &gy, &ggamma, |gamma, y| {
+            forward(&x, gamma, &beta, y);
+        });
+        check("norm beta", &beta, &gy, &gbeta, |beta, y| {
+            forward(&x, &gamma, beta, y);
+        });
+    }
+}
+
+#[test]
 fn elementwise() {
     for kernels in available() {
         let x = distinct(1, 45);
         let gy = weights(3, x.len());
         let mut gx = vec![0.0; x.len()];
+        // Odd multiples of 1/4, so no kink, at 0 or 6, is near.
+        let wide: Vec<f32> = x.iter().map(|x| 8.0 * x).collect();
+        assert!(wide.iter().any(|x| *x > 6.0) && wide.iter().all(|x| (x - 6.0).abs() > STEP));
+        kernels.relu6_backward(&wide, &gy, &mut gx, false);
+        check("relu6", &wide, &gy, &gx, |x, y| kernels.relu6_forward(x, y));
+        kernels.shuffle(3, 15, 3, &gy, &mut gx, false);
+        check("shuffle", &x, &gy, &gx, |x, y| kernels.shuffle(5, 15, 3, x, y, false));
+        let (shares, rest) = ([0.25, 0.5, 0.875], [0.75, 0.5, 0.125]);
+        kernels.mix_backward(5, &shares, &gy, &mut gx, false);
+        check("mix a", &x, &gy, &gx, |x, y| kernels.mix_forward(5, &shares, x, &wide, y));
+        kernels.mix_backward(5, &rest, &gy, &mut gx, false);
+        check("mix b", &x, &gy, &gx, |x, y| kernels.mix_forward(5, &shares, &wide, x, y));
         kernels.relu_backward(&x, &gy, &mut gx, false);
         check("relu", &x, &gy, &gx, |x, y| kernels.relu_forward(x, y));
         let mut y = vec![0.0; x.len()];
@@ -223,6 +301,17 @@ fn gradients_accumulate() {
         };
         both(&|gx, add| kernels.relu_backward(&x, &gy, gx, add));
         both(&|gx, add| kernels.sigmoid_backward(&y, &gy, gx, add));
+        both(&|gx, add| kernels.relu6_backward(&x, &gy, gx, add));
+        both(&|gx, add| kernels.shuffle(3, 9, 5, &gy, gx, add));
+        both(&|gx, add| kernels.mix_backward(5, &[0.25, 0.5, 0.75], &gy, gx, add));
+        both(&|gx, add| {
+            let sizes = GroupSizes { n: 1, c: 3, area: 15, groups: 1 };
+            let (mut ggamma, mut gbeta) = ([0.0; 3], [0.0; 3]);
+            let (gamma, moments) = ([1.5, 0.5, -1.0], [0.1, 0.7]);
+            let (to_gamma, to_beta) = (&mut ggamma, &mut gbeta);
+            kernels
+                .group_norm_backward(sizes, &x, &gy, &gamma, &moments, gx, add, to_gamma, to_beta);
+        });
         both(&|gx, add| kernels.dropout_backward(0.4, 11, &gy, gx, add));
         both(&|gx, add| kernels.shift_backward(1, 3, 3, 5, &gy, gx, add));
         both(&|gx, add| kernels.gap_backward(1, 5, 9, &small, gx, add));
@@ -286,16 +375,26 @@ fn dense_layer() {
             &gy,
             to_x,
             &mut gweight,
-            &mut gbias,
+            Some(&mut gbias),
         );
         check("dense x", &x, &gy, &gx, |x, y| {
-            kernels.dense_forward(n, inputs, outputs, x, &weight, &bias, y);
+            kernels.dense_forward(n, inputs, outputs, x, &weight, Some(&bias), y);
         });
         check("dense weight", &weight, &gy, &gweight, |weight, y| {
-            kernels.dense_forward(n, inputs, outputs, &x, weight, &bias, y);
+            kernels.dense_forward(n, inputs, outputs, &x, weight, Some(&bias), y);
+        });
+        let without = |gx: &mut [f32], gweight: &mut [f32]| {
+            let gx = Some((gx, false));
+            kernels.dense_backward(n, inputs, outputs, &x, &weight, &gy, gx, gweight, None);
+        };
+        let (mut gx_, mut gweight_) = (vec![f32::NAN; x.len()], vec![0.0; weight.len()]);
+        without(&mut gx_, &mut gweight_);
+        assert_eq!((&gx_, &gweight_), (&gx, &gweight));
+        check("dense x without bias", &x, &gy, &gx, |x, y| {
+            kernels.dense_forward(n, inputs, outputs, x, &weight, None, y);
         });
         check("dense bias", &bias, &gy, &gbias, |bias, y| {
-            kernels.dense_forward(n, inputs, outputs, &x, &weight, bias, y);
+            kernels.dense_forward(n, inputs, outputs, &x, &weight, Some(bias), y);
         });
     }
 }

@@ -5,7 +5,7 @@
 //! `k * EPSILON * (sum of the products' magnitudes)`; the references return that sum of magnitudes
 //! along with the value.
 
-use cellc::device::cpu::{Isa, Kernels};
+use cellc::device::cpu::{GroupSizes, Isa, Kernels};
 use cellc::graph::{Padding, Window};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -116,6 +116,17 @@ impl Problem {
             }
         }
         y
+    }
+
+    /// A grouped weight as one of all channels, zero between the groups.
+    fn spread(&self, groups: usize, weight: &[f32]) -> Vec<f32> {
+        let (inputs, outputs, taps) = (self.ci / groups, self.co / groups, self.w.taps());
+        let mut whole = vec![0.0; self.co * self.ci * taps];
+        for (i, &weight) in weight.iter().enumerate() {
+            let (o, c, tap) = (i / taps / inputs, i / taps % inputs, i % taps);
+            whole[(o * self.ci + o / outputs * inputs + c) * taps + tap] = weight;
+        }
+        whole
     }
 
     fn depthwise(&self, x: &[f32], weight: &[f32]) -> Vec<Sum> {
@@ -408,14 +419,14 @@ proptest! {
         }
         for kernels in available() {
             let mut found = vec![f32::NAN; y.len()];
-            kernels.dense_forward(n, inputs, outputs, &x, &weight, &bias, &mut found);
+            kernels.dense_forward(n, inputs, outputs, &x, &weight, Some(&bias), &mut found);
             assert_sums(&found, &y, "y")?;
             let mut found_x = vec![f32::NAN; gx.len()];
             let mut found_weight = vec![0.0; gweight.len()];
             let mut found_bias = vec![0.0; gbias.len()];
             kernels.dense_backward(
                 n, inputs, outputs, &x, &weight, &gy,
-                Some((&mut found_x, false)), &mut found_weight, &mut found_bias,
+                Some((&mut found_x, false)), &mut found_weight, Some(&mut found_bias),
             );
             assert_sums(&found_x, &gx, "gx")?;
             assert_sums(&found_weight, &gweight, "gweight")?;
@@ -477,6 +488,127 @@ proptest! {
     }
 
     #[test]
+    fn convolutions_in_groups_equal_their_definition(
+        problem in problem(), groups in 1..5usize, inputs in 1..4usize, outputs in 1..4usize,
+    ) {
+        let problem = Problem { ci: groups * inputs, co: groups * outputs, ..problem };
+        let Problem { ref w, n, ci, co, relu_in, seed } = problem;
+        let x = problem.input(ci);
+        let weight = numbers(seed ^ 1, co * inputs * w.taps());
+        let gy = numbers(seed ^ 3, problem.output_len(co));
+        let whole = problem.spread(groups, &weight);
+        let expected = problem.conv(&x, &whole);
+        for kernels in available() {
+            let mut y = vec![f32::NAN; gy.len()];
+            kernels.grouped_conv_forward(w, n, ci, co, groups, &x, &weight, relu_in, &mut y);
+            assert_sums(&y, &expected, "y")?;
+
+            // The gradients of all channels at once, whose definition is tested above. A sum of terms of at
+            // most 1 is off by at most a rounding of the sum for each of them.
+            let close = |found: &[f32], expected: &[f32], terms: usize| {
+                let bound = f32::EPSILON * (terms * terms) as f32;
+                let pairs = found.iter().zip(expected);
+                let error = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                prop_assert!(error <= bound, "off by {error}, more than {bound}");
+                Ok(())
+            };
+            let (mut found, mut expected) = (numbers(seed ^ 4, x.len()), numbers(seed ^ 4, x.len()));
+            kernels.grouped_conv_backward_data(
+                w, n, ci, co, groups, &x, &weight, relu_in, &gy, &mut found, true,
+            );
+            kernels.conv_backward_data(w, n, ci, co, &x, &whole, relu_in, &gy, &mut expected, true);
+            close(&found, &expected, co * w.taps() + 1)?;
+            let mut found = vec![0.0; weight.len()];
+            let mut all = vec![0.0; whole.len()];
+            kernels.grouped_conv_backward_weight(
+                w, n, ci, co, groups, &x, relu_in, &gy, &mut found,
+            );
+            kernels.conv_backward_weight(w, n, ci, co, &x, relu_in, &gy, &mut all);
+            // Where the spread weight of ones is not zero lie the grouped ones, in order.
+            let inside = problem.spread(groups, &vec![1.0; weight.len()]);
+            let kept: Vec<f32> =
+                all.iter().zip(inside).filter(|(_, inside)| *inside > 0.0).map(|(g, _)| *g).collect();
+            prop_assert_eq!(found.len(), kept.len());
+            close(&found, &kept, n * w.output_area() + 1)?;
+        }
+    }
+
+    #[test]
+    fn norms_of_images_equal_their_definition(
+        channels in 1..5usize, groups in 1..4usize, n in 1..4usize, area in 1..40usize,
+        offset in prop_oneof![Just(0.0f32), Just(3000.0)], seed in any::<u64>(),
+    ) {
+        let c = channels * groups;
+        let sizes = GroupSizes { n, c, area, groups };
+        let eps = 1e-3f32;
+        let x: Vec<f32> = numbers(seed, c * n * area).iter().map(|x| x + offset).collect();
+        let (gamma, beta) = (numbers(seed ^ 1, c), numbers(seed ^ 2, c));
+        for kernels in available() {
+            let (mut y, mut moments) = (vec![f32::NAN; x.len()], vec![f32::NAN; 2 * groups * n]);
+            kernels.group_norm_forward(sizes, &x, &gamma, &beta, eps, &mut moments, &mut y);
+            for (group, image) in (0..groups).flat_map(|g| (0..n).map(move |i| (g, i))) {
+                let at = |k: usize| {
+                    let channel = group * channels + k / area;
+                    (channel, (channel * n + image) * area + k % area)
+                };
+                let values: Vec<f64> =
+                    (0..channels * area).map(|k| f64::from(x[at(k).1])).collect();
+                let count = values.len() as f64;
+                let mean = values.iter().sum::<f64>() / count;
+                let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+                let deviation = (variance + f64::from(eps)).sqrt();
+                // The mean is stored in f32, which moves all results by its rounding.
+                let rounding = f64::from(f32::EPSILON) * (1.0 + f64::from(offset));
+                let found = f64::from(moments[group * n + image]);
+                prop_assert!((found - mean).abs() <= rounding, "mean {mean}, found {found}");
+                let found = f64::from(moments[(groups + group) * n + image]);
+                let error = (found * deviation - 1.0).abs();
+                prop_assert!(error <= 2.0 * f64::from(f32::EPSILON), "deviation {deviation}");
+                for (k, x) in values.iter().enumerate() {
+                    let (channel, index) = at(k);
+                    let (gamma, beta) = (f64::from(gamma[channel]), f64::from(beta[channel]));
+                    let expected = (x - mean) / deviation * gamma + beta;
+                    let error = (f64::from(y[index]) - expected).abs();
+                    let scale = rounding / deviation + f64::from(f32::EPSILON) * 4.0;
+                    prop_assert!(error <= 4.0 * scale, "{expected}, found {}", y[index]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shuffles_and_mixes_equal_their_definition(
+        rows in 1..5usize, columns in 1..5usize, n in 1..4usize, area in 1..20usize,
+        seed in any::<u64>(),
+    ) {
+        let (c, row) = (rows * columns, n * area);
+        let (a, b) = (numbers(seed, c * row), numbers(seed ^ 1, c * row));
+        let shares: Vec<f32> = numbers(seed ^ 2, n).iter().map(|share| share.abs()).collect();
+        for kernels in available() {
+            let mut shuffled = vec![f32::NAN; a.len()];
+            kernels.shuffle(rows, c, row, &a, &mut shuffled, false);
+            for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
+                let [from, to] = [i * columns + j, j * rows + i].map(|channel| channel * row);
+                prop_assert_eq!(&shuffled[to..to + row], &a[from..from + row]);
+            }
+            // The way back of its gradient.
+            let mut back = b.clone();
+            kernels.shuffle(columns, c, row, &shuffled, &mut back, true);
+            let sums: Vec<f32> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
+            prop_assert_eq!(back, sums);
+
+            let (mut y, mut gx) = (vec![f32::NAN; a.len()], b.clone());
+            kernels.mix_forward(area, &shares, &a, &b, &mut y);
+            kernels.mix_backward(area, &shares, &a, &mut gx, true);
+            for i in 0..a.len() {
+                let share = shares[i / area % n];
+                prop_assert_eq!(y[i], a[i] * share + b[i] * (1.0 - share));
+                prop_assert_eq!(gx[i], b[i] + a[i] * share);
+            }
+        }
+    }
+
+    #[test]
     fn products_of_maps_equal_their_definition(
         c in 1..4usize, n in 1..5usize, area in 1..40usize, broadcast in 0..3usize,
         seed in any::<u64>(),
@@ -526,6 +658,11 @@ proptest! {
             let pairs = || a.iter().zip(&b);
             let relu: Vec<f32> = a.iter().map(|x| x.max(0.0)).collect();
             prop_assert_eq!(run(&|y| kernels.relu_forward(&a, y)), relu);
+            let clipped: Vec<f32> = wide.iter().map(|x| x.clamp(0.0, 6.0)).collect();
+            prop_assert_eq!(run(&|y| kernels.relu6_forward(&wide, y)), clipped);
+            let passed = wide.iter().zip(&a).map(|(x, g)| if *x > 0.0 && *x < 6.0 { *g } else { 0.0 });
+            let passed: Vec<f32> = passed.collect();
+            prop_assert_eq!(run(&|gx| kernels.relu6_backward(&wide, &a, gx, false)), passed);
             let sum: Vec<f32> = pairs().map(|(a, b)| a + b).collect();
             prop_assert_eq!(&run(&|y| kernels.add_forward(&a, &b, y)), &sum);
             prop_assert_eq!(&run(&|y| kernels.copy_or_add(&a, y, true)), &sum);
@@ -599,6 +736,19 @@ fn max_pool_keeps_nan_and_infinities() {
         let mut gx = [f32::NAN; 8];
         kernels.maxpool_backward(&w, 1, 1, &x, &[1.0, 2.0, 4.0], &mut gx, false);
         assert_eq!(gx, [0.0, 0.0, 6.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+}
+
+#[test]
+fn relu6_keeps_nan_and_its_kinks_pass_nothing() {
+    for kernels in available() {
+        let x = [f32::NAN, f32::NEG_INFINITY, f32::INFINITY, 0.0, 6.0, 5.5];
+        let (mut y, mut gx) = ([0.0; 6], [1.0; 6]);
+        kernels.relu6_forward(&x, &mut y);
+        assert!(y[0].is_nan());
+        assert_eq!(y[1..], [0.0, 6.0, 0.0, 6.0, 5.5]);
+        kernels.relu6_backward(&x, &[2.0; 6], &mut gx, false);
+        assert_eq!(gx, [0.0, 0.0, 0.0, 0.0, 0.0, 2.0]);
     }
 }
 
@@ -698,10 +848,49 @@ fn everything(kernels: Kernels) -> Vec<Vec<f32>> {
     kernels.dropout_forward(0.5, 9, &x, &mut y);
     results.push(y.clone());
     kernels.sigmoid_forward(&x, &mut y);
+    results.push(y.clone());
+    for groups in [1, c] {
+        let sizes = GroupSizes { n: 100, c, area: row / 100, groups };
+        let (mut y, mut moments) = (vec![0.0; x.len()], vec![0.0; 2 * groups * 100]);
+        kernels.group_norm_forward(sizes, &x, &gamma, &beta, 1e-3, &mut moments, &mut y);
+        let (mut gx, mut ggamma, mut gbeta) = (y.clone(), vec![0.0; c], vec![0.0; c]);
+        let (ggamma_, gbeta_) = (&mut ggamma, &mut gbeta);
+        kernels
+            .group_norm_backward(sizes, &x, &gy, &gamma, &moments, &mut gx, true, ggamma_, gbeta_);
+        results.extend([y, moments, gx, ggamma, gbeta]);
+    }
+    let shares: Vec<f32> = (0..100).map(|i| i as f32 / 100.0).collect();
+    kernels.mix_forward(row / 100, &shares, &x, &gy, &mut y);
+    results.push(y.clone());
+    kernels.mix_backward(row / 100, &shares, &gy, &mut y, true);
+    results.push(y.clone());
+    kernels.relu6_forward(&x, &mut y);
+    results.push(y.clone());
+    kernels.shuffle(3, c, row, &x, &mut y, false);
     results.push(y);
     let mut mean = vec![0.0; c * 100];
     kernels.gap_forward(c, 100, row / 100, &x, &mut mean);
     results.push(mean);
+    results
+}
+
+/// What grouped convolutions give, few groups of much work and many of little.
+fn in_groups(kernels: Kernels) -> Vec<Vec<f32>> {
+    let w = Window::new([3, 3], [1, 1], [1, 1], Padding::Same, [16, 16]).expect("fits");
+    let (n, ci, co) = (20, 16, 32);
+    let (x, gy) = (numbers(1, ci * n * w.input_area()), numbers(3, co * n * w.output_area()));
+    let mut results = Vec::new();
+    for groups in [2, 16] {
+        let weight = numbers(2, co * ci / groups * w.taps());
+        let (mut y, mut gx) = (vec![0.0; gy.len()], vec![0.0; x.len()]);
+        let mut gweight = vec![0.0; weight.len()];
+        kernels.grouped_conv_forward(&w, n, ci, co, groups, &x, &weight, true, &mut y);
+        kernels.grouped_conv_backward_data(
+            &w, n, ci, co, groups, &x, &weight, true, &gy, &mut gx, false,
+        );
+        kernels.grouped_conv_backward_weight(&w, n, ci, co, groups, &x, true, &gy, &mut gweight);
+        results.extend([y, gx, gweight]);
+    }
     results
 }
 
@@ -712,6 +901,12 @@ fn threads_do_not_change_a_bit() {
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("starts");
             pool.install(|| everything(kernels))
+        });
+        assert!(one == two && two == three, "{}", kernels.isa());
+        let [one, two, three] = [1, 2, 3].map(|threads| {
+            let pool =
+                rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("starts");
+            pool.install(|| in_groups(kernels))
         });
         assert!(one == two && two == three, "{}", kernels.isa());
     }

@@ -49,8 +49,8 @@ fn toy_graph() -> Graph {
     // A kernel over the whole map keeps the place, which a mean over it would lose.
     let window =
         Window::new([2, 2], [1, 1], [1, 1], Padding::Valid, [2, 2]).expect("the kernel fits");
-    let x = w.add(Op::Conv { window, out_channels: 8 }, &[x]);
-    w.graph.output = w.add(Op::Dense { out_features: 2 }, &[x]);
+    let x = w.add(Op::Conv { window, out_channels: 8, groups: 1 }, &[x]);
+    w.graph.output = w.add(Op::Dense { out_features: 2, bias: true }, &[x]);
     w.graph
 }
 
@@ -250,7 +250,7 @@ fn the_auxiliary_head_learns_through_its_own_loss() {
 fn dropout_masks_differ_from_step_to_step_and_repeat_from_a_seed() {
     let mut w = Wirer::new(TensorType::new(64, 1, 1));
     let dropped = w.add(Op::Dropout, &[w.graph.input]);
-    w.graph.output = w.add(Op::Dense { out_features: 1 }, &[dropped]);
+    w.graph.output = w.add(Op::Dense { out_features: 1, bias: true }, &[dropped]);
     let run = |steps: u64| {
         let mut network = Network::new(&w.graph, 1);
         network
@@ -258,6 +258,23 @@ fn dropout_masks_differ_from_step_to_step_and_repeat_from_a_seed() {
             .unwrap();
         network.set_training_steps(steps);
         let x = images(1, (1, 64, 1, 1));
+        [0, 1].map(|_| network.forward_mut(x.leaky_trace()).as_vec()[0])
+    };
+    let [first, second] = run(0);
+    assert_ne!(first, second);
+    assert_eq!(run(0), [first, second]);
+    assert_eq!(run(1)[0], second);
+}
+
+#[test]
+fn shares_of_a_mix_differ_from_step_to_step_and_repeat_from_a_seed() {
+    let mut w = Wirer::new(TensorType::new(2, 1, 1));
+    let [a, b] = [0, 1].map(|start| w.add(Op::Slice { start, count: 1 }, &[w.graph.input]));
+    w.graph.output = w.add(Op::Mix, &[a, b]);
+    let run = |steps: u64| {
+        let mut network = Network::new(&w.graph, 1);
+        network.set_training_steps(steps);
+        let x = images(1, (1, 2, 1, 1));
         [0, 1].map(|_| network.forward_mut(x.leaky_trace()).as_vec()[0])
     };
     let [first, second] = run(0);
@@ -314,6 +331,37 @@ fn initial_values_follow_their_kind_and_the_seed() {
         // Four standard errors of a mean of squares of normal numbers.
         assert!((square / expected - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "{path}: {square}");
     }
+}
+
+#[test]
+fn filters_of_a_group_decide_its_initial_values() {
+    let mut w = Wirer::new(TensorType::new(64, 4, 4));
+    let mixed = w.grouped(w.graph.input, 3, 128, 1);
+    let grouped = w.grouped(mixed, 3, 64, 4);
+    let norm = w.add(Op::LayerNorm, &[grouped]);
+    let pooled = w.add(Op::GlobalAvgPool, &[norm]);
+    w.graph.output = w.add(Op::Dense { out_features: 2, bias: false }, &[pooled]);
+    let state = Network::new(&w.graph, 3).state_dict();
+    let paths: Vec<&str> = state.keys().map(String::as_str).collect();
+    let expected = [
+        "net.conv1.weight",
+        "net.conv2.weight",
+        "net.dense5.weight",
+        "net.layernorm3.bias",
+        "net.layernorm3.weight",
+    ];
+    assert_eq!(paths, expected);
+    // Fan-out of a group: 128 filters of 9 taps, then 64 / 4.
+    for (path, fan_out) in [("net.conv1.weight", 128.0 * 9.0), ("net.conv2.weight", 16.0 * 9.0)] {
+        let values = &state[path].values;
+        let n = values.len() as f64;
+        let square: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;
+        let error = (square * fan_out / 2.0 - 1.0).abs();
+        assert!(error < 4.0 * (2.0 / n).sqrt(), "{path}: {square}");
+    }
+    assert_eq!(state["net.conv2.weight"].shape, [64, 32, 3, 3]);
+    assert_eq!(state["net.layernorm3.weight"].values, [1.0; 64]);
+    assert_eq!(state["net.layernorm3.bias"].values, [0.0; 64]);
 }
 
 #[test]

@@ -225,7 +225,7 @@ fn outputs_may_be_read_by_other_nodes() {
     let y = w.conv(rectified, 1, 1, 4);
     let z = w.add(Op::Sigmoid, &[y]);
     let sum = w.add(Op::Add, &[y, z]);
-    w.graph.output = w.add(Op::Dense { out_features: 2 }, &[sum]);
+    w.graph.output = w.add(Op::Dense { out_features: 2, bias: true }, &[sum]);
     for aux in [rectified, y, z, sum] {
         w.graph.aux = Some(aux);
         Problem::new(&w.graph, 3, 1).check(8);
@@ -250,7 +250,7 @@ fn random_graph(seed: u64, nodes: usize) -> Graph {
             fitting[rng.gen_range(0..fitting.len())]
         };
         let ty = w.ty(x);
-        last = match rng.gen_range(0..14) {
+        last = match rng.gen_range(0..22) {
             0 => w.conv(x, 3, 1, 2),
             1 => w.conv(x, 1, 1, 3),
             2 => w.dwconv(x, 3, 1),
@@ -274,6 +274,27 @@ fn random_graph(seed: u64, nodes: usize) -> Graph {
             }
             12 => w.add(Op::Shift, &[x]),
             13 => w.avgpool(x, 3, 1),
+            14 => w.grouped(x, 3, 2 * ty.channels, ty.channels),
+            15 if ty.elements() > 2 => w.add(Op::LayerNorm, &[x]),
+            16 if ty.area() > 1 => w.add(Op::InstanceNorm, &[x]),
+            17 => w.add(Op::Relu6, &[x]),
+            18 if ty.channels.is_multiple_of(2) => {
+                w.add(Op::Shuffle { groups: ty.channels / 2 }, &[x])
+            }
+            19 => {
+                let start = rng.gen_range(0..ty.channels);
+                let count = rng.gen_range(1..=ty.channels - start);
+                w.add(Op::Slice { start, count }, &[x])
+            }
+            20 => {
+                let none = w.add(Op::Zero { stride: [1, 1] }, &[x]);
+                w.add(Op::Add, &[x, none])
+            }
+            21 if ty.channels < 12 => {
+                let none = w.add(Op::Zero { stride: [1, 1] }, &[x]);
+                let part = w.add(Op::Slice { start: 0, count: 1 }, &[x]);
+                w.add(Op::Concat, &[part, x, none])
+            }
             _ => w.add(Op::GlobalAvgPool, &[x]),
         };
     }
@@ -395,7 +416,7 @@ fn portable_kernels_run_a_plan_too() {
 fn dropout_acts_in_training_only_and_its_gradient_has_the_same_mask() {
     let mut w = Wirer::new(TensorType::new(40, 1, 1));
     let dropped = w.add(Op::Dropout, &[w.graph.input]);
-    w.graph.output = w.add(Op::Dense { out_features: 1 }, &[dropped]);
+    w.graph.output = w.add(Op::Dense { out_features: 1, bias: true }, &[dropped]);
     let graph = w.graph;
     let mut state = random_state(&graph, 1);
     let image = uniform(9, 40);
@@ -425,6 +446,154 @@ fn dropout_acts_in_training_only_and_its_gradient_has_the_same_mask() {
     runner.config.dropout_seed = 1;
     runner.forward(Phase::Train, 1, &image);
     assert_ne!(runner.backward(1, &[1.0], &[]).image, mask, "another seed, another mask");
+}
+
+/// A mix of an image's two numbers, as the only logit.
+fn mix_of_two() -> Graph {
+    let mut w = Wirer::new(TensorType::new(2, 1, 1));
+    let [a, b] = [0, 1].map(|start| w.add(Op::Slice { start, count: 1 }, &[w.graph.input]));
+    w.graph.output = w.add(Op::Mix, &[a, b]);
+    w.graph
+}
+
+#[test]
+fn a_mix_is_even_outside_of_training() {
+    let graph = mix_of_two();
+    for mode in [TRAIN, Mode::Infer] {
+        let mut runner = Runner::new(&graph, mode, &State::new());
+        let found = runner.forward(Phase::Eval, 3, &[1.0, 2.0, -1.0, 1.0, 0.5, 0.0]);
+        assert_eq!(found.logits, [1.5, 0.0, 0.25]);
+    }
+}
+
+#[test]
+fn a_mix_draws_a_share_for_each_image_and_others_for_the_way_back() {
+    const N: usize = 4096;
+    let graph = mix_of_two();
+    let mut runner = Runner::new(&graph, TRAIN, &State::new());
+    // Of 1 and 0 the mix is the share itself; the gradient of the first number is its share.
+    let image: Vec<f64> = [1.0, 0.0].repeat(N);
+    let mut draw = |seed: u64| {
+        runner.config.dropout_seed = seed;
+        let alphas = runner.forward(Phase::Train, N, &image).logits;
+        let gradient = runner.backward(N, &[2.0; N], &[]).image;
+        let betas: Vec<f32> = gradient.chunks(2).map(|pair| pair[0] / 2.0).collect();
+        assert!(gradient.chunks(2).all(|pair| (pair[0] + pair[1] - 2.0).abs() < 1e-6));
+        (alphas, betas)
+    };
+    let (alphas, betas) = draw(1);
+    assert_eq!(draw(1), (alphas.clone(), betas.clone()), "the same seed, the same shares");
+    let (others, other_betas) = draw(2);
+
+    let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / N as f64;
+    let all = [&alphas, &betas, &others, &other_betas];
+    for shares in all {
+        assert!(shares.iter().all(|share| (0.0..1.0).contains(share)));
+        let moment =
+            |power: i32| mean(&mut shares.iter().map(|&share| f64::from(share).powi(power)));
+        // Five standard errors of the mean of u^p, uniform u: sqrt((1 / (2p + 1) - 1 / (p + 1)^2) / N).
+        for power in 1..=3 {
+            let expected = 1.0 / f64::from(power + 1);
+            let variance = 1.0 / f64::from(2 * power + 1) - expected * expected;
+            let error = (moment(power) - expected).abs();
+            assert!(error < 5.0 * (variance / N as f64).sqrt(), "moment {power}: {error}");
+        }
+    }
+    // Independent of each other, and of those of the next image: the covariance of two uniform numbers
+    // has a standard error of 1/12 / sqrt(N).
+    for (i, a) in all.iter().enumerate() {
+        for (j, b) in all.iter().enumerate() {
+            let shift = usize::from(i == j);
+            let pairs = a.iter().zip(b.iter().cycle().skip(shift));
+            let centered = |share: f32| f64::from(share) - 0.5;
+            let covariance = mean(&mut pairs.map(|(&a, &b)| centered(a) * centered(b)));
+            assert!(covariance.abs() < 5.0 / 12.0 / (N as f64).sqrt(), "{i} {j}: {covariance}");
+        }
+    }
+}
+
+#[test]
+fn each_mix_has_draws_of_its_own() {
+    let mut w = Wirer::new(TensorType::new(2, 1, 1));
+    let [a, b] = [0, 1].map(|start| w.add(Op::Slice { start, count: 1 }, &[w.graph.input]));
+    let [first, second] = [0, 1].map(|_| w.add(Op::Mix, &[a, b]));
+    w.graph.output = w.add(Op::Concat, &[first, second]);
+    let mut runner = Runner::new(&w.graph, TRAIN, &State::new());
+    let shares = runner.forward(Phase::Train, 4, &[1.0, 0.0].repeat(4)).logits;
+    assert!(shares.chunks(2).all(|pair| pair[0] != pair[1]), "{shares:?}");
+    assert_eq!(cellc::graph::passes::simplify(&w.graph).nodes.len(), w.graph.nodes.len());
+}
+
+#[test]
+fn a_mix_with_itself_hands_the_whole_gradient_back() {
+    let mut w = Wirer::new(TensorType::new(3, 1, 1));
+    w.graph.output = w.add(Op::Mix, &[w.graph.input, w.graph.input]);
+    let mut runner = Runner::new(&w.graph, TRAIN, &State::new());
+    let image = uniform(3, 6);
+    assert_close(&runner.forward(Phase::Train, 2, &image).logits, &image, "logits");
+    let gradient = uniform(4, 6);
+    assert_close(&runner.backward(2, &gradient, &[]).image, &gradient, "gradient");
+}
+
+/// The share of each image scales what flows through a branch, parameters' gradients included.
+#[test]
+fn a_mix_weighs_the_gradients_of_its_branches() {
+    let mut w = Wirer::new(TensorType::new(2, 3, 3));
+    let (a, b) = (w.conv(w.graph.input, 3, 1, 4), w.dwconv(w.graph.input, 3, 1));
+    let b = w.conv(b, 1, 1, 4);
+    let mixed = w.add(Op::Mix, &[a, b]);
+    w.graph.output = w.head(mixed, 2);
+    let graph = w.graph;
+    let state = random_state(&graph, 1);
+    let image = uniform(5, 18);
+    let gy = uniform(6, 2);
+    let mut runner = Runner::new(&graph, TRAIN, &state);
+    runner.forward(Phase::Train, 1, &image);
+    let found = runner.backward(1, &gy, &[]);
+
+    // A linear network: with a share of one the gradients are those of the branch alone.
+    let alone = |mixed: [NodeId; 2]| {
+        let mut graph = graph.clone();
+        let node = graph.nodes.iter_mut().find(|node| node.op == Op::Mix).expect("a mix");
+        node.inputs = mixed.to_vec();
+        let mut runner = Runner::new(&graph, TRAIN, &state);
+        runner.forward(Phase::Train, 1, &image);
+        runner.backward(1, &gy, &[])
+    };
+    let (first, second) = (alone([a, a]), alone([b, b]));
+    let layout = Layout::of(&graph);
+    let slot = |path: &str| layout.get(path).expect("a weight").slot.range();
+    let shares = |path: &str, alone: &Gradients| -> Vec<f32> {
+        let pairs = found.params[slot(path)].iter().zip(&alone.params[slot(path)]);
+        pairs.map(|(mixed, alone)| mixed / alone).collect()
+    };
+    let weights = ["net.conv1.weight", "net.conv3.weight"];
+    let beta = shares(weights[0], &first)[0];
+    assert!((0.01..0.99).contains(&beta), "{beta}");
+    assert!(shares(weights[0], &first).iter().all(|share| (share - beta).abs() < 1e-4));
+    assert!(shares(weights[1], &second).iter().all(|share| (share + beta - 1.0).abs() < 1e-4));
+}
+
+#[test]
+fn what_only_zeros_read_is_not_computed() {
+    let mut w = Wirer::new(TensorType::new(2, 5, 4));
+    let x = w.conv(w.graph.input, 3, 1, 4);
+    let none = w.add(Op::Zero { stride: [2, 2] }, &[x]);
+    assert_eq!(w.ty(none), TensorType::new(4, 3, 2));
+    let y = w.conv(none, 1, 1, 3);
+    w.graph.output = w.head(y, 2);
+    let problem = Problem::new(&w.graph, 2, 1);
+    let mut runner = Runner::new(&w.graph, TRAIN, &problem.state);
+    assert!(!runner.plan.to_string().contains("net.conv1"), "{}", runner.plan);
+    // It is counted, though.
+    assert_eq!(cellc::graph::passes::simplify(&w.graph).params, w.graph.params);
+    let bias = &problem.state["net.dense5.bias"];
+    let logits = runner.forward(Phase::Train, 2, &problem.image).logits;
+    assert_close(&logits, &bias.repeat(2), "logits");
+    let gradients = runner.backward(2, &problem.weights[0], &[]);
+    assert!(gradients.image.iter().all(|&g| g == 0.0));
+    let unread = Layout::of(&w.graph).get("net.conv1.weight").expect("a weight").slot.range();
+    assert!(gradients.params[unread].iter().all(|&g| g == 0.0));
 }
 
 #[test]
@@ -466,6 +635,23 @@ fn nasnet_a_fits_into_two_gibibytes() {
 fn the_hand_built_nasnet_a_has_the_published_size() {
     // CIFAR-10, 6 @ 768: 3,346,538 trained parameters in the released code.
     assert_eq!(Layout::of(&nasnet_a(6, 32)).params_len(), 3_346_538);
+}
+
+#[test]
+fn plans_print_groups_norms_and_mixes() {
+    let mut w = Wirer::new(TensorType::new(4, 4, 4));
+    let grouped = w.grouped(w.graph.input, 3, 8, 2);
+    let shuffled = w.add(Op::Shuffle { groups: 2 }, &[grouped]);
+    let [a, b] = [0, 4].map(|start| w.add(Op::Slice { start, count: 4 }, &[shuffled]));
+    let (a, b) = (w.add(Op::LayerNorm, &[a]), w.add(Op::InstanceNorm, &[b]));
+    let mixed = w.add(Op::Mix, &[a, b]);
+    let clipped = w.add(Op::Relu6, &[mixed]);
+    let none = w.add(Op::Zero { stride: [1, 1] }, &[clipped]);
+    let joined = w.add(Op::Concat, &[clipped, none]);
+    let pooled = w.add(Op::GlobalAvgPool, &[joined]);
+    w.graph.output = w.add(Op::Dense { out_features: 2, bias: false }, &[pooled]);
+    let train = Mode::Train { dropout: false, image_gradient: false };
+    insta::assert_snapshot!("groups_norms_and_mixes", Plan::new(&w.graph, train));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Points of NASNet's space, drawn at random: whatever is drawn is a sound network, and simplifying it
+//! Points of NASNet's space and of one of other primitives, drawn at random: whatever is drawn is a sound network, and simplifying it
 //! keeps what counts.
 
 use std::collections::BTreeSet;
@@ -12,9 +12,29 @@ use cellc::rng::{Purpose, stream};
 use cellc::source::SourceFile;
 use proptest::prelude::*;
 
-fn space() -> Module {
-    let text = compile::embedded("nasnet_space.cell").expect("in the library");
-    compile::check(&SourceFile::new("nasnet_space.cell", text)).expect("is sound")
+/// What NASNet's space does not use, at any width.
+const OTHERS: &str = "
+    op grouped(x)  = id(x) |> conv<3, out = 2 * c, groups = c> |> layernorm |> relu6 |> split<2, 1>
+    op shuffled(x) = concat(id(x), id(x) |> relu6 |> relu6) |> shuffle<2> |> split<2, 2>
+    op none(x)     = id(x) |> zero
+    op shaken(x)   = mix(id(x) |> conv<3> |> instancenorm, id(x) |> conv<1> |> bn)
+    op gated(x)    = id(x) * (id(x) |> gap |> dense<c, bias = false> |> sigmoid)
+
+    space others {
+        ops = { id, grouped, shuffled, none, shaken, gated }
+        cell normal(h, prev) {
+            a = squeeze(h)
+            b = fit(prev)
+            repeat 4 as n { ?ops(?earlier) ?{ +, concat } ?ops(?earlier) }
+            out concat(unused)
+        }
+        cell reduction(h, prev) stride 2 = normal
+    }";
+
+fn space(of_others: bool) -> Module {
+    let nasnet = compile::embedded("nasnet_space.cell").expect("in the library");
+    let text = if of_others { OTHERS } else { nasnet };
+    compile::check(&SourceFile::new("space.cell", text)).expect("is sound")
 }
 
 /// Paths of the parameters that reach the outputs, found apart from the pass that removes the others.
@@ -35,13 +55,14 @@ proptest! {
 
     #[test]
     fn a_point_is_a_sound_network(
+        of_others in any::<bool>(),
         seed in any::<u64>(),
         n in 1usize..4,
         base in prop::sample::select(vec![2, 3, 8, 27]),
         image in prop::sample::select(vec![[1, 1, 1], [1, 8, 8], [3, 7, 5], [3, 32, 32], [3, 33, 16]]),
         classes in 1usize..12,
     ) {
-        let module = space();
+        let module = space(of_others);
         let decisions = &module.space.as_ref().expect("a space").decisions;
         let [channels, height, width] = image;
         let request = Request {

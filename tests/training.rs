@@ -22,7 +22,7 @@ fn conv_bn_relu(
 ) -> NodeId {
     let window =
         Window::new([3, 3], [stride; 2], [1, 1], Padding::Same, graph.ty(x).size()).unwrap();
-    let conv = Op::Conv { window, out_channels: channels };
+    let conv = Op::Conv { window, out_channels: channels, groups: 1 };
     let x = graph.wire(conv, &[x], section, format!("{path}.conv")).unwrap();
     let x = graph.wire(Op::BatchNorm, &[x], section, format!("{path}.bn")).unwrap();
     graph.wire(Op::Relu, &[x], section, format!("{path}.relu")).unwrap()
@@ -33,7 +33,7 @@ fn head(graph: &mut Graph, x: NodeId, classes: usize, path: &str) -> NodeId {
     let section = graph.section(path, None);
     let x = graph.wire(Op::GlobalAvgPool, &[x], section, format!("{path}.gap")).unwrap();
     let x = graph.wire(Op::Dropout, &[x], section, format!("{path}.dropout")).unwrap();
-    let dense = Op::Dense { out_features: classes };
+    let dense = Op::Dense { out_features: classes, bias: true };
     graph.wire(dense, &[x], section, format!("{path}.fc")).unwrap()
 }
 

@@ -13,7 +13,7 @@ use crate::syntax::ast;
 use crate::syntax::print;
 
 /// The operation a bare operand of a combination stands for.
-pub(super) const IDENTITY: &str = "id";
+pub(crate) const IDENTITY: &str = "id";
 
 /// The operation a bare operand of `out concat(...)` stands for.
 pub(crate) const FIXUP: &str = "fixup";

@@ -30,7 +30,7 @@ mod ops;
 mod shapes;
 mod values;
 
-pub(crate) use exprs::FIXUP;
+pub(crate) use exprs::{FIXUP, IDENTITY};
 pub(crate) use names::alias;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -38,7 +38,7 @@ pub(super) struct Names<'a> {
 }
 
 /// Static names of the language and what they mean.
-pub(super) const BUILTINS: [(&str, Builtin); 9] = [
+pub(super) const BUILTINS: [(&str, Builtin); 11] = [
     ("c", Builtin::Width),
     ("stride", Builtin::Stride),
     ("size", Builtin::Size),
@@ -46,6 +46,8 @@ pub(super) const BUILTINS: [(&str, Builtin); 9] = [
     ("same", Builtin::Same),
     ("valid", Builtin::Valid),
     ("full", Builtin::Full),
+    ("true", Builtin::True),
+    ("false", Builtin::False),
     ("base", Builtin::Base),
     ("classes", Builtin::Classes),
 ];

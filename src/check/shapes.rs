@@ -25,6 +25,10 @@ const SMALL: [usize; 2] = [32, 16];
 /// that is tried again.
 const LARGE: [usize; 2] = [960, 256];
 
+/// Where channels did not divide, or an author's condition did not hold, another width may be meant: one
+/// that the usual ratios divide. No width suits every file: 11 groups divide neither this one nor others.
+const DIVISIBLE: [usize; 2] = [1680, 16];
+
 /// The base width at which the file's nets are tried.
 const WIDTH: usize = 32;
 
@@ -64,6 +68,10 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
                     found = attempt(&contexts(&places(module, cell), LARGE)[at]);
                     found.retain(|fault| fault.code != Code::WindowTooLarge);
                 }
+                if found.iter().any(|fault| is_about_width(fault.code)) {
+                    let again = attempt(&contexts(&places(module, cell), DIVISIBLE)[at]);
+                    keep_lasting(&mut found, &again);
+                }
                 let found_any = !found.is_empty();
                 faults.extend(found.into_iter().map(|fault| in_context(fault, cell, context)));
                 if found_any {
@@ -85,12 +93,12 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
     let genotype = Genotype { choices: cover.genotype(0) };
     let mut nodes = 0;
     for net in module.nets.iter().filter(|net| !net.origin.is_foreign() && applies(module, net)) {
-        let target = Target {
-            width: Width::Base(WIDTH),
-            with_aux: true,
-            ..Target::new(net, Scale { n: N, f: 1 })
+        let attempt = |width: usize| {
+            let target = Target::new(net, Scale { n: N, f: 1 });
+            let target = Target { width: Width::Base(width), with_aux: true, ..target };
+            lower::lower(module, &genotype, &target)
         };
-        let found = match lower::lower(module, &genotype, &target) {
+        let mut found: Vec<Diagnostic> = match attempt(WIDTH) {
             Ok(lowered) => {
                 nodes += lowered.graph.nodes.len();
                 if nodes > MAX_NODES {
@@ -98,8 +106,12 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
                 }
                 continue;
             }
-            Err(found) => found,
+            Err(found) => found.into_iter().collect(),
         };
+        if found.iter().any(|fault| is_about_width(fault.code)) {
+            let again = attempt(DIVISIBLE[0]).err().into_iter().flatten();
+            keep_lasting(&mut found, &again.collect::<Vec<_>>());
+        }
         faults.extend(found.into_iter().filter(|fault| {
             !matches!(fault.code, Code::ScaleOutOfRange | Code::SizeOutOfRange | Code::TooLarge)
         }));
@@ -229,6 +241,21 @@ fn is_about_size(code: Code) -> bool {
     matches!(code, Code::SizeOutOfRange | Code::WindowTooLarge)
 }
 
+/// True for faults that a net of another width may not have.
+fn is_about_width(code: Code) -> bool {
+    matches!(code, Code::ChannelsDoNotFit | Code::RequirementNotMet)
+}
+
+/// Drops the faults about a width that were not found again at another one.
+fn keep_lasting(found: &mut Vec<Diagnostic>, again: &[Diagnostic]) {
+    found.retain(|fault| {
+        let is_same = |other: &Diagnostic| {
+            other.code == fault.code && other.primary.span == fault.primary.span
+        };
+        !is_about_width(fault.code) || again.iter().any(is_same)
+    });
+}
+
 /// Says where in a net a fault shows, if it does not show everywhere.
 fn in_context(mut fault: Diagnostic, cell: &Cell, context: &ProbeContext) -> Diagnostic {
     match context.previous {
@@ -242,8 +269,8 @@ fn in_context(mut fault: Diagnostic, cell: &Cell, context: &ProbeContext) -> Dia
             let stride = previous.height / context.recent.height;
             let behind = format!("the inputs differ in size behind a cell of stride {stride}");
             fault.note(match stride {
-                2 => format!("{behind}: use {}", earlier.join(", ")),
-                // The prelude's `fit` halves once.
+                // The prelude's `fit` halves up to three times.
+                2 | 4 | 8 => format!("{behind}: use {}", earlier.join(", ")),
                 _ => format!("{behind}: bring earlier ones to the size of the first"),
             })
         }

@@ -35,6 +35,8 @@ pub enum Command {
     Search(SearchArgs),
     /// Say which blocks differ between two files, and what that costs.
     Diff(DiffArgs),
+    /// Draw the cells of a file, or the skeleton of a net, as SVG or for Graphviz.
+    Draw(DrawArgs),
     /// Explain a diagnostic code such as E0301.
     Explain(ExplainArgs),
     /// List the cells that come with the program, or print one.
@@ -154,6 +156,38 @@ pub struct DiffArgs {
     /// How to report.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Report,
+}
+
+/// What a picture is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Picture {
+    /// A drawing.
+    Svg,
+    /// A graph for Graphviz, which places the boxes itself.
+    Dot,
+}
+
+/// Arguments of `draw`.
+#[derive(Debug, Args)]
+pub struct DrawArgs {
+    /// The file.
+    pub file: PathBuf,
+    /// Draw this cell only.
+    #[arg(long, value_name = "NAME")]
+    pub cell: Option<String>,
+    /// Draw the skeleton of this net instead of cells.
+    #[arg(long, value_name = "NAME", conflicts_with = "cell")]
+    pub net: Option<String>,
+    /// For a search space: the options of its decisions, such as `0,3,1`. Without them its holes are
+    /// drawn as holes.
+    #[arg(long, value_delimiter = ',', value_name = "OPTIONS")]
+    pub genotype: Option<Vec<usize>>,
+    /// What to write.
+    #[arg(long, value_enum, default_value = "svg")]
+    pub format: Picture,
+    /// The file to write; standard output if there is none.
+    #[arg(short, long, value_name = "PICTURE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `explain`.

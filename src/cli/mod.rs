@@ -6,6 +6,7 @@ mod args;
 mod cells;
 mod check;
 mod diff;
+mod draw;
 mod eval;
 mod explain;
 mod fmt;
@@ -37,6 +38,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Search(args) => search::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Draw(args) => draw::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Cells(args) => cells::run(args),
     };

@@ -1,10 +1,12 @@
 //! Runs plans on the processor: each step is one call of a kernel on slices of the arena.
 
+use rand::RngCore;
+
 use crate::plan::{Backward, Forward, Output, Plan, Slot, Target, View};
-use crate::rng::{Purpose, derive};
+use crate::rng::{Purpose, derive, stream};
 
 use super::arena::borrow;
-use super::cpu::Kernels;
+use super::cpu::{GroupSizes, Kernels};
 use super::{BackwardPass, Device, ForwardPass, RunConfig, Statistics};
 
 /// The processor. Work is split over the threads of the current rayon pool.
@@ -97,6 +99,13 @@ impl Device for Cpu {
     }
 }
 
+/// Which of a mix's two draws.
+#[derive(Clone, Copy)]
+enum Direction {
+    Forward = 0,
+    Backward = 1,
+}
+
 /// What all steps of a pass share.
 struct Run<'a> {
     kernels: Kernels,
@@ -108,6 +117,18 @@ struct Run<'a> {
 impl Run<'_> {
     fn seed(&self, stream: u64) -> u64 {
         derive(self.config.dropout_seed, Purpose::Dropout, stream)
+    }
+
+    /// The shares of a mix's first operand, one an image, for a direction.
+    fn shares(&self, node: u64, direction: Direction) -> Vec<f32> {
+        let mut rng = stream(self.config.dropout_seed, Purpose::Mix, 2 * node + direction as u64);
+        // All 24 bits that a number below 1 can have.
+        (0..self.n).map(|_| (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32).collect()
+    }
+
+    /// The sizes of a normalization of single images.
+    fn group_sizes(&self, x: View, groups: usize) -> GroupSizes {
+        GroupSizes { n: self.n, c: x.channels, area: self.plan.area(x), groups }
     }
 
     /// Numbers in one channel of a view.
@@ -135,10 +156,10 @@ impl Run<'_> {
                 let ([], [y_]) = self.slices(arena, [], [y]);
                 k.nchw_to_cnhw(n, y.channels, self.plan.area(y), pass.image, y_);
             }
-            Forward::Conv { window, x, relu_in, weight, y } => {
+            Forward::Conv { window, groups, x, relu_in, weight, y } => {
                 let ([x_], [y_]) = self.slices(arena, [x], [y]);
-                let weight = param(weight);
-                k.conv_forward(&window, n, x.channels, y.channels, x_, weight, relu_in, y_);
+                let (ci, co, weight) = (x.channels, y.channels, param(weight));
+                k.grouped_conv_forward(&window, n, ci, co, groups, x_, weight, relu_in, y_);
             }
             Forward::DepthwiseConv { window, x, relu_in, weight, y } => {
                 let ([x_], [y_]) = self.slices(arena, [x], [y]);
@@ -165,9 +186,18 @@ impl Run<'_> {
                     }
                 }
             }
+            Forward::GroupNorm { groups, x, gamma, beta, moments, y } => {
+                let ([x_], [moments, y_]) = self.slices(arena, [x], [moments, y]);
+                let (sizes, eps) = (self.group_sizes(x, groups), self.config.bn_eps);
+                k.group_norm_forward(sizes, x_, param(gamma), param(beta), eps, moments, y_);
+            }
             Forward::Relu { x, y } => {
                 let ([x], [y]) = self.slices(arena, [x], [y]);
                 k.relu_forward(x, y);
+            }
+            Forward::Relu6 { x, y } => {
+                let ([x], [y]) = self.slices(arena, [x], [y]);
+                k.relu6_forward(x, y);
             }
             Forward::Sigmoid { x, y } => {
                 let ([x], [y]) = self.slices(arena, [x], [y]);
@@ -186,6 +216,18 @@ impl Run<'_> {
                 let ([x], [y]) = self.slices(arena, [x], [y]);
                 k.copy_or_add(x, y, false);
             }
+            Forward::Mix { stream, a, b, y } => {
+                let shares = match pass.statistics {
+                    Statistics::Update(_) => self.shares(stream, Direction::Forward),
+                    Statistics::Running(_) => vec![0.5; n],
+                };
+                let ([a, b], [y_]) = self.slices(arena, [a, b], [y]);
+                k.mix_forward(self.plan.area(y), &shares, a, b, y_);
+            }
+            Forward::Zero { y } => {
+                let ([], [y]) = self.slices(arena, [], [y]);
+                y.fill(0.0);
+            }
             Forward::MaxPool { window, x, y } => {
                 let ([x_], [y_]) = self.slices(arena, [x], [y]);
                 k.maxpool_forward(&window, n, x.channels, x_, y_);
@@ -200,7 +242,7 @@ impl Run<'_> {
             }
             Forward::Dense { x, weight, bias, y } => {
                 let ([x_], [y_]) = self.slices(arena, [x], [y]);
-                let (weight, bias) = (param(weight), param(bias));
+                let (weight, bias) = (param(weight), bias.map(param));
                 k.dense_forward(n, x.channels, y.channels, x_, weight, bias, y_);
             }
             Forward::Dropout { stream, x, y } => {
@@ -216,6 +258,10 @@ impl Run<'_> {
                 let [height, width] = self.plan.size(x);
                 let ([x_], [y_]) = self.slices(arena, [x], [y]);
                 k.shift_forward(n, x.channels, height, width, x_, y_);
+            }
+            Forward::Shuffle { groups, x, y } => {
+                let ([x_], [y]) = self.slices(arena, [x], [y]);
+                k.shuffle(groups, x.channels, self.row(x), x_, y, false);
             }
             Forward::Store { output, x } => {
                 let ([x_], []) = self.slices(arena, [x], []);
@@ -256,17 +302,19 @@ impl Run<'_> {
                 let ([], [gx]) = self.slices(arena, [], [gx]);
                 gx.fill(0.0);
             }
-            Backward::ConvData { window, mask, weight, gy, gx } => {
+            Backward::ConvData { window, groups, mask, weight, gy, gx } => {
                 let ([mask_, gy_], [gx_]) = self.slices(arena, [mask.unwrap_or(gy), gy], [gx.view]);
                 let (ci, co, weight) = (gx.view.channels, gy.channels, param(weight));
                 let (relu_in, acc) = (mask.is_some(), gx.accumulate);
-                k.conv_backward_data(&window, n, ci, co, mask_, weight, relu_in, gy_, gx_, acc);
+                k.grouped_conv_backward_data(
+                    &window, n, ci, co, groups, mask_, weight, relu_in, gy_, gx_, acc,
+                );
             }
-            Backward::ConvWeight { window, x, relu_in, gy, weight } => {
+            Backward::ConvWeight { window, groups, x, relu_in, gy, weight } => {
                 let ([x_, gy_], []) = self.slices(arena, [x, gy], []);
                 let (ci, co) = (x.channels, gy.channels);
-                let gweight = &mut pass.gradients[weight.range()];
-                k.conv_backward_weight(&window, n, ci, co, x_, relu_in, gy_, gweight);
+                let to = &mut pass.gradients[weight.range()];
+                k.grouped_conv_backward_weight(&window, n, ci, co, groups, x_, relu_in, gy_, to);
             }
             Backward::DepthwiseData { window, mask, weight, gy, gx } => {
                 let ([mask_, gy_], [gx_]) = self.slices(arena, [mask.unwrap_or(gy), gy], [gx.view]);
@@ -288,9 +336,22 @@ impl Run<'_> {
                 let gamma = param(gamma);
                 k.bn_backward(c, row, x_, gy_, gamma, mean, inv_std, gx_, acc, ggamma, gbeta);
             }
+            Backward::GroupNorm { groups, x, gamma, beta, moments, gy, gx } => {
+                let reads = [x, gy, moments];
+                let ([x_, gy_, moments], [gx_]) = self.slices(arena, reads, [gx.view]);
+                let (sizes, acc) = (self.group_sizes(x, groups), gx.accumulate);
+                let slots = [gamma.range(), beta.range()];
+                let ([], [ggamma, gbeta]) = borrow(pass.gradients, [], slots);
+                let gamma = param(gamma);
+                k.group_norm_backward(sizes, x_, gy_, gamma, moments, gx_, acc, ggamma, gbeta);
+            }
             Backward::Relu { x, gy, gx } => {
                 let ([x, gy], [gx_]) = self.slices(arena, [x, gy], [gx.view]);
                 k.relu_backward(x, gy, gx_, gx.accumulate);
+            }
+            Backward::Relu6 { x, gy, gx } => {
+                let ([x, gy], [gx_]) = self.slices(arena, [x, gy], [gx.view]);
+                k.relu6_backward(x, gy, gx_, gx.accumulate);
             }
             Backward::Sigmoid { y, gy, gx } => {
                 let ([y, gy], [gx_]) = self.slices(arena, [y, gy], [gx.view]);
@@ -299,6 +360,14 @@ impl Run<'_> {
             Backward::Copy { gy, gx } => {
                 let ([gy], [gx_]) = self.slices(arena, [gy], [gx.view]);
                 k.copy_or_add(gy, gx_, gx.accumulate);
+            }
+            Backward::Mix { stream, is_first, gy, gx } => {
+                let mut shares = self.shares(stream, Direction::Backward);
+                if !is_first {
+                    shares.iter_mut().for_each(|share| *share = 1.0 - *share);
+                }
+                let ([gy_], [gx_]) = self.slices(arena, [gy], [gx.view]);
+                k.mix_backward(self.plan.area(gy), &shares, gy_, gx_, gx.accumulate);
             }
             Backward::Mul { a, b, gy, ga, gb } => self.mul_backward(arena, a, b, gy, ga, gb),
             Backward::MaxPool { window, x, gy, gx } => {
@@ -315,8 +384,14 @@ impl Run<'_> {
                 k.gap_backward(gy.channels, n, area, gy_, gx_, gx.accumulate);
             }
             Backward::Dense { x, weight, bias, gy, gx } => {
-                let slots = [weight.range(), bias.range()];
-                let ([], [gweight, gbias]) = borrow(pass.gradients, [], slots);
+                let (gweight, gbias) = match bias {
+                    Some(bias) => {
+                        let slots = [weight.range(), bias.range()];
+                        let ([], [gweight, gbias]) = borrow(pass.gradients, [], slots);
+                        (gweight, Some(gbias))
+                    }
+                    None => (&mut pass.gradients[weight.range()], None),
+                };
                 let (weight, inputs, outputs) = (param(weight), x.channels, gy.channels);
                 if let Some(gx) = gx {
                     let ([x, gy], [gx_]) = self.slices(arena, [x, gy], [gx.view]);
@@ -336,6 +411,11 @@ impl Run<'_> {
                 let [height, width] = self.plan.size(gy);
                 let ([gy_], [gx_]) = self.slices(arena, [gy], [gx.view]);
                 k.shift_backward(n, gy.channels, height, width, gy_, gx_, gx.accumulate);
+            }
+            Backward::Shuffle { groups, gy, gx } => {
+                let ([gy_], [gx_]) = self.slices(arena, [gy], [gx.view]);
+                let (c, row) = (gy.channels, self.row(gy));
+                k.shuffle(c / groups, c, row, gy_, gx_, gx.accumulate);
             }
             Backward::Store { gx } => {
                 let ([gx_], []) = self.slices(arena, [gx], []);

@@ -14,13 +14,13 @@ pub use executor::{Cpu, CpuWorkspace};
 /// Settings of a run that the architecture does not fix.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RunConfig {
-    /// Added to the variance in batch normalization.
+    /// Added to the variance in every normalization.
     pub bn_eps: f32,
     /// Share of the batch's statistics in `running * (1 - momentum) + batch * momentum`.
     pub bn_momentum: f32,
     /// Share of elements that a dropout node zeroes in training, at least 0 and below 1.
     pub dropout: f32,
-    /// Seed of the dropout masks.
+    /// Seed of the dropout masks and of the shares of stochastic mixes.
     pub dropout_seed: u64,
 }
 
@@ -30,12 +30,13 @@ impl Default for RunConfig {
     }
 }
 
-/// The running statistics of a forward pass, and with them what batch normalization and dropout do.
+/// The running statistics of a forward pass, and with them what batch normalization, dropout and mixes do.
 #[derive(Debug)]
 pub enum Statistics<'a> {
-    /// Training: the batch's statistics are used and these are moved towards them; dropout acts.
+    /// Training: the batch's statistics are used and these are moved towards them; dropout acts and mixes
+    /// draw their shares.
     Update(&'a mut [f32]),
-    /// Evaluation: these are used; dropout does nothing.
+    /// Evaluation: these are used; dropout does nothing and mixes are even.
     Running(&'a [f32]),
 }
 

@@ -80,6 +80,8 @@ codes! {
     DenseOnMap = "E0303", "dense layer on a map that is not 1x1";
     /// A width, height or channel count of zero, or beyond all use.
     SizeOutOfRange = "E0304", "width or size is zero or too large";
+    /// Channels that do not fall into equal groups, or a slice that is not all inside of them.
+    ChannelsDoNotFit = "E0305", "channels do not divide, or a slice leaves them";
 
     /// An attribute that the operation does not have.
     UnknownAttribute = "E0401", "unknown attribute";

@@ -110,19 +110,22 @@ fn of_node(graph: &Graph, node: &Node) -> Counts {
 
 fn macs(graph: &Graph, node: &Node) -> u64 {
     match &node.op {
-        Op::Conv { window, out_channels } => {
-            let channels = graph.ty(node.inputs[0]).channels;
+        Op::Conv { window, out_channels, groups } => {
+            let channels = graph.ty(node.inputs[0]).channels / groups;
             (window.output_area() * window.taps()) as u64 * channels as u64 * *out_channels as u64
         }
         Op::DepthwiseConv { window } => {
             (window.output_area() * window.taps()) as u64 * node.ty.channels as u64
         }
-        Op::Dense { out_features } => {
+        Op::Dense { out_features, .. } => {
             graph.ty(node.inputs[0]).channels as u64 * *out_features as u64
         }
         Op::Input
         | Op::BatchNorm
+        | Op::LayerNorm
+        | Op::InstanceNorm
         | Op::Relu
+        | Op::Relu6
         | Op::Sigmoid
         | Op::Add
         | Op::Mul
@@ -131,6 +134,10 @@ fn macs(graph: &Graph, node: &Node) -> u64 {
         | Op::AvgPool { .. }
         | Op::GlobalAvgPool
         | Op::Dropout
-        | Op::Shift => 0,
+        | Op::Shift
+        | Op::Shuffle { .. }
+        | Op::Slice { .. }
+        | Op::Mix
+        | Op::Zero { .. } => 0,
     }
 }

@@ -80,12 +80,17 @@ fn order_free(graph: &Graph, consumers: &[Vec<(NodeId, usize)>]) -> Vec<bool> {
         let is_root = graph.output.0 == index || graph.aux.is_some_and(|aux| aux.0 == index);
         is_free[index] = !is_root
             && consumers[index].iter().all(|&(consumer, _)| match &graph.node(consumer).op {
-                Op::Conv { .. } | Op::Dense { .. } => true,
-                Op::Add | Op::Mul => false,
+                Op::Conv { groups, .. } => *groups == 1,
+                // Of its operand, zeros have the shape alone.
+                Op::Dense { .. } | Op::Zero { .. } => true,
+                Op::Add | Op::Mul | Op::Mix | Op::Shuffle { .. } | Op::Slice { .. } => false,
                 Op::Input
                 | Op::DepthwiseConv { .. }
                 | Op::BatchNorm
+                | Op::LayerNorm
+                | Op::InstanceNorm
                 | Op::Relu
+                | Op::Relu6
                 | Op::Sigmoid
                 | Op::Concat
                 | Op::MaxPool { .. }
@@ -111,7 +116,13 @@ fn op_code(op: &Op) -> u64 {
     };
     match op {
         Op::Input => 1,
-        Op::Conv { window: w, out_channels } => digest(&[window(2, w), *out_channels as u64]),
+        // Hashes of what this format had from its start stay as they were.
+        Op::Conv { window: w, out_channels, groups: 1 } => {
+            digest(&[window(2, w), *out_channels as u64])
+        }
+        Op::Conv { window: w, out_channels, groups } => {
+            digest(&[window(2, w), *out_channels as u64, *groups as u64])
+        }
         Op::DepthwiseConv { window: w } => window(3, w),
         Op::BatchNorm => 4,
         Op::Relu => 5,
@@ -122,9 +133,19 @@ fn op_code(op: &Op) -> u64 {
         Op::MaxPool { window: w } => window(10, w),
         Op::AvgPool { window: w } => window(11, w),
         Op::GlobalAvgPool => 12,
-        Op::Dense { out_features } => digest(&[13, *out_features as u64]),
+        Op::Dense { out_features, bias: true } => digest(&[13, *out_features as u64]),
+        Op::Dense { out_features, bias: false } => digest(&[13, *out_features as u64, 0]),
         Op::Dropout => 14,
         Op::Shift => 15,
+        Op::LayerNorm => 16,
+        Op::InstanceNorm => 17,
+        Op::Relu6 => 18,
+        Op::Shuffle { groups } => digest(&[19, *groups as u64]),
+        Op::Slice { start, count } => digest(&[20, *start as u64, *count as u64]),
+        Op::Mix => 21,
+        Op::Zero { stride: [vertical, horizontal] } => {
+            digest(&[22, *vertical as u64, *horizontal as u64])
+        }
     }
 }
 

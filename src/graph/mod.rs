@@ -8,12 +8,15 @@
 
 pub mod cost;
 pub mod hash;
+mod infer;
 pub mod lower;
 pub mod passes;
 mod window;
 
 use std::fmt;
 
+pub use infer::ShapeFault;
+use infer::{infer, param_shapes};
 pub use window::{Padding, Window};
 
 /// Shape of one image's share of a tensor: `[N, C, H, W]` without N.
@@ -60,13 +63,16 @@ impl fmt::Display for TensorType {
 pub enum Op {
     /// The image.
     Input,
-    /// `y[o] = sum_i w[o, i] * x[i]` over the window, without bias. One parameter
-    /// `weight: [out_channels, C, kh, kw]`.
+    /// `y[o] = sum_i w[o, i] * x[i]` over the window, without bias. In groups, the i-th part of the
+    /// filters sees the i-th part of the channels. One parameter
+    /// `weight: [out_channels, C / groups, kh, kw]`.
     Conv {
         /// The window.
         window: Window,
         /// Filters.
         out_channels: usize,
+        /// Into how many equal parts channels and filters are divided; 1 mixes all.
+        groups: usize,
     },
     /// One filter for each channel, without bias. One parameter `weight: [C, 1, kh, kw]`.
     DepthwiseConv {
@@ -76,8 +82,22 @@ pub enum Op {
     /// Batch normalisation over N, H, W. Parameters `weight` (gamma) and `bias` (beta): `[C]`;
     /// statistics `running_mean` and `running_var`: `[C]`.
     BatchNorm,
+    /// Normalization of each image over C, H, W. Parameters `weight` (gamma) and `bias` (beta): `[C]`.
+    ///
+    /// # Source
+    /// Ba, Kiros, Hinton 2016; a scale and a shift for each channel as in TensorFlow's contrib
+    /// `layer_norm`.
+    LayerNorm,
+    /// Normalization of each channel of each image over H, W. Parameters `weight` (gamma) and `bias`
+    /// (beta): `[C]`.
+    ///
+    /// # Source
+    /// Ulyanov, Vedaldi, Lempitsky 2016.
+    InstanceNorm,
     /// `max(x, 0)`.
     Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
     /// Element-wise sum of two tensors of one shape.
@@ -98,10 +118,13 @@ pub enum Op {
     },
     /// Mean over the whole map: `[N, C, H, W]` to `[N, C, 1, 1]`.
     GlobalAvgPool,
-    /// `y = W x + b` on a 1x1 map. Parameters `weight: [out_features, C]`, `bias: [out_features]`.
+    /// `y = W x + b` on a 1x1 map. Parameters `weight: [out_features, C]` and, unless it has none,
+    /// `bias: [out_features]`.
     Dense {
         /// Output features.
         out_features: usize,
+        /// Whether `b` is there.
+        bias: bool,
     },
     /// Zeroes a share of the elements in training and scales the rest; the share is a setting of the
     /// training run, not of the architecture.
@@ -109,6 +132,37 @@ pub enum Op {
     /// `y[.., i, j] = x[.., i + 1, j + 1]`, zero beyond the border: the second path of a factorized
     /// reduction.
     Shift,
+    /// Channels as a matrix `[groups, C / groups]`, transposed: `y[j * groups + i] = x[i * C / groups + j]`.
+    ///
+    /// # Source
+    /// `ShuffleNet` (Zhang et al. 2017).
+    Shuffle {
+        /// Rows of the matrix.
+        groups: usize,
+    },
+    /// Channels `start..start + count`.
+    Slice {
+        /// The first of them.
+        start: usize,
+        /// How many.
+        count: usize,
+    },
+    /// `alpha * x + (1 - alpha) * y` of two tensors of one shape. In training each image has its own
+    /// alpha, uniform in [0, 1), and the backward pass another one; otherwise alpha is 1/2.
+    ///
+    /// # Source
+    /// Shake-Shake regularization (Gastaldi 2017), the variant Shake-Shake-Image.
+    Mix,
+    /// Zeros of the operand's channels, its map's sides divided by the stride and rounded up. Nothing
+    /// but the operand's shape is read. What only zeros read is part of the network and counted, as in
+    /// NAS-Bench-201, but a plan does not compute it.
+    ///
+    /// # Source
+    /// The operation `none` of NAS-Bench-201 (Dong and Yang 2020).
+    Zero {
+        /// Vertical and horizontal.
+        stride: [usize; 2],
+    },
 }
 
 impl Op {
@@ -119,7 +173,10 @@ impl Op {
             Op::Conv { .. } => "conv",
             Op::DepthwiseConv { .. } => "dwconv",
             Op::BatchNorm => "bn",
+            Op::LayerNorm => "layernorm",
+            Op::InstanceNorm => "instancenorm",
             Op::Relu => "relu",
+            Op::Relu6 => "relu6",
             Op::Sigmoid => "sigmoid",
             Op::Add => "add",
             Op::Mul => "mul",
@@ -130,12 +187,16 @@ impl Op {
             Op::Dense { .. } => "dense",
             Op::Dropout => "dropout",
             Op::Shift => "shift",
+            Op::Shuffle { .. } => "shuffle",
+            Op::Slice { .. } => "slice",
+            Op::Mix => "mix",
+            Op::Zero { .. } => "zero",
         }
     }
 
-    /// True if swapping the operands does not change the result.
+    /// True if swapping the operands does not change the result; of a mix, its distribution.
     pub fn is_commutative(&self) -> bool {
-        matches!(self, Op::Add | Op::Mul)
+        matches!(self, Op::Add | Op::Mul | Op::Mix)
     }
 }
 
@@ -175,9 +236,9 @@ pub enum ParamKind {
     Weight,
     /// A dense bias: trained, starts at 0.
     Bias,
-    /// Scale of a batch normalisation: trained, starts at 1.
+    /// Scale of a normalization: trained, starts at 1.
     Gamma,
-    /// Shift of a batch normalisation: trained, starts at 0.
+    /// Shift of a normalization: trained, starts at 0.
     Beta,
     /// Running mean of a batch normalisation: not trained, starts at 0.
     RunningMean,
@@ -239,32 +300,6 @@ pub struct Graph {
     pub output: NodeId,
     /// The auxiliary logits, if the graph was lowered with them.
     pub aux: Option<NodeId>,
-}
-
-/// Why an operation cannot be applied to operands of these shapes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShapeFault {
-    /// Addition or multiplication of tensors that differ.
-    Differ {
-        /// Shape of the left operand.
-        left: TensorType,
-        /// Shape of the right operand.
-        right: TensorType,
-    },
-    /// Concatenation of maps that differ in size.
-    Sizes {
-        /// Shape of the first operand.
-        first: TensorType,
-        /// Index of the first operand that differs.
-        index: usize,
-        /// Its shape.
-        other: TensorType,
-    },
-    /// A dense layer on a map that is not 1x1.
-    NotFlat {
-        /// Shape of the operand.
-        operand: TensorType,
-    },
 }
 
 impl Graph {
@@ -384,122 +419,44 @@ impl Graph {
     }
 }
 
-/// Shape of an operation's result.
-fn infer(op: &Op, operands: &[TensorType]) -> Result<TensorType, ShapeFault> {
-    let first = *operands.first().expect("every operation but the input has an operand");
-    let windowed = |window: &Window, channels: usize| {
-        assert_eq!(window.input, first.size(), "a window is made for its operand's size");
-        TensorType::new(channels, window.output[0], window.output[1])
-    };
-    let arity = |n: usize| assert_eq!(operands.len(), n, "operands of `{}`", op.name());
-    Ok(match op {
-        Op::Input => unreachable!("the input is made by Graph::new"),
-        Op::Conv { window, out_channels } => {
-            arity(1);
-            windowed(window, *out_channels)
-        }
-        Op::DepthwiseConv { window } | Op::MaxPool { window } | Op::AvgPool { window } => {
-            arity(1);
-            windowed(window, first.channels)
-        }
-        Op::BatchNorm | Op::Relu | Op::Sigmoid | Op::Dropout | Op::Shift => {
-            arity(1);
-            first
-        }
-        Op::Add => {
-            arity(2);
-            if operands[1] != first {
-                return Err(ShapeFault::Differ { left: first, right: operands[1] });
-            }
-            first
-        }
-        Op::Mul => {
-            arity(2);
-            let second = operands[1];
-            if first.channels != second.channels
-                || (first.size() != second.size() && first.area() != 1 && second.area() != 1)
-            {
-                return Err(ShapeFault::Differ { left: first, right: second });
-            }
-            if first.area() == 1 { second } else { first }
-        }
-        Op::Concat => {
-            if let Some(index) = operands.iter().position(|ty| ty.size() != first.size()) {
-                return Err(ShapeFault::Sizes { first, index, other: operands[index] });
-            }
-            TensorType::new(operands.iter().map(|ty| ty.channels).sum(), first.height, first.width)
-        }
-        Op::GlobalAvgPool => {
-            arity(1);
-            TensorType::new(first.channels, 1, 1)
-        }
-        Op::Dense { out_features } => {
-            arity(1);
-            if first.area() != 1 {
-                return Err(ShapeFault::NotFlat { operand: first });
-            }
-            TensorType::new(*out_features, 1, 1)
-        }
-    })
-}
-
-/// Names, shapes and kinds of an operation's parameters and statistics.
-fn param_shapes(op: &Op, operands: &[TensorType]) -> Vec<(&'static str, Vec<usize>, ParamKind)> {
-    let channels = operands.first().map_or(0, |ty| ty.channels);
-    match op {
-        Op::Conv { window, out_channels } => {
-            let [kh, kw] = window.kernel;
-            vec![("weight", vec![*out_channels, channels, kh, kw], ParamKind::Weight)]
-        }
-        Op::DepthwiseConv { window } => {
-            let [kh, kw] = window.kernel;
-            vec![("weight", vec![channels, 1, kh, kw], ParamKind::Weight)]
-        }
-        Op::BatchNorm => vec![
-            ("weight", vec![channels], ParamKind::Gamma),
-            ("bias", vec![channels], ParamKind::Beta),
-            ("running_mean", vec![channels], ParamKind::RunningMean),
-            ("running_var", vec![channels], ParamKind::RunningVar),
-        ],
-        Op::Dense { out_features } => vec![
-            ("weight", vec![*out_features, channels], ParamKind::Weight),
-            ("bias", vec![*out_features], ParamKind::Bias),
-        ],
-        Op::Input
-        | Op::Relu
-        | Op::Sigmoid
-        | Op::Add
-        | Op::Mul
-        | Op::Concat
-        | Op::MaxPool { .. }
-        | Op::AvgPool { .. }
-        | Op::GlobalAvgPool
-        | Op::Dropout
-        | Op::Shift => Vec::new(),
-    }
-}
-
 impl fmt::Display for Graph {
     /// One line a node: `%7 = conv 1x1 out=32 (%6) : [N, 32, 16, 16]  cells.0.a.conv1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, node) in self.nodes.iter().enumerate() {
             write!(f, "%{index} = {}", node.op.name())?;
             match &node.op {
-                Op::Conv { window, out_channels } => write!(f, " {window} out={out_channels}")?,
+                Op::Conv { window, out_channels, groups } => {
+                    write!(f, " {window} out={out_channels}")?;
+                    if *groups != 1 {
+                        write!(f, " groups={groups}")?;
+                    }
+                }
                 Op::DepthwiseConv { window } | Op::MaxPool { window } | Op::AvgPool { window } => {
                     write!(f, " {window}")?;
                 }
-                Op::Dense { out_features } => write!(f, " out={out_features}")?,
+                Op::Dense { out_features, bias } => {
+                    write!(f, " out={out_features}{}", if *bias { "" } else { " bias=false" })?;
+                }
+                Op::Shuffle { groups } => write!(f, " g={groups}")?,
+                Op::Slice { start, count } => write!(f, " {start}..{}", start + count)?,
+                Op::Zero { stride: [1, 1] } => {}
+                Op::Zero { stride: [vertical, horizontal] } => {
+                    write!(f, " s={vertical}x{horizontal}")?;
+                }
                 Op::Input
                 | Op::BatchNorm
+                | Op::LayerNorm
+                | Op::InstanceNorm
                 | Op::Relu
+                | Op::Relu6
                 | Op::Sigmoid
                 | Op::Add
                 | Op::Mul
                 | Op::Concat
                 | Op::GlobalAvgPool
                 | Op::Dropout
-                | Op::Shift => {}
+                | Op::Shift
+                | Op::Mix => {}
             }
             let operands: Vec<String> =
                 node.inputs.iter().map(|input| format!("%{}", input.0)).collect();

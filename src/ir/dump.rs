@@ -33,9 +33,9 @@ impl fmt::Display for Module {
                 "net {} {height}x{width}x{channels} classes {}",
                 net.name.name, net.classes
             )?;
-            let names = self.write_statics(&net.statics, Vec::new(), f)?;
+            let names = net.static_names();
+            self.write_statics(&net.statics, &names, f)?;
             writeln!(f, "    stem {}", stages(&net.stem))?;
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
             self.write_stack(&net.stack, 4, &names, f)?;
             writeln!(f, "    head {}", stages(&net.head))?;
             if let Some(aux) = &net.aux {
@@ -67,10 +67,8 @@ impl Module {
         let params = self.params(&op.params);
         let args: Vec<String> = (0..op.args).map(|at| format!("%{at}")).collect();
         writeln!(f, "op {}<{}>({})", op.name.name, params.join(", "), args.join(", "))?;
-        let names = op.params.iter().map(|param| param.name.clone()).collect();
-        let names = self.write_statics(&op.statics, names, f)?;
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let names = names.as_slice();
+        let names = &op.static_names();
+        self.write_statics(&op.statics, names, f)?;
         for (index, binding) in op.bindings.iter().enumerate() {
             writeln!(f, "    %{} = {}", op.args + index, self.expr(binding, names))?;
         }
@@ -98,9 +96,8 @@ impl Module {
             write!(f, "<{}>", self.params(&cell.params).join(", "))?;
         }
         writeln!(f, "({}) stride {}", inputs.join(", "), cell.stride)?;
-        let names = cell.params.iter().map(|param| param.name.clone()).collect();
-        let names = self.write_statics(&cell.statics, names, f)?;
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let names = cell.static_names();
+        self.write_statics(&cell.statics, &names, f)?;
         for (index, block) in cell.blocks.iter().enumerate() {
             let local = cell.inputs.len() + index;
             writeln!(f, "    %{local} {} = {}", block.name.name, self.expr(&block.value, &names))?;
@@ -115,26 +112,24 @@ impl Module {
         Ok(())
     }
 
-    /// Named values and conditions; gives `names` with those of the values added.
+    /// Named values and conditions.
     fn write_statics(
         &self,
         statics: &[Static],
-        mut names: Vec<String>,
+        names: &[&str],
         f: &mut fmt::Formatter<'_>,
-    ) -> Result<Vec<String>, fmt::Error> {
+    ) -> fmt::Result {
         for statement in statics {
-            let known: Vec<&str> = names.iter().map(String::as_str).collect();
             match &statement.kind {
                 StaticKind::Let { name, value } => {
-                    writeln!(f, "    let {name} = {}", self.value(value, &known))?;
-                    names.push(name.clone());
+                    writeln!(f, "    let {name} = {}", self.value(value, names))?;
                 }
                 StaticKind::Require(require) => {
-                    writeln!(f, "    require {}", self.value(&require.cond, &known))?;
+                    writeln!(f, "    require {}", self.value(&require.cond, names))?;
                 }
             }
         }
-        Ok(names)
+        Ok(())
     }
 
     fn write_stack(
@@ -236,7 +231,8 @@ impl Module {
         if attrs.is_empty() { name.into() } else { format!("{name}<{}>", attrs.join(", ")) }
     }
 
-    fn value(&self, value: &Value, names: &[&str]) -> String {
+    /// A static value; `names` are the attributes of the operation around.
+    pub(crate) fn value(&self, value: &Value, names: &[&str]) -> String {
         match &value.kind {
             ValueKind::Int(value) => value.to_string(),
             ValueKind::Pair(height, width) => {
@@ -284,6 +280,8 @@ fn builtin_name(builtin: Builtin) -> &'static str {
         Builtin::Same => "same",
         Builtin::Valid => "valid",
         Builtin::Full => "full",
+        Builtin::True => "true",
+        Builtin::False => "false",
         Builtin::Base => "base",
         Builtin::Classes => "classes",
         Builtin::ScaleN => "N",

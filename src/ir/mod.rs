@@ -131,6 +131,13 @@ pub struct Constant {
     pub origin: Origin,
 }
 
+impl Op {
+    /// Names of its attributes and named values.
+    pub fn static_names(&self) -> Vec<&str> {
+        static_names(&self.params, &self.statics)
+    }
+}
+
 /// An operation defined in text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Op {
@@ -232,7 +239,21 @@ pub struct Cell {
     pub origin: Origin,
 }
 
+/// Names of attributes, then of the values named among `statics`: what [`ValueKind::Param`] counts.
+fn static_names<'m>(params: &'m [Param], statics: &'m [Static]) -> Vec<&'m str> {
+    let lets = statics.iter().filter_map(|statement| match &statement.kind {
+        StaticKind::Let { name, .. } => Some(name.as_str()),
+        StaticKind::Require(_) => None,
+    });
+    params.iter().map(|param| param.name.as_str()).chain(lets).collect()
+}
+
 impl Cell {
+    /// Names of its attributes and named values.
+    pub fn static_names(&self) -> Vec<&str> {
+        static_names(&self.params, &self.statics)
+    }
+
     /// Its blocks, then what its outputs compute.
     pub fn parts(&self) -> impl Iterator<Item = &Block> {
         self.blocks.iter().chain(self.outputs.iter().map(|output| &output.block))
@@ -437,6 +458,10 @@ pub enum Builtin {
     Valid,
     /// `full`: a kernel as large as the map.
     Full,
+    /// `true`
+    True,
+    /// `false`
+    False,
     /// `base`: the width of the first cell, solved from F.
     Base,
     /// `classes`
@@ -471,6 +496,11 @@ pub struct Net {
 }
 
 impl Net {
+    /// Names of its named values.
+    pub fn static_names(&self) -> Vec<&str> {
+        static_names(&[], &self.statics)
+    }
+
     /// The cells of its stack in the order they are written, those in groups too.
     pub fn stacked(&self) -> Vec<&StackedCell> {
         fn collect<'n>(entries: &'n [StackEntry], found: &mut Vec<&'n StackedCell>) {

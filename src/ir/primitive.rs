@@ -6,14 +6,20 @@
 /// A built-in operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Primitive {
-    /// `conv<k, s = 1, out = c, pad = same, d = 1>`
+    /// `conv<k, s = 1, out = c, pad = same, d = 1, groups = 1>`
     Conv,
     /// `dwconv<k, s = 1, pad = same, d = 1>`
     DepthwiseConv,
     /// `bn`
     BatchNorm,
+    /// `layernorm`
+    LayerNorm,
+    /// `instancenorm`
+    InstanceNorm,
     /// `relu`
     Relu,
+    /// `relu6`
+    Relu6,
     /// `sigmoid`
     Sigmoid,
     /// `maxpool<k, s = 1, pad = same>`
@@ -22,16 +28,24 @@ pub enum Primitive {
     AvgPool,
     /// `gap`
     GlobalAvgPool,
-    /// `dense<out>`
+    /// `dense<out, bias = true>`
     Dense,
     /// `dropout`
     Dropout,
     /// `shift`
     Shift,
+    /// `shuffle<g>`
+    Shuffle,
+    /// `slice<start, count>`
+    Slice,
+    /// `zero<s = 1>`
+    Zero,
     /// `concat(x, y, ...)`
     Concat,
     /// `mul(x, y)`
     Mul,
+    /// `mix(x, y)`
+    Mix,
 }
 
 /// An attribute of a primitive.
@@ -54,6 +68,8 @@ pub enum AttrDefault {
     Width,
     /// `same`.
     Same,
+    /// `true`.
+    True,
 }
 
 const KERNEL: AttrSpec = AttrSpec { name: "k", default: AttrDefault::Required };
@@ -61,15 +77,23 @@ const STRIDE: AttrSpec = AttrSpec { name: "s", default: AttrDefault::One };
 const OUT: AttrSpec = AttrSpec { name: "out", default: AttrDefault::Width };
 const PAD: AttrSpec = AttrSpec { name: "pad", default: AttrDefault::Same };
 const DILATION: AttrSpec = AttrSpec { name: "d", default: AttrDefault::One };
+const GROUPS: AttrSpec = AttrSpec { name: "groups", default: AttrDefault::One };
 const FEATURES: AttrSpec = AttrSpec { name: "out", default: AttrDefault::Required };
+const BIAS: AttrSpec = AttrSpec { name: "bias", default: AttrDefault::True };
+const SHUFFLED: AttrSpec = AttrSpec { name: "g", default: AttrDefault::Required };
+const START: AttrSpec = AttrSpec { name: "start", default: AttrDefault::Required };
+const COUNT: AttrSpec = AttrSpec { name: "count", default: AttrDefault::Required };
 
 impl Primitive {
     /// Every primitive.
-    pub const ALL: [Primitive; 13] = [
+    pub const ALL: [Primitive; 20] = [
         Primitive::Conv,
         Primitive::DepthwiseConv,
         Primitive::BatchNorm,
+        Primitive::LayerNorm,
+        Primitive::InstanceNorm,
         Primitive::Relu,
+        Primitive::Relu6,
         Primitive::Sigmoid,
         Primitive::MaxPool,
         Primitive::AvgPool,
@@ -77,8 +101,12 @@ impl Primitive {
         Primitive::Dense,
         Primitive::Dropout,
         Primitive::Shift,
+        Primitive::Shuffle,
+        Primitive::Slice,
+        Primitive::Zero,
         Primitive::Concat,
         Primitive::Mul,
+        Primitive::Mix,
     ];
 
     /// Its name in a file.
@@ -87,7 +115,10 @@ impl Primitive {
             Primitive::Conv => "conv",
             Primitive::DepthwiseConv => "dwconv",
             Primitive::BatchNorm => "bn",
+            Primitive::LayerNorm => "layernorm",
+            Primitive::InstanceNorm => "instancenorm",
             Primitive::Relu => "relu",
+            Primitive::Relu6 => "relu6",
             Primitive::Sigmoid => "sigmoid",
             Primitive::MaxPool => "maxpool",
             Primitive::AvgPool => "avgpool",
@@ -95,8 +126,12 @@ impl Primitive {
             Primitive::Dense => "dense",
             Primitive::Dropout => "dropout",
             Primitive::Shift => "shift",
+            Primitive::Shuffle => "shuffle",
+            Primitive::Slice => "slice",
+            Primitive::Zero => "zero",
             Primitive::Concat => "concat",
             Primitive::Mul => "mul",
+            Primitive::Mix => "mix",
         }
     }
 
@@ -108,18 +143,25 @@ impl Primitive {
     /// Its attributes in positional order.
     pub fn attrs(self) -> &'static [AttrSpec] {
         match self {
-            Primitive::Conv => &[KERNEL, STRIDE, OUT, PAD, DILATION],
+            Primitive::Conv => &[KERNEL, STRIDE, OUT, PAD, DILATION, GROUPS],
             Primitive::DepthwiseConv => &[KERNEL, STRIDE, PAD, DILATION],
             Primitive::MaxPool | Primitive::AvgPool => &[KERNEL, STRIDE, PAD],
-            Primitive::Dense => &[FEATURES],
+            Primitive::Dense => &[FEATURES, BIAS],
+            Primitive::Shuffle => &[SHUFFLED],
+            Primitive::Slice => &[START, COUNT],
+            Primitive::Zero => &[STRIDE],
             Primitive::BatchNorm
+            | Primitive::LayerNorm
+            | Primitive::InstanceNorm
             | Primitive::Relu
+            | Primitive::Relu6
             | Primitive::Sigmoid
             | Primitive::GlobalAvgPool
             | Primitive::Dropout
             | Primitive::Shift
             | Primitive::Concat
-            | Primitive::Mul => &[],
+            | Primitive::Mul
+            | Primitive::Mix => &[],
         }
     }
 
@@ -127,18 +169,24 @@ impl Primitive {
     pub fn arity(self) -> (usize, usize) {
         match self {
             Primitive::Concat => (1, usize::MAX),
-            Primitive::Mul => (2, 2),
+            Primitive::Mul | Primitive::Mix => (2, 2),
             Primitive::Conv
             | Primitive::DepthwiseConv
             | Primitive::BatchNorm
+            | Primitive::LayerNorm
+            | Primitive::InstanceNorm
             | Primitive::Relu
+            | Primitive::Relu6
             | Primitive::Sigmoid
             | Primitive::MaxPool
             | Primitive::AvgPool
             | Primitive::GlobalAvgPool
             | Primitive::Dense
             | Primitive::Dropout
-            | Primitive::Shift => (1, 1),
+            | Primitive::Shift
+            | Primitive::Shuffle
+            | Primitive::Slice
+            | Primitive::Zero => (1, 1),
         }
     }
 }

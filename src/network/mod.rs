@@ -45,7 +45,7 @@ use session::Engine;
 /// let mut graph = Graph::new(TensorType::new(3, 4, 4));
 /// let head = graph.section("head", None);
 /// let pooled = graph.wire(Op::GlobalAvgPool, &[graph.input], head, "head.pool").unwrap();
-/// let dense = Op::Dense { out_features: 10 };
+/// let dense = Op::Dense { out_features: 10, bias: true };
 /// graph.output = graph.wire(dense, &[pooled], head, "head.fc").unwrap();
 ///
 /// let network = Network::new(&graph, 0);
@@ -75,7 +75,7 @@ impl Network {
     /// The same graph and seed give the same parameters.
     pub fn new(graph: &Graph, seed: u64) -> Network {
         let layout = Layout::of(graph);
-        let (params, statistics) = init::initial(&layout, seed);
+        let (params, statistics) = init::initial(graph, &layout, seed);
         let len = Len(params.len());
         Network {
             graph: Arc::new(graph.clone()),

@@ -8,7 +8,7 @@
 
 use crate::graph::{Graph, NodeId, Op};
 
-use super::forward::{Values, parts};
+use super::forward::{Values, parts, sliced};
 use super::wiring::Wiring;
 use super::{Backward, BufferId, Content, Output, Plan, Step, Target, View};
 
@@ -108,6 +108,11 @@ impl Pass<'_> {
     /// Claims a node's gradient as the place a step of `user` writes.
     fn target(&mut self, node: NodeId, user: NodeId) -> Target {
         let view = self.gradient(node);
+        self.claim(view, user)
+    }
+
+    /// Claims a range of channels of gradients as the place a step of `user` writes.
+    fn claim(&mut self, view: View, user: NodeId) -> Target {
         let accumulate = self.some_written(view);
         if accumulate {
             self.zero_gaps(view, user);
@@ -170,13 +175,14 @@ impl Pass<'_> {
         let y = values.view(id);
         match &graph.node(id).op {
             Op::Input => self.push(id, Backward::Store { gx: gy }),
-            Op::Conv { window, .. } => {
+            Op::Conv { window, groups, .. } => {
                 let (window, weight, x) = (*window, slots[0], values.view(operands[0]));
+                let groups = *groups;
                 // The weight first: without a mask the input may then be overwritten.
-                self.push(id, Backward::ConvWeight { window, x, relu_in, gy, weight });
+                self.push(id, Backward::ConvWeight { window, groups, x, relu_in, gy, weight });
                 if let Some(gx) = self.wanted_target(operands[0], id) {
                     let mask = relu_in.then_some(x);
-                    self.push(id, Backward::ConvData { window, mask, weight, gy, gx });
+                    self.push(id, Backward::ConvData { window, groups, mask, weight, gy, gx });
                 }
             }
             Op::DepthwiseConv { window } => {
@@ -194,6 +200,13 @@ impl Pass<'_> {
                 let (x, gamma, beta) = (values.view(operands[0]), slots[0], slots[1]);
                 self.push(id, Backward::BatchNorm { x, gamma, beta, saved, gy, gx });
             }
+            Op::LayerNorm | Op::InstanceNorm => {
+                let gx = self.target(operands[0], id);
+                let (x, moments) = (values.view(operands[0]), values.moments(id));
+                let (groups, gamma, beta) = (moments.channels / 2, slots[0], slots[1]);
+                let kernel = Backward::GroupNorm { groups, x, gamma, beta, moments, gy, gx };
+                self.push(id, kernel);
+            }
             Op::Add => {
                 for &operand in &operands {
                     if self.sum_to_share(operand).is_none() {
@@ -205,12 +218,16 @@ impl Pass<'_> {
             Op::Concat => self.concatenation(id, &operands, y, gy),
             Op::Dense { .. } => {
                 let gx = self.wanted_target(operands[0], id);
-                let (x, weight, bias) = (values.view(operands[0]), slots[0], slots[1]);
+                let (x, weight, bias) = (values.view(operands[0]), slots[0], slots.get(1).copied());
                 self.push(id, Backward::Dense { x, weight, bias, gy, gx });
             }
             Op::Relu => {
                 let x = values.view(operands[0]);
                 self.unary(id, operands[0], |gx| Backward::Relu { x, gy, gx });
+            }
+            Op::Relu6 => {
+                let x = values.view(operands[0]);
+                self.unary(id, operands[0], |gx| Backward::Relu6 { x, gy, gx });
             }
             Op::Sigmoid => self.unary(id, operands[0], |gx| Backward::Sigmoid { y, gy, gx }),
             Op::MaxPool { window } => {
@@ -228,6 +245,23 @@ impl Pass<'_> {
                 self.unary(id, operands[0], |gx| Backward::Dropout { stream, gy, gx });
             }
             Op::Shift => self.unary(id, operands[0], |gx| Backward::Shift { gy, gx }),
+            Op::Shuffle { groups } => {
+                self.unary(id, operands[0], |gx| Backward::Shuffle { groups: *groups, gy, gx });
+            }
+            Op::Slice { start, .. } => {
+                if self.wanted[operands[0].0] {
+                    let whole = self.gradient(operands[0]);
+                    let gx = self.claim(sliced(whole, *start, gy), id);
+                    self.push(id, Backward::Copy { gy, gx });
+                }
+            }
+            Op::Mix => {
+                let stream = id.0 as u64;
+                for (operand, is_first) in operands.into_iter().zip([true, false]) {
+                    self.unary(id, operand, |gx| Backward::Mix { stream, is_first, gy, gx });
+                }
+            }
+            Op::Zero { .. } => unreachable!("nothing before zeros wants a gradient"),
         }
     }
 

@@ -83,8 +83,9 @@ impl Plan {
         let v = |view: &View| self.view(*view);
         match kernel {
             Forward::Load { y } => format!("load image -> {}", v(y)),
-            Forward::Conv { window, x, relu_in, weight, y } => {
-                format!("conv {window} {} w{weight} -> {}", self.input(*x, *relu_in), v(y))
+            Forward::Conv { window, groups, x, relu_in, weight, y } => {
+                let (groups, x) = (grouped(*groups), self.input(*x, *relu_in));
+                format!("conv {window}{groups} {x} w{weight} -> {}", v(y))
             }
             Forward::DepthwiseConv { window, x, relu_in, weight, y } => {
                 format!("dwconv {window} {} w{weight} -> {}", self.input(*x, *relu_in), v(y))
@@ -94,19 +95,32 @@ impl Plan {
                 let (x, y) = (v(x), v(y));
                 format!("bn {x} w{gamma} w{beta} r{running_mean} r{running_var} -> {y}{saved}")
             }
+            Forward::GroupNorm { groups, x, gamma, beta, moments, y } => {
+                let (groups, x, y) = (grouped(*groups), v(x), v(y));
+                format!("norm{groups} {x} w{gamma} w{beta} -> {y}, {}", v(moments))
+            }
             Forward::Relu { x, y } => format!("relu {} -> {}", v(x), v(y)),
+            Forward::Relu6 { x, y } => format!("relu6 {} -> {}", v(x), v(y)),
             Forward::Sigmoid { x, y } => format!("sigmoid {} -> {}", v(x), v(y)),
             Forward::Add { a, b, y } => format!("add {} {} -> {}", v(a), v(b), v(y)),
             Forward::Mul { a, b, y } => format!("mul {} {} -> {}", v(a), v(b), v(y)),
             Forward::Copy { x, y } => format!("copy {} -> {}", v(x), v(y)),
+            Forward::Mix { stream, a, b, y } => {
+                format!("mix #{stream} {} {} -> {}", v(a), v(b), v(y))
+            }
+            Forward::Zero { y } => format!("zero -> {}", v(y)),
             Forward::MaxPool { window, x, y } => format!("maxpool {window} {} -> {}", v(x), v(y)),
             Forward::AvgPool { window, x, y } => format!("avgpool {window} {} -> {}", v(x), v(y)),
             Forward::GlobalAvgPool { x, y } => format!("gap {} -> {}", v(x), v(y)),
             Forward::Dense { x, weight, bias, y } => {
-                format!("dense {} w{weight} w{bias} -> {}", v(x), v(y))
+                let bias = bias.map(|bias| format!(" w{bias}")).unwrap_or_default();
+                format!("dense {} w{weight}{bias} -> {}", v(x), v(y))
             }
             Forward::Dropout { x, y, stream } => format!("dropout #{stream} {} -> {}", v(x), v(y)),
             Forward::Shift { x, y } => format!("shift {} -> {}", v(x), v(y)),
+            Forward::Shuffle { groups, x, y } => {
+                format!("shuffle{} {} -> {}", grouped(*groups), v(x), v(y))
+            }
             Forward::Store { output, x } => format!("store {} -> {}", v(x), output_name(*output)),
         }
     }
@@ -117,7 +131,7 @@ impl Plan {
         let mask = |mask: &Option<View>| {
             mask.map(|view| format!(" mask({})", self.view(view))).unwrap_or_default()
         };
-        let weight_text = |op: &str, window, x: &View, relu_in, gy, weight: &Slot| {
+        let weight_text = |op: &str, window: &str, x: &View, relu_in, gy, weight: &Slot| {
             let x = self.input(*x, relu_in);
             format!("{op}_weight {window} {x} {} -> +gw{weight}", v(gy))
         };
@@ -126,27 +140,41 @@ impl Plan {
                 format!("load gradient of {} -> {}", output_name(*output), t(gy))
             }
             Backward::Zero { gx } => format!("zero -> {}", v(gx)),
-            Backward::ConvData { window, mask: m, weight, gy, gx } => {
+            Backward::ConvData { window, groups, mask: m, weight, gy, gx } => {
+                let window = format!("{window}{}", grouped(*groups));
                 format!("conv_data {window} {} w{weight}{} -> {}", v(gy), mask(m), t(gx))
             }
-            Backward::ConvWeight { window, x, relu_in, gy, weight } => {
-                weight_text("conv", window, x, *relu_in, gy, weight)
+            Backward::ConvWeight { window, groups, x, relu_in, gy, weight } => {
+                let window = format!("{window}{}", grouped(*groups));
+                weight_text("conv", &window, x, *relu_in, gy, weight)
             }
             Backward::DepthwiseData { window, mask: m, weight, gy, gx } => {
                 format!("dwconv_data {window} {} w{weight}{} -> {}", v(gy), mask(m), t(gx))
             }
             Backward::DepthwiseWeight { window, x, relu_in, gy, weight } => {
-                weight_text("dwconv", window, x, *relu_in, gy, weight)
+                weight_text("dwconv", &window.to_string(), x, *relu_in, gy, weight)
             }
             Backward::BatchNorm { x, gamma, beta, saved, gy, gx } => {
                 let (x, gy, gx) = (v(x), v(gy), t(gx));
                 format!("bn_back {x} {gy} w{gamma} s{saved} -> {gx}, +gw{gamma}, +gw{beta}")
             }
+            Backward::GroupNorm { groups, x, gamma, beta, moments, gy, gx } => {
+                let (groups, moments) = (grouped(*groups), v(moments));
+                let (x, gy, gx) = (v(x), v(gy), t(gx));
+                format!(
+                    "norm_back{groups} {x} {gy} w{gamma} {moments} -> {gx}, +gw{gamma}, +gw{beta}"
+                )
+            }
             Backward::Relu { x, gy, gx } => format!("relu_back {} {} -> {}", v(x), v(gy), t(gx)),
+            Backward::Relu6 { x, gy, gx } => format!("relu6_back {} {} -> {}", v(x), v(gy), t(gx)),
             Backward::Sigmoid { y, gy, gx } => {
                 format!("sigmoid_back {} {} -> {}", v(y), v(gy), t(gx))
             }
             Backward::Copy { gy, gx } => format!("copy {} -> {}", v(gy), t(gx)),
+            Backward::Mix { stream, is_first, gy, gx } => {
+                let side = if *is_first { "left" } else { "right" };
+                format!("mix_back #{stream} {side} {} -> {}", v(gy), t(gx))
+            }
             Backward::Mul { a, b, gy, ga, gb } => {
                 let targets: Vec<String> = ga.iter().chain(gb).map(t).collect();
                 let sides = match (ga, gb) {
@@ -167,15 +195,24 @@ impl Plan {
             Backward::Dense { x, weight, bias, gy, gx } => {
                 let gx = gx.as_ref().map(|gx| format!("{}, ", t(gx))).unwrap_or_default();
                 let (x, gy) = (v(x), v(gy));
-                format!("dense_back {x} {gy} w{weight} -> {gx}+gw{weight}, +gw{bias}")
+                let bias = bias.map(|bias| format!(", +gw{bias}")).unwrap_or_default();
+                format!("dense_back {x} {gy} w{weight} -> {gx}+gw{weight}{bias}")
             }
             Backward::Dropout { stream, gy, gx } => {
                 format!("dropout_back #{stream} {} -> {}", v(gy), t(gx))
             }
             Backward::Shift { gy, gx } => format!("shift_back {} -> {}", v(gy), t(gx)),
+            Backward::Shuffle { groups, gy, gx } => {
+                format!("shuffle_back{} {} -> {}", grouped(*groups), v(gy), t(gx))
+            }
             Backward::Store { gx } => format!("store {} -> +gradient of image", v(gx)),
         }
     }
+}
+
+/// The groups of a kernel that has more than one.
+fn grouped(groups: usize) -> String {
+    if groups == 1 { String::new() } else { format!(" g={groups}") }
 }
 
 fn output_name(output: Output) -> &'static str {

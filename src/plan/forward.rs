@@ -3,7 +3,7 @@
 //! An operand of a concatenation is computed directly into its channels of the result, unless another
 //! concatenation already has it there; then it is copied. The concatenation itself is no kernel.
 
-use crate::graph::{Graph, Node, NodeId, Op, Param};
+use crate::graph::{Graph, Node, NodeId, Op, Param, TensorType};
 
 use super::wiring::Wiring;
 use super::{Content, Forward, Layout, Mode, Output, Plan, Slot, Step, View};
@@ -24,6 +24,8 @@ pub(super) struct Values {
     pub views: Vec<Option<View>>,
     /// By node; where batch normalizations keep their statistics.
     pub saved: Vec<Option<Slot>>,
+    /// By node; where normalizations of single images keep the moments.
+    pub moments: Vec<Option<View>>,
     /// By node; slots of its parameters in the order the graph has them.
     pub params: Vec<Vec<Slot>>,
 }
@@ -33,6 +35,11 @@ impl Values {
     pub fn view(&self, node: NodeId) -> View {
         self.views[node.0].expect("operands are live and computed before they are read")
     }
+
+    /// Where a normalization of single images keeps its moments.
+    pub fn moments(&self, node: NodeId) -> View {
+        self.moments[node.0].expect("a normalization gets its moments with its value")
+    }
 }
 
 /// Appends buffers and forward steps to the plan.
@@ -41,6 +48,7 @@ pub(super) fn emit(plan: &mut Plan, graph: &Graph, wiring: &Wiring, layout: &Lay
         places: places(graph, wiring),
         views: vec![None; graph.nodes.len()],
         saved: vec![None; graph.nodes.len()],
+        moments: vec![None; graph.nodes.len()],
         params: graph.nodes.iter().map(|node| slots(graph, node, layout)).collect(),
     };
     let mut buffers = vec![None; graph.nodes.len()];
@@ -54,6 +62,11 @@ pub(super) fn emit(plan: &mut Plan, graph: &Graph, wiring: &Wiring, layout: &Lay
             let slot = Slot { offset: plan.fixed_len, len: 2 * y.channels };
             plan.fixed_len += slot.len;
             values.saved[id.0] = Some(slot);
+        }
+        if let Some(groups) = moment_groups(&graph.node(id).op, y.channels) {
+            let ty = TensorType::new(2 * groups, 1, 1);
+            let buffer = plan.buffer(id, Content::Value, ty);
+            values.moments[id.0] = Some(plan.whole(buffer));
         }
         if matches!(graph.node(id).op, Op::Concat) {
             copy_operands(plan, wiring, &values, id, y);
@@ -70,6 +83,13 @@ pub(super) fn emit(plan: &mut Plan, graph: &Graph, wiring: &Wiring, layout: &Lay
         }
     }
     values
+}
+
+/// Into how many groups a normalization of single images divides the channels; `None` for other
+/// operations.
+pub(super) fn moment_groups(op: &Op, channels: usize) -> Option<usize> {
+    let groups = if matches!(op, Op::LayerNorm) { 1 } else { channels };
+    matches!(op, Op::LayerNorm | Op::InstanceNorm).then_some(groups)
 }
 
 /// Gives every live node its place, the last concatenation first, so that nested ones share a buffer.
@@ -118,8 +138,9 @@ fn kernel(graph: &Graph, wiring: &Wiring, values: &Values, id: NodeId, y: View) 
     let slots = &values.params[id.0];
     match &graph.node(id).op {
         Op::Input => Forward::Load { y },
-        Op::Conv { window, .. } => {
-            Forward::Conv { window: *window, x: operand(0), relu_in, weight: slots[0], y }
+        Op::Conv { window, groups, .. } => {
+            let (window, groups, weight) = (*window, *groups, slots[0]);
+            Forward::Conv { window, groups, x: operand(0), relu_in, weight, y }
         }
         Op::DepthwiseConv { window } => {
             Forward::DepthwiseConv { window: *window, x: operand(0), relu_in, weight: slots[0], y }
@@ -133,7 +154,13 @@ fn kernel(graph: &Graph, wiring: &Wiring, values: &Values, id: NodeId, y: View) 
             saved: values.saved[id.0],
             y,
         },
+        Op::LayerNorm | Op::InstanceNorm => {
+            let moments = values.moments(id);
+            let (groups, gamma, beta) = (moments.channels / 2, slots[0], slots[1]);
+            Forward::GroupNorm { groups, x: operand(0), gamma, beta, moments, y }
+        }
         Op::Relu => Forward::Relu { x: operand(0), y },
+        Op::Relu6 => Forward::Relu6 { x: operand(0), y },
         Op::Sigmoid => Forward::Sigmoid { x: operand(0), y },
         Op::Add => Forward::Add { a: operand(0), b: operand(1), y },
         Op::Mul => Forward::Mul { a: operand(0), b: operand(1), y },
@@ -141,10 +168,21 @@ fn kernel(graph: &Graph, wiring: &Wiring, values: &Values, id: NodeId, y: View) 
         Op::MaxPool { window } => Forward::MaxPool { window: *window, x: operand(0), y },
         Op::AvgPool { window } => Forward::AvgPool { window: *window, x: operand(0), y },
         Op::GlobalAvgPool => Forward::GlobalAvgPool { x: operand(0), y },
-        Op::Dense { .. } => Forward::Dense { x: operand(0), weight: slots[0], bias: slots[1], y },
+        Op::Dense { .. } => {
+            Forward::Dense { x: operand(0), weight: slots[0], bias: slots.get(1).copied(), y }
+        }
         Op::Dropout => Forward::Dropout { stream: id.0 as u64, x: operand(0), y },
         Op::Shift => Forward::Shift { x: operand(0), y },
+        Op::Shuffle { groups } => Forward::Shuffle { groups: *groups, x: operand(0), y },
+        Op::Slice { start, .. } => Forward::Copy { x: sliced(operand(0), *start, y), y },
+        Op::Mix => Forward::Mix { stream: id.0 as u64, a: operand(0), b: operand(1), y },
+        Op::Zero { .. } => Forward::Zero { y },
     }
+}
+
+/// The channels of `x` that a slice starting at `start` makes `y` of.
+pub(super) fn sliced(x: View, start: usize, y: View) -> View {
+    View { channel: x.channel + start, channels: y.channels, ..x }
 }
 
 /// Slots of a node's parameters and statistics.

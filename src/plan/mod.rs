@@ -60,7 +60,7 @@ pub struct BufferId(pub usize);
 /// What a buffer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Content {
-    /// Values of a forward pass.
+    /// Values of a forward pass; moments of a normalization of single images among them.
     Value,
     /// Gradients of the loss with respect to such values.
     Gradient,

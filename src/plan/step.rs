@@ -33,7 +33,7 @@ pub enum Forward {
     /// The image, from `[N, C, H, W]`.
     Load { y: View },
     /// Convolution, of `max(x, 0)` if `relu_in`.
-    Conv { window: Window, x: View, relu_in: bool, weight: Slot, y: View },
+    Conv { window: Window, groups: usize, x: View, relu_in: bool, weight: Slot, y: View },
     /// Depthwise convolution, of `max(x, 0)` if `relu_in`.
     DepthwiseConv { window: Window, x: View, relu_in: bool, weight: Slot, y: View },
     /// Batch normalization. In training the mean and the inverse deviation of each channel are kept in
@@ -47,28 +47,40 @@ pub enum Forward {
         saved: Option<Slot>,
         y: View,
     },
+    /// Normalization of each image by the moments of each of `groups` equal groups of channels: layer
+    /// normalization has one, instance normalization as many as channels. Means and inverse deviations
+    /// go to `moments`, whose first half of channels are the means.
+    GroupNorm { groups: usize, x: View, gamma: Slot, beta: Slot, moments: View, y: View },
     /// `max(x, 0)`.
     Relu { x: View, y: View },
+    /// `min(max(x, 0), 6)`.
+    Relu6 { x: View, y: View },
     /// `1 / (1 + exp(-x))`.
     Sigmoid { x: View, y: View },
     /// `a + b`.
     Add { a: View, b: View, y: View },
     /// `a * b`, a 1x1 map broadcast over the other.
     Mul { a: View, b: View, y: View },
-    /// An operand of a concatenation that could not be computed in its place.
+    /// An operand of a concatenation that could not be computed in its place, or a slice.
     Copy { x: View, y: View },
+    /// A random mean of both in training, an even one otherwise.
+    Mix { stream: u64, a: View, b: View, y: View },
+    /// Zeros.
+    Zero { y: View },
     /// Maximum over the window.
     MaxPool { window: Window, x: View, y: View },
     /// Mean over the window inside the map.
     AvgPool { window: Window, x: View, y: View },
     /// Mean over the map.
     GlobalAvgPool { x: View, y: View },
-    /// `W x + b`.
-    Dense { x: View, weight: Slot, bias: Slot, y: View },
+    /// `W x + b`, or `W x`.
+    Dense { x: View, weight: Slot, bias: Option<Slot>, y: View },
     /// Dropout with its own stream of random numbers.
     Dropout { stream: u64, x: View, y: View },
     /// Shift by one pixel up and left.
     Shift { x: View, y: View },
+    /// Shuffle of the channels.
+    Shuffle { groups: usize, x: View, y: View },
     /// A result, to `[N, classes]`.
     Store { output: Output, x: View },
 }
@@ -82,21 +94,42 @@ pub enum Backward {
     /// Zeroes, where a later step will add or read and no earlier one wrote.
     Zero { gx: View },
     /// Gradient of a convolution's input; zero where `mask` is not positive.
-    ConvData { window: Window, mask: Option<View>, weight: Slot, gy: View, gx: Target },
+    ConvData {
+        window: Window,
+        groups: usize,
+        mask: Option<View>,
+        weight: Slot,
+        gy: View,
+        gx: Target,
+    },
     /// Gradient of a convolution's weight.
-    ConvWeight { window: Window, x: View, relu_in: bool, gy: View, weight: Slot },
+    ConvWeight { window: Window, groups: usize, x: View, relu_in: bool, gy: View, weight: Slot },
     /// Gradient of a depthwise convolution's input; zero where `mask` is not positive.
     DepthwiseData { window: Window, mask: Option<View>, weight: Slot, gy: View, gx: Target },
     /// Gradient of a depthwise convolution's weight.
     DepthwiseWeight { window: Window, x: View, relu_in: bool, gy: View, weight: Slot },
     /// Gradients of a batch normalization with batch statistics.
     BatchNorm { x: View, gamma: Slot, beta: Slot, saved: Slot, gy: View, gx: Target },
+    /// Gradients of a normalization by the moments of each image.
+    GroupNorm {
+        groups: usize,
+        x: View,
+        gamma: Slot,
+        beta: Slot,
+        moments: View,
+        gy: View,
+        gx: Target,
+    },
     /// `gx = gy` where `x` is positive.
     Relu { x: View, gy: View, gx: Target },
+    /// `gx = gy` where `x` is between 0 and 6.
+    Relu6 { x: View, gy: View, gx: Target },
     /// `gx = gy * y * (1 - y)`.
     Sigmoid { y: View, gy: View, gx: Target },
-    /// `gx = gy`: an operand of a sum, or a copied operand of a concatenation.
+    /// `gx = gy`: an operand of a sum, a copied operand of a concatenation, or what was sliced.
     Copy { gy: View, gx: Target },
+    /// The share of the first operand of a mix, or of the second, with draws of the backward pass.
+    Mix { stream: u64, is_first: bool, gy: View, gx: Target },
     /// Gradients of one or both factors.
     Mul { a: View, b: View, gy: View, ga: Option<Target>, gb: Option<Target> },
     /// To the first maximum of each window.
@@ -106,11 +139,13 @@ pub enum Backward {
     /// Spread evenly over the map.
     GlobalAvgPool { gy: View, gx: Target },
     /// Gradients of a dense layer's weight and bias, and of its input if that is wanted.
-    Dense { x: View, weight: Slot, bias: Slot, gy: View, gx: Option<Target> },
+    Dense { x: View, weight: Slot, bias: Option<Slot>, gy: View, gx: Option<Target> },
     /// The mask of the forward pass again.
     Dropout { stream: u64, gy: View, gx: Target },
     /// Shift back.
     Shift { gy: View, gx: Target },
+    /// Shuffle back.
+    Shuffle { groups: usize, gy: View, gx: Target },
     /// The image's gradient, added to one in `[N, C, H, W]`.
     Store { gx: View },
 }
@@ -140,11 +175,16 @@ impl Forward {
             f(y, Access::Write);
         };
         match *self {
-            Forward::Load { y } => touch(&[], y),
+            Forward::Load { y } | Forward::Zero { y } => touch(&[], y),
+            Forward::GroupNorm { x, moments, y, .. } => {
+                touch(&[x], y);
+                f(moments, Access::Write);
+            }
             Forward::Conv { x, y, .. }
             | Forward::DepthwiseConv { x, y, .. }
             | Forward::BatchNorm { x, y, .. }
             | Forward::Relu { x, y }
+            | Forward::Relu6 { x, y }
             | Forward::Sigmoid { x, y }
             | Forward::Copy { x, y }
             | Forward::MaxPool { x, y, .. }
@@ -152,8 +192,11 @@ impl Forward {
             | Forward::GlobalAvgPool { x, y }
             | Forward::Dense { x, y, .. }
             | Forward::Dropout { x, y, .. }
-            | Forward::Shift { x, y } => touch(&[x], y),
-            Forward::Add { a, b, y } | Forward::Mul { a, b, y } => touch(&[a, b], y),
+            | Forward::Shift { x, y }
+            | Forward::Shuffle { x, y, .. } => touch(&[x], y),
+            Forward::Add { a, b, y } | Forward::Mul { a, b, y } | Forward::Mix { a, b, y, .. } => {
+                touch(&[a, b], y);
+            }
             Forward::Store { x, .. } => f(x, Access::Read),
         }
     }
@@ -180,14 +223,20 @@ impl Backward {
             Backward::ConvWeight { x, gy, .. } | Backward::DepthwiseWeight { x, gy, .. } => {
                 touch(&[x, gy], &[]);
             }
+            Backward::GroupNorm { x, moments, gy, gx, .. } => {
+                touch(&[x, moments, gy], &[Some(gx)]);
+            }
             Backward::BatchNorm { x, gy, gx, .. }
             | Backward::Relu { x, gy, gx }
+            | Backward::Relu6 { x, gy, gx }
             | Backward::MaxPool { x, gy, gx, .. } => touch(&[x, gy], &[Some(gx)]),
             Backward::Sigmoid { y, gy, gx } => touch(&[y, gy], &[Some(gx)]),
             Backward::Copy { gy, gx }
             | Backward::AvgPool { gy, gx, .. }
             | Backward::GlobalAvgPool { gy, gx }
             | Backward::Dropout { gy, gx, .. }
+            | Backward::Mix { gy, gx, .. }
+            | Backward::Shuffle { gy, gx, .. }
             | Backward::Shift { gy, gx } => touch(&[gy], &[Some(gx)]),
             Backward::Mul { a, b, gy, ga, gb } => touch(&[a, b, gy], &[ga, gb]),
             Backward::Dense { x, gy, gx, .. } => touch(&[x, gy], &[gx]),

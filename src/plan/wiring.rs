@@ -3,7 +3,7 @@
 //! Takes a graph; gives, for every node, whether it is computed and its operands after folding.
 //! Assumes that the graph is verified.
 
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Graph, Node, NodeId, Op};
 
 use super::Mode;
 
@@ -49,7 +49,7 @@ impl Wiring {
         };
         for (index, node) in graph.nodes.iter().enumerate() {
             if wiring.live[index] {
-                let operands = node.inputs.iter().map(|input| source[input.0]);
+                let operands = reads(node).iter().map(|input| source[input.0]);
                 wiring.operands[index] =
                     operands.map(|node| Operand { node, relu: false }).collect();
             }
@@ -101,6 +101,11 @@ impl Wiring {
     }
 }
 
+/// What a node reads in the graph whose value its own depends on: zeros only have a shape from it.
+fn reads(node: &Node) -> &[NodeId] {
+    if matches!(node.op, Op::Zero { .. }) { &[] } else { &node.inputs }
+}
+
 /// For each node the node whose value it has: itself, but for a dropout that does nothing.
 fn bypass_dropout(graph: &Graph, mode: Mode) -> Vec<NodeId> {
     let acts = matches!(mode, Mode::Train { dropout: true, .. });
@@ -121,7 +126,7 @@ fn reachable(graph: &Graph, source: &[NodeId], output: NodeId, aux: Option<NodeI
     }
     for index in (0..graph.nodes.len()).rev() {
         if live[index] {
-            for input in &graph.nodes[index].inputs {
+            for input in reads(&graph.nodes[index]) {
                 live[source[input.0].0] = true;
             }
         }

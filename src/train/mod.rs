@@ -72,7 +72,7 @@ pub struct TrainSet<'a> {
 /// let mut graph = Graph::new(TensorType::new(1, 8, 8));
 /// let head = graph.section("head", None);
 /// let window = Window::new([8, 8], [1, 1], [1, 1], Padding::Valid, [8, 8]).unwrap();
-/// let linear = Op::Conv { window, out_channels: 10 };
+/// let linear = Op::Conv { window, out_channels: 10, groups: 1 };
 /// graph.output = graph.wire(linear, &[graph.input], head, "head.linear").unwrap();
 ///
 /// let digits = load(&DataSpec::Digits)?;

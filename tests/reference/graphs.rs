@@ -31,7 +31,12 @@ impl Wirer {
 
     pub fn conv(&mut self, x: NodeId, k: usize, stride: usize, out_channels: usize) -> NodeId {
         let window = self.window(x, k, stride, Padding::Same);
-        self.add(Op::Conv { window, out_channels }, &[x])
+        self.add(Op::Conv { window, out_channels, groups: 1 }, &[x])
+    }
+
+    pub fn grouped(&mut self, x: NodeId, k: usize, out_channels: usize, groups: usize) -> NodeId {
+        let window = self.window(x, k, 1, Padding::Same);
+        self.add(Op::Conv { window, out_channels, groups }, &[x])
     }
 
     pub fn dwconv(&mut self, x: NodeId, k: usize, stride: usize) -> NodeId {
@@ -67,11 +72,11 @@ impl Wirer {
     /// Global mean and dense layer.
     pub fn head(&mut self, x: NodeId, classes: usize) -> NodeId {
         let x = self.add(Op::GlobalAvgPool, &[x]);
-        self.add(Op::Dense { out_features: classes }, &[x])
+        self.add(Op::Dense { out_features: classes, bias: true }, &[x])
     }
 }
 
-/// Every operation, and every way in which memory is shared: relus that fold and one that does not, sums
+/// Every operation but a mix, which is random in training, and every way in which memory is shared: relus that fold and one that does not, sums
 /// of one node with itself, nested concatenations, an operand of two of them, an operand used elsewhere
 /// too, products that broadcast or square, a node added and concatenated, an auxiliary head.
 pub fn everything() -> Graph {
@@ -96,12 +101,22 @@ pub fn everything() -> Graph {
     let again = w.add(Op::Add, &[joined, wide]);
     // Squeeze and excitation: a 1x1 map broadcast over the map it came from.
     let squeezed = w.add(Op::GlobalAvgPool, &[again]);
-    let gate = w.add(Op::Dense { out_features: 6 }, &[squeezed]);
+    let gate = w.add(Op::Dense { out_features: 6, bias: false }, &[squeezed]);
     let gate = w.add(Op::Sigmoid, &[gate]);
     let gated = w.add(Op::Mul, &[again, gate]);
     let square = w.add(Op::Mul, &[gated, gated]);
     let product = w.add(Op::Mul, &[square, left]);
-    let last = w.add(Op::Concat, &[product, gated]);
+    let rectified = w.relu(gated);
+    let grouped = w.grouped(rectified, 3, 8, 2);
+    let shuffled = w.add(Op::Shuffle { groups: 4 }, &[grouped]);
+    let part = w.add(Op::Slice { start: 1, count: 6 }, &[shuffled]);
+    let layer = w.add(Op::LayerNorm, &[part]);
+    let clipped = w.add(Op::Relu6, &[layer]);
+    let instance = w.add(Op::InstanceNorm, &[part]);
+    let rest = w.add(Op::Slice { start: 3, count: 5 }, &[shuffled]);
+    let none = w.add(Op::Zero { stride: [1, 1] }, &[product]);
+    let nothing = w.add(Op::Add, &[instance, none]);
+    let last = w.add(Op::Concat, &[product, gated, clipped, none, nothing, rest]);
     let sum_of_concats = w.add(Op::Add, &[last, last]);
     let dropped = w.add(Op::Dropout, &[sum_of_concats]);
     let output = w.head(dropped, 3);

@@ -69,12 +69,14 @@ impl Reference<'_> {
         let ty = node.ty;
         match &node.op {
             Op::Input => image.to_vec(),
-            Op::Conv { window, .. } => self.fill(ty, |n, o, i, j| {
+            Op::Conv { window, out_channels, groups } => self.fill(ty, |n, o, i, j| {
+                let channels = tx(0).channels / groups;
+                let first = o / (out_channels / groups) * channels;
                 let mut sum = 0.0;
                 taps(window, i, j, |tap, r, s| {
-                    for c in 0..tx(0).channels {
-                        let w = p(0)[(o * tx(0).channels + c) * window.taps() + tap];
-                        sum += w * x(0)[at(tx(0), n, c, r, s)];
+                    for c in 0..channels {
+                        let w = p(0)[(o * channels + c) * window.taps() + tap];
+                        sum += w * x(0)[at(tx(0), n, first + c, r, s)];
                     }
                 });
                 sum
@@ -94,6 +96,16 @@ impl Reference<'_> {
                     (x(0)[at(ty, n, c, i, j)] - mean) / (var + self.eps).sqrt() * p(0)[c] + p(1)[c]
                 })
             }
+            Op::LayerNorm | Op::InstanceNorm => self.fill(ty, |n, c, i, j| {
+                let channels = if node.op == Op::LayerNorm { 0..ty.channels } else { c..c + 1 };
+                let start = at(ty, n, channels.start, 0, 0);
+                let values = &x(0)[start..start + channels.len() * ty.area()];
+                let count = values.len() as f64;
+                let mean = values.iter().sum::<f64>() / count;
+                let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
+                (x(0)[at(ty, n, c, i, j)] - mean) / (var + self.eps).sqrt() * p(0)[c] + p(1)[c]
+            }),
+            Op::Relu6 => x(0).iter().map(|v| v.clamp(0.0, 6.0)).collect(),
             Op::Relu => x(0).iter().map(|v| v.max(0.0)).collect(),
             Op::Sigmoid => x(0).iter().map(|v| 1.0 / (1.0 + (-v).exp())).collect(),
             Op::Add => x(0).iter().zip(x(1)).map(|(a, b)| a + b).collect(),
@@ -133,9 +145,20 @@ impl Reference<'_> {
                 let inputs = tx(0).channels;
                 let row = &p(0)[o * inputs..(o + 1) * inputs];
                 let x = &x(0)[n * inputs..(n + 1) * inputs];
-                p(1)[o] + row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>()
+                let bias = if node.params.len() > 1 { p(1)[o] } else { 0.0 };
+                bias + row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>()
             }),
             Op::Dropout => x(0).clone(),
+            // The mean of what training draws.
+            Op::Mix => x(0).iter().zip(x(1)).map(|(a, b)| (a + b) / 2.0).collect(),
+            Op::Zero { .. } => vec![0.0; self.batch * ty.elements()],
+            Op::Slice { start, .. } => {
+                self.fill(ty, |n, c, i, j| x(0)[at(tx(0), n, start + c, i, j)])
+            }
+            Op::Shuffle { groups } => self.fill(ty, |n, c, i, j| {
+                let from = c % groups * (ty.channels / groups) + c / groups;
+                x(0)[at(ty, n, from, i, j)]
+            }),
             Op::Shift => self.fill(ty, |n, c, i, j| {
                 let inside = i + 1 < ty.height && j + 1 < ty.width;
                 if inside { x(0)[at(ty, n, c, i + 1, j + 1)] } else { 0.0 }

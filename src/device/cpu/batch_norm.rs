@@ -189,7 +189,7 @@ struct Coefficients {
     slope: f32,
 }
 
-fn inverse_root(variance: f64, eps: f32) -> f32 {
+pub(super) fn inverse_root(variance: f64, eps: f32) -> f32 {
     (1.0 / (variance + f64::from(eps)).sqrt()) as f32
 }
 
@@ -207,7 +207,7 @@ for_each_isa! {
 }
 
 for_each_isa! {
-    fn normalize(x: &[f32], mean: f32, scale: f32, beta: f32, y: &mut [f32]) {
+    pub(super) fn normalize(x: &[f32], mean: f32, scale: f32, beta: f32, y: &mut [f32]) {
         // Not folded into one multiply-add: with a large mean, that would lose the digits of x -
         // mean.
         for (y, x) in y.iter_mut().zip(x) {
@@ -218,7 +218,7 @@ for_each_isa! {
 
 for_each_isa! {
     /// The sums of `gy` and of `gy * (x - mean)`.
-    fn gradient_sums(x: &[f32], gy: &[f32], mean: f32, sums: &mut [f64; 2]) {
+    pub(super) fn gradient_sums(x: &[f32], gy: &[f32], mean: f32, sums: &mut [f64; 2]) {
         let centered = |x: f32, gy: f32| f64::from(gy * (x - mean));
         *sums = [row_sum(gy, gy, |gy, _| f64::from(gy)), row_sum(x, gy, centered)];
     }
@@ -241,7 +241,7 @@ for_each_isa! {
 
 /// The sum of `f` over two rows of the same length.
 #[inline(always)]
-fn row_sum(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f64) -> f64 {
+pub(super) fn row_sum(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f64) -> f64 {
     let mut lanes = [0.0; LANES];
     let (a, a_rest) = a.as_chunks::<LANES>();
     let (b, b_rest) = b.as_chunks::<LANES>();

@@ -7,7 +7,7 @@ use super::matmul::{
 use super::scratch::with_scratch;
 
 impl Kernels {
-    /// Dense layer: `y = weight x + bias`.
+    /// Dense layer: `y = weight x + bias`, or `y = weight x`.
     ///
     /// # Shapes
     /// - `x`: `[in, N]`, `weight`: `[out, in]`, `bias`: `[out]`
@@ -23,22 +23,24 @@ impl Kernels {
         outputs: usize,
         x: &[f32],
         weight: &[f32],
-        bias: &[f32],
+        bias: Option<&[f32]>,
         y: &mut [f32],
     ) {
         assert_eq!(x.len(), inputs * n, "length of the input");
         assert_eq!(weight.len(), outputs * inputs, "length of the weight");
-        assert_eq!(bias.len(), outputs, "length of the bias");
         assert_eq!(y.len(), outputs * n, "length of the output");
-        for (y, bias) in y.chunks_exact_mut(n.max(1)).zip(bias) {
-            y.fill(*bias);
+        if let Some(bias) = bias {
+            assert_eq!(bias.len(), outputs, "length of the bias");
+            for (y, bias) in y.chunks_exact_mut(n.max(1)).zip(bias) {
+                y.fill(*bias);
+            }
         }
         let left = Left { data: weight, row: inputs, col: 1 };
-        self.add_product(outputs, n, inputs, left, x, y, true);
+        self.add_product(outputs, n, inputs, left, x, y, bias.is_some());
     }
 
     /// Gradients of [`Kernels::dense_forward`]: `gx` if wanted, with its own `accumulate`; those of
-    /// the weight and the bias are added to `gweight` and `gbias`.
+    /// the weight and of the bias, if there is one, are added to `gweight` and `gbias`.
     ///
     /// # Shapes
     /// - `x`, `gx`: `[in, N]`, `weight`, `gweight`: `[out, in]`, `gbias`: `[out]`
@@ -57,19 +59,20 @@ impl Kernels {
         gy: &[f32],
         gx: Option<(&mut [f32], bool)>,
         gweight: &mut [f32],
-        gbias: &mut [f32],
+        gbias: Option<&mut [f32]>,
     ) {
         assert_eq!(x.len(), inputs * n, "length of the input");
         assert_eq!(weight.len(), outputs * inputs, "length of the weight");
         assert_eq!(gy.len(), outputs * n, "length of the output's gradient");
         assert_eq!(gweight.len(), weight.len(), "length of the weight's gradient");
-        assert_eq!(gbias.len(), outputs, "length of the bias's gradient");
         if let Some((gx, accumulate)) = gx {
             assert_eq!(gx.len(), x.len(), "length of the input's gradient");
             let left = Left { data: weight, row: 1, col: inputs };
             self.add_product(inputs, n, outputs, left, gy, gx, accumulate);
         }
         product_of_rows(*self, outputs, inputs, n, gy, n, x, n, false, gweight);
+        let Some(gbias) = gbias else { return };
+        assert_eq!(gbias.len(), outputs, "length of the bias's gradient");
         for (gbias, gy) in gbias.iter_mut().zip(gy.chunks_exact(n.max(1))) {
             *gbias += gy.iter().sum::<f32>();
         }

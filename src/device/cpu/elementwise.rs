@@ -30,6 +30,28 @@ impl Kernels {
         });
     }
 
+    /// `y = min(max(x, 0), 6)`; NaN stays NaN.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn relu6_forward(&self, x: &[f32], y: &mut [f32]) {
+        assert_eq!(x.len(), y.len(), "length of the output");
+        in_chunks(y, |start, y| relu6_chunk(*self, part(x, start, y.len()), y));
+    }
+
+    /// Gradient of [`Kernels::relu6_forward`]: `gy` where `0 < x < 6`, else 0.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn relu6_backward(&self, x: &[f32], gy: &[f32], gx: &mut [f32], accumulate: bool) {
+        assert_eq!(x.len(), gx.len(), "length of the input's gradient");
+        assert_eq!(gy.len(), gx.len(), "length of the output's gradient");
+        in_chunks(gx, |start, gx| {
+            let (x, gy) = (part(x, start, gx.len()), part(gy, start, gx.len()));
+            relu6_backward_chunk(*self, x, gy, accumulate, gx);
+        });
+    }
+
     /// `y = 1 / (1 + exp(-x))`.
     ///
     /// # Panics
@@ -250,6 +272,24 @@ for_each_isa! {
 }
 
 for_each_isa! {
+    fn relu6_chunk(x: &[f32], y: &mut [f32]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            let x = relu(x);
+            *y = if x > 6.0 { 6.0 } else { x };
+        }
+    }
+}
+
+for_each_isa! {
+    fn relu6_backward_chunk(x: &[f32], gy: &[f32], accumulate: bool, gx: &mut [f32]) {
+        for ((gx, &x), &gy) in gx.iter_mut().zip(x).zip(gy) {
+            let g = masked(masked(gy, x), 6.0 - x);
+            *gx = if accumulate { *gx + g } else { g };
+        }
+    }
+}
+
+for_each_isa! {
     fn sigmoid_chunk(x: &[f32], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
             *y = 1.0 / (1.0 + exp(-x));
@@ -300,7 +340,7 @@ for_each_isa! {
 
 for_each_isa! {
     /// Each map times its factor.
-    fn scale_maps(area: usize, maps: &[f32], factors: &[f32], accumulate: bool, y: &mut [f32]) {
+    pub(super) fn scale_maps(area: usize, maps: &[f32], factors: &[f32], accumulate: bool, y: &mut [f32]) {
         let maps = maps.chunks_exact(area).zip(factors);
         for (y, (map, &factor)) in y.chunks_exact_mut(area).zip(maps) {
             for (y, &x) in y.iter_mut().zip(map) {

@@ -33,9 +33,12 @@ mod convolution;
 mod dense;
 mod depthwise;
 mod elementwise;
+mod group_norm;
+mod grouped;
 mod im2col;
 mod isa;
 mod matmul;
+mod mix;
 mod permutation;
 mod pool;
 mod scratch;
@@ -43,6 +46,7 @@ mod simd;
 mod sliding;
 mod threads;
 
+pub use group_norm::GroupSizes;
 pub use isa::Isa;
 
 /// The kernels of one instruction set.

@@ -1,4 +1,5 @@
-//! Kernels that only move numbers: the shift by one pixel, and the two orders of axes.
+//! Kernels that only move numbers: the shift by one pixel, the shuffle of channels, and the two orders of
+//! axes.
 
 use super::Kernels;
 use super::threads::min_tiles;
@@ -63,6 +64,33 @@ impl Kernels {
                     *gx += gy;
                 }
             }
+        });
+    }
+
+    /// Shuffle of channels: as a matrix `[groups, C / groups]` they are transposed. Its gradient is the
+    /// shuffle in `C / groups` groups.
+    ///
+    /// # Shapes
+    /// - `x`, `y`: `[C, row]`
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape, or the groups do not divide the channels.
+    pub fn shuffle(
+        &self,
+        groups: usize,
+        c: usize,
+        row: usize,
+        x: &[f32],
+        y: &mut [f32],
+        accumulate: bool,
+    ) {
+        assert_eq!(c.checked_rem(groups), Some(0), "groups divide the channels");
+        assert_eq!(x.len(), c * row, "length of the input");
+        assert_eq!(y.len(), x.len(), "length of the output");
+        let rows = y.par_chunks_mut(row.max(1)).enumerate();
+        rows.with_min_len(min_tiles(x.len())).for_each(|(to, y)| {
+            let from = to % groups * (c / groups) + to / groups;
+            self.copy_or_add(&x[from * row..][..row], y, accumulate);
         });
     }
 

@@ -2,12 +2,11 @@
 
 use super::value::Static;
 use super::{Frame, Lowering, MAX_CHANNELS, MAX_DEPTH, MAX_ELEMENTS, MAX_NODES};
-use crate::check::MAX_KERNEL;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::{NodeId, Op, Padding, ShapeFault, TensorType, Window};
+use crate::graph::{NodeId, Op, ShapeFault, TensorType};
 use crate::ir::{
-    AttrDefault, Combine, CombineOp, CombineUse, Expr, ExprKind, OpId, OpResult, OpUse, OpUseKind,
-    Primitive, Require, StaticKind, Value,
+    Combine, CombineOp, CombineUse, Expr, ExprKind, OpId, OpResult, OpUse, OpUseKind, Primitive,
+    Require, StaticKind, Value,
 };
 use crate::source::Span;
 
@@ -76,7 +75,10 @@ impl Lowering<'_> {
                     return self.concat(args, expr.span, frame);
                 }
                 if let OpUseKind::Primitive { primitive: Primitive::Mul, .. } = op.kind {
-                    return self.combine(CombineOp::Mul, &args[0], &args[1], expr.span, frame);
+                    return self.combine(Op::Mul, &args[0], &args[1], expr.span, frame);
+                }
+                if let OpUseKind::Primitive { primitive: Primitive::Mix, .. } = op.kind {
+                    return self.combine(Op::Mix, &args[0], &args[1], expr.span, frame);
                 }
                 if let [left, right] = args.as_slice() {
                     let (a, b) = self.both(left, right, frame);
@@ -91,7 +93,14 @@ impl Lowering<'_> {
                     Combine::Choice { decision, options } => &options[self.genotype[*decision]],
                 };
                 match chosen {
-                    CombineUse::Op(op) => self.combine(*op, left, right, expr.span, frame),
+                    CombineUse::Op(op) => {
+                        let op = match op {
+                            CombineOp::Add => Op::Add,
+                            CombineOp::Mul => Op::Mul,
+                            CombineOp::Concat => Op::Concat,
+                        };
+                        self.combine(op, left, right, expr.span, frame)
+                    }
                     CombineUse::Apply(op) => {
                         let (a, b) = self.both(left, right, frame);
                         self.apply(op, &[a?, b?], frame)
@@ -134,6 +143,12 @@ impl Lowering<'_> {
             }
             OpUseKind::Primitive { primitive: Primitive::Concat, .. } => {
                 self.wire(Op::Concat, args, &[], frame, op.span)
+            }
+            OpUseKind::Primitive { primitive: Primitive::Mul, .. } => {
+                self.wire(Op::Mul, args, &[], frame, op.span)
+            }
+            OpUseKind::Primitive { primitive: Primitive::Mix, .. } => {
+                self.wire(Op::Mix, args, &[], frame, op.span)
             }
             OpUseKind::Primitive { primitive, attrs } => {
                 self.primitive(*primitive, attrs, args[0], frame, op.span)
@@ -305,167 +320,16 @@ impl Lowering<'_> {
         Diagnostic::new(Code::RequirementNotMet, span, message)
     }
 
-    /// Wires a primitive with one operand.
-    fn primitive(
-        &mut self,
-        primitive: Primitive,
-        attrs: &[Option<Value>],
-        arg: NodeId,
-        frame: &Frame,
-        span: Span,
-    ) -> Option<NodeId> {
-        let ty = self.graph.ty(arg);
-        let width = if frame.cell.is_some() { frame.width } else { ty.channels };
-        let mut values = Vec::with_capacity(attrs.len());
-        for (attr, spec) in attrs.iter().zip(primitive.attrs()) {
-            let at = attr.as_ref().map_or(span, |value| value.span);
-            let value = match (attr, spec.default) {
-                (Some(value), _) => self.value(value, frame)?,
-                (None, AttrDefault::One) => Static::Int(1),
-                (None, AttrDefault::Width) => Static::Int(width as i64),
-                (None, AttrDefault::Same) => Static::Padding(Padding::Same),
-                (None, AttrDefault::Required) => {
-                    unreachable!("check::exprs reports missing attributes")
-                }
-            };
-            values.push((value, at));
-        }
-        let op = match primitive {
-            Primitive::Conv => {
-                let [k, s, out, pad, d] = values[..] else { unreachable!("attributes of conv") };
-                let window = self.window(ty, k, s, d, pad, frame)?;
-                Op::Conv { window, out_channels: self.channels(out, frame)? }
-            }
-            Primitive::DepthwiseConv => {
-                let [k, s, pad, d] = values[..] else { unreachable!("attributes of dwconv") };
-                Op::DepthwiseConv { window: self.window(ty, k, s, d, pad, frame)? }
-            }
-            Primitive::MaxPool | Primitive::AvgPool => {
-                let [k, s, pad] = values[..] else { unreachable!("attributes of a pool") };
-                let window = self.window(ty, k, s, (Static::Int(1), span), pad, frame)?;
-                if primitive == Primitive::MaxPool {
-                    Op::MaxPool { window }
-                } else {
-                    Op::AvgPool { window }
-                }
-            }
-            Primitive::Dense => Op::Dense { out_features: self.channels(values[0], frame)? },
-            Primitive::BatchNorm => Op::BatchNorm,
-            Primitive::Relu => Op::Relu,
-            Primitive::Sigmoid => Op::Sigmoid,
-            Primitive::GlobalAvgPool => Op::GlobalAvgPool,
-            Primitive::Dropout => Op::Dropout,
-            Primitive::Shift => Op::Shift,
-            Primitive::Concat | Primitive::Mul => {
-                unreachable!("combinations are wired by Lowering::expr")
-            }
-        };
-        self.wire(op, &[arg], &[None], frame, span)
-    }
-
-    /// A window from attributes.
-    fn window(
-        &mut self,
-        ty: TensorType,
-        kernel: (Static, Span),
-        stride: (Static, Span),
-        dilation: (Static, Span),
-        padding: (Static, Span),
-        frame: &Frame,
-    ) -> Option<Window> {
-        let kernel_at = kernel.1;
-        let kernel = match kernel.0 {
-            Static::Full => Some(ty.size()),
-            other => self.sides("a kernel", (other, kernel.1), frame),
-        };
-        let stride = self.sides("a stride", stride, frame);
-        let dilation = self.sides("a dilation", dilation, frame);
-        let padding = match padding.0 {
-            Static::Padding(padding) => Some(padding),
-            other => self.wrong_kind("`same` or `valid`", other, padding.1, frame),
-        };
-        let (kernel, stride, dilation, padding) = (kernel?, stride?, dilation?, padding?);
-        let window = Window::new(kernel, stride, dilation, padding, ty.size());
-        if window.is_none() {
-            let message = format!(
-                "a {}x{} window does not fit into a map of {}x{}",
-                kernel[0], kernel[1], ty.height, ty.width
-            );
-            self.fault(
-                Code::WindowTooLarge,
-                kernel_at,
-                frame,
-                message,
-                "use a smaller kernel, `same` padding, or larger images",
-            );
-        }
-        window
-    }
-
-    /// One or two sides of a window, each in range.
-    fn sides(
-        &mut self,
-        what: &str,
-        (value, span): (Static, Span),
-        frame: &Frame,
-    ) -> Option<[usize; 2]> {
-        let sides = match value {
-            Static::Int(side) => [side, side],
-            Static::Pair(sides) => sides,
-            other @ (Static::Bool(_) | Static::Padding(_) | Static::Full) => {
-                return self.wrong_kind("a number or a pair", other, span, frame);
-            }
-        };
-        if sides.iter().all(|side| (1..=MAX_KERNEL).contains(side)) {
-            return Some(sides.map(|side| side as usize));
-        }
-        let message = format!("{what} is 1 to {MAX_KERNEL}, found {value}");
-        self.fault(Code::AttributeOutOfRange, span, frame, message, "write a number in that range");
-        None
-    }
-
-    pub(super) fn channels(
-        &mut self,
-        (value, span): (Static, Span),
-        frame: &Frame,
-    ) -> Option<usize> {
-        match value {
-            Static::Int(channels) if (1..=MAX_CHANNELS as i64).contains(&channels) => {
-                Some(channels as usize)
-            }
-            Static::Int(channels) => {
-                let message =
-                    format!("a tensor has 1 to {MAX_CHANNELS} channels, found {channels}");
-                self.fault(
-                    Code::SizeOutOfRange,
-                    span,
-                    frame,
-                    message,
-                    "use another width or scale",
-                );
-                None
-            }
-            other @ (Static::Bool(_) | Static::Pair(_) | Static::Padding(_) | Static::Full) => {
-                self.wrong_kind("a number", other, span, frame)
-            }
-        }
-    }
-
     /// Combines two expressions, their nodes on the paths `left` and `right`.
     fn combine(
         &mut self,
-        op: CombineOp,
+        op: Op,
         left: &Expr,
         right: &Expr,
         span: Span,
         frame: &mut Frame,
     ) -> Option<NodeId> {
         let (a, b) = self.both(left, right, frame);
-        let op = match op {
-            CombineOp::Add => Op::Add,
-            CombineOp::Mul => Op::Mul,
-            CombineOp::Concat => Op::Concat,
-        };
         let causes = [cause(left, frame), cause(right, frame)];
         self.wire(op, &[a?, b?], &causes, frame, span)
     }
@@ -489,7 +353,7 @@ impl Lowering<'_> {
         let in_cell = !frame.is_op && frame.cell.is_some();
         let mut nodes = Vec::with_capacity(args.len());
         for (index, arg) in args.iter().enumerate() {
-            nodes.push(if in_cell && args.len() > 1 {
+            nodes.push(if in_cell {
                 let name = self.operand_name(arg, frame).unwrap_or_else(|| format!("arg{index}"));
                 self.within(&name, |this| this.expr(arg, frame))
             } else {
@@ -545,12 +409,21 @@ impl Lowering<'_> {
             self.is_stopped = true;
             return None;
         }
-        let kind = if matches!(op, Op::DepthwiseConv { .. }) { "dw" } else { op.name() };
+        let name = op.name();
+        let kind = match name {
+            "dwconv" => "dw",
+            "layernorm" => "ln",
+            "instancenorm" => "in",
+            other => other,
+        };
         let key = format!("{}.{kind}", self.prefix);
         let count = self.counters.entry(key).or_insert(0);
         *count += 1;
         let path = format!("{}.{kind}{count}", self.prefix);
-        let verb = if matches!(op, Op::Mul) { "multiply" } else { "add" };
+        let verb = match name {
+            "mul" => "multiply",
+            other => other,
+        };
         let fault = match self.graph.wire(op, inputs, self.section, path) {
             Ok(node) => return self.within_limits(node, frame, span),
             Err(fault) => fault,
@@ -590,6 +463,23 @@ impl Lowering<'_> {
                 Diagnostic::new(Code::DenseOnMap, span, "`dense` needs a map of 1x1")
                     .label(format!("its operand has {}", label(operand)))
                     .note("put `gap` before `dense`")
+            }
+            ShapeFault::Indivisible { channels, groups, is_output } => {
+                let what = if is_output {
+                    format!("its {channels} filters")
+                } else {
+                    format!("its operand's {channels} channels")
+                };
+                let message = format!("`{name}` cannot divide {what} into {groups} groups");
+                Diagnostic::new(Code::ChannelsDoNotFit, span, message)
+                    .note("use a number of groups that divides them")
+            }
+            ShapeFault::OutOfRange { operand, start, count } => {
+                let message =
+                    format!("`slice<{start}, {count}>` takes channels that are not there");
+                Diagnostic::new(Code::ChannelsDoNotFit, span, message)
+                    .label(format!("its operand has {}", label(operand)))
+                    .note(format!("channels are counted from 0 to {}", operand.channels - 1))
             }
         };
         if !frame.is_foreign && inputs.len() > 1 {

@@ -118,7 +118,7 @@ impl Lowering<'_> {
     }
 
     /// Where a fault of a cell in its place can be shown: its entry in a stack, or its name.
-    fn site_of(&self, cell: &Cell, entry: Option<(&StackedCell, bool)>) -> Span {
+    pub(super) fn site_of(&self, cell: &Cell, entry: Option<(&StackedCell, bool)>) -> Span {
         match entry {
             Some((entry, false)) => entry.cell.span,
             _ if cell.origin.is_foreign() => self.site,

@@ -22,6 +22,7 @@
 mod apply;
 mod cell;
 mod net;
+mod primitive;
 mod value;
 
 pub(crate) use net::MAX_TIMES;
@@ -236,6 +237,8 @@ fn solve_base(
 ) -> Result<usize, Diagnostics> {
     /// Divides by all the ratios that cells write.
     const PROBE: usize = 96;
+    /// Divides by other numbers of groups.
+    const OTHER: usize = 840;
     let is_endless = Cell::new(false);
     let filters = |base: usize| -> Result<usize, Diagnostics> {
         let mut lowering = Lowering::new(module, genotype, target, base);
@@ -244,8 +247,15 @@ fn solve_base(
         Ok(Diagnostics::or(lowering.faults, filters)?.unwrap_or(0))
     };
     let at_probe = filters(PROBE);
-    if let Ok(found) = at_probe {
-        let guess = (f * PROBE).div_ceil(found.max(1)).clamp(1, MAX_CHANNELS);
+    let guess_from = match &at_probe {
+        Ok(found) => Some((PROBE, *found)),
+        Err(faults) if faults.iter().all(|fault| fault.code == Code::ChannelsDoNotFit) => {
+            filters(OTHER).ok().map(|found| (OTHER, found))
+        }
+        Err(_) => None,
+    };
+    if let Some((probe, found)) = guess_from {
+        let guess = (f * probe).div_ceil(found.max(1)).clamp(1, MAX_CHANNELS);
         if filters(guess) == Ok(f) {
             return Ok(guess);
         }

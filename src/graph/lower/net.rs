@@ -7,6 +7,7 @@ use crate::graph::{NodeId, Op};
 use crate::ir::{
     Cell, Net, OpUse, Origin, StackEntry, StackItem, StackedCell, StaticKind, WidthChange,
 };
+use crate::source::Span;
 
 /// The most often one entry of a stack may stack its cell.
 pub(crate) const MAX_TIMES: usize = 10_000;
@@ -230,7 +231,9 @@ impl Lowering<'_> {
         self.prefix = format!("cells.{index}");
         let (mut inputs, sent) = progress.arrivals(cell.inputs.len());
         if sent > cell.inputs.len() {
-            self.too_many_states(cell, index, sent);
+            let entry = (stacked, net.origin.is_foreign());
+            let foreign = cell.origin.is_foreign().then(|| self.site_of(cell, Some(entry)));
+            self.too_many_states(cell, foreign.unwrap_or(cell.name.span), index, sent);
             return None;
         }
         inputs.truncate(cell.inputs.len());
@@ -273,9 +276,8 @@ impl Lowering<'_> {
         }
     }
 
-    fn too_many_states(&mut self, cell: &Cell, index: usize, sent: usize) {
+    fn too_many_states(&mut self, cell: &Cell, span: Span, index: usize, sent: usize) {
         let name = &cell.name.name;
-        let span = if cell.origin.is_foreign() { self.site } else { cell.name.span };
         self.faults.push(
             Diagnostic::new(
                 Code::MalformedNet,

@@ -135,6 +135,8 @@ impl Lowering<'_> {
             Builtin::Same => return Some(Static::Padding(Padding::Same)),
             Builtin::Valid => return Some(Static::Padding(Padding::Valid)),
             Builtin::Full => return Some(Static::Full),
+            Builtin::True => return Some(Static::Bool(true)),
+            Builtin::False => return Some(Static::Bool(false)),
             Builtin::Base => return Some(Static::Int(self.scale.base as i64)),
             Builtin::Classes => return Some(Static::Int(self.scale.classes as i64)),
             Builtin::ScaleN => return Some(Static::Int(self.scale.n as i64)),

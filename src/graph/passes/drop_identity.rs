@@ -1,5 +1,5 @@
 //! Drops operations that give back their operand: a second relu in a row, the concatenation of one
-//! tensor, a 1x1 pool at stride 1.
+//! tensor, a 1x1 pool at stride 1, a slice of all channels.
 
 use crate::graph::{Graph, NodeId, Op};
 
@@ -9,7 +9,11 @@ pub(super) fn pass(graph: &Graph) -> Vec<Option<NodeId>> {
     for (index, node) in graph.nodes.iter().enumerate() {
         let operand = node.inputs.first().map(|input| stands_for[input.0]);
         let is_identity = match &node.op {
-            Op::Relu => operand.is_some_and(|operand| graph.node(operand).op == Op::Relu),
+            Op::Relu => operand
+                .is_some_and(|operand| matches!(graph.node(operand).op, Op::Relu | Op::Relu6)),
+            Op::Relu6 => operand.is_some_and(|operand| graph.node(operand).op == Op::Relu6),
+            Op::Slice { .. } => operand.is_some_and(|operand| graph.ty(operand) == node.ty),
+            Op::Shuffle { groups } => *groups == 1 || *groups == node.ty.channels,
             Op::Concat => node.inputs.len() == 1,
             Op::MaxPool { window } | Op::AvgPool { window } => {
                 window.is_pointwise() && window.input == window.output
@@ -18,13 +22,17 @@ pub(super) fn pass(graph: &Graph) -> Vec<Option<NodeId>> {
             | Op::Conv { .. }
             | Op::DepthwiseConv { .. }
             | Op::BatchNorm
+            | Op::LayerNorm
+            | Op::InstanceNorm
             | Op::Sigmoid
             | Op::Add
             | Op::Mul
             | Op::GlobalAvgPool
             | Op::Dense { .. }
             | Op::Dropout
-            | Op::Shift => false,
+            | Op::Shift
+            | Op::Mix
+            | Op::Zero { .. } => false,
         };
         stands_for.push(operand.filter(|_| is_identity).unwrap_or(NodeId(index)));
     }

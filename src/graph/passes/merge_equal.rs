@@ -1,7 +1,7 @@
 //! Merges operations that compute the same thing: same operation, same operands, no parameters.
 //!
 //! Operations with parameters are never merged: two convolutions of one tensor start equal only by
-//! chance and learn apart. Dropout is not merged either, since each draws its own mask.
+//! chance and learn apart. Dropout and mixes are not merged either, since each has its own draws.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ pub(super) fn pass(graph: &Graph) -> Vec<Option<NodeId>> {
     let mut stands_for: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
         let id = NodeId(index);
-        if !node.params.is_empty() || matches!(node.op, Op::Input | Op::Dropout) {
+        if !node.params.is_empty() || matches!(node.op, Op::Input | Op::Dropout | Op::Mix) {
             stands_for.push(id);
             continue;
         }

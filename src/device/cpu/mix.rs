@@ -1,0 +1,62 @@
+//! Mixes of two branches, each image with a share of its own.
+
+use rayon::prelude::*;
+
+use super::Kernels;
+use super::elementwise::scale_maps;
+use super::threads::min_tiles;
+
+impl Kernels {
+    /// `y = share * a + (1 - share) * b`, one share an image.
+    ///
+    /// # Shapes
+    /// - `shares`: `[N]`
+    /// - `a`, `b`, `y`: `[C, N, area]`
+    ///
+    /// # Panics
+    /// If the lengths differ or are no multiple of `N * area`.
+    pub fn mix_forward(&self, area: usize, shares: &[f32], a: &[f32], b: &[f32], y: &mut [f32]) {
+        assert_eq!([a.len(), b.len()], [y.len(); 2], "lengths of the inputs");
+        let rest: Vec<f32> = shares.iter().map(|share| 1.0 - share).collect();
+        let rows = rows(area, shares, a, y).zip(b.par_chunks_exact(shares.len() * area));
+        rows.for_each(|((y, a), b)| {
+            scale_maps(*self, area, a, shares, false, y);
+            scale_maps(*self, area, b, &rest, true, y);
+        });
+    }
+
+    /// Gradient of one operand of a mix, which has these `shares` of the result's.
+    ///
+    /// # Shapes
+    /// - `shares`: `[N]`
+    /// - `gy`, `gx`: `[C, N, area]`
+    ///
+    /// # Panics
+    /// If the lengths differ or are no multiple of `N * area`.
+    pub fn mix_backward(
+        &self,
+        area: usize,
+        shares: &[f32],
+        gy: &[f32],
+        gx: &mut [f32],
+        accumulate: bool,
+    ) {
+        assert_eq!(gy.len(), gx.len(), "length of the output's gradient");
+        let rows = rows(area, shares, gy, gx);
+        rows.for_each(|(gx, gy)| scale_maps(*self, area, gy, shares, accumulate, gx));
+    }
+}
+
+/// The channels of a target and a source.
+fn rows<'a>(
+    area: usize,
+    shares: &[f32],
+    from: &'a [f32],
+    to: &'a mut [f32],
+) -> impl IndexedParallelIterator<Item = (&'a mut [f32], &'a [f32])> + use<'a> {
+    let row = shares.len() * area;
+    assert!(row > 0 && from.len().is_multiple_of(row), "a channel has a map for each share");
+    let work = from.len();
+    let rows = to.par_chunks_exact_mut(row).zip(from.par_chunks_exact(row));
+    rows.with_min_len(min_tiles(work))
+}
