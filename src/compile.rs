@@ -25,16 +25,32 @@ use crate::source::{Library, Loader, SourceFile};
 use crate::space::Genotype;
 use crate::syntax;
 
-/// The library of cells: every file of `cells/`, by name.
-pub const EMBEDDED: [(&str, &str); 4] = [
+/// The library of cells: every file of `cells/`, by name; first the prelude, then the rest by the alphabet.
+pub const EMBEDDED: [(&str, &str); 20] = [
     ("prelude.cell", include_str!("../cells/prelude.cell")),
     ("cifar.cell", include_str!("../cells/cifar.cell")),
-    ("nasnet_space.cell", include_str!("../cells/nasnet_space.cell")),
+    ("imagenet.cell", include_str!("../cells/imagenet.cell")),
+    ("amoebanet_a.cell", include_str!("../cells/amoebanet_a.cell")),
+    ("amoebanet_b.cell", include_str!("../cells/amoebanet_b.cell")),
+    ("amoebanet_c.cell", include_str!("../cells/amoebanet_c.cell")),
+    ("amoebanet_d.cell", include_str!("../cells/amoebanet_d.cell")),
+    ("darts_space.cell", include_str!("../cells/darts_space.cell")),
+    ("darts_v1.cell", include_str!("../cells/darts_v1.cell")),
+    ("darts_v2.cell", include_str!("../cells/darts_v2.cell")),
+    ("enas_micro.cell", include_str!("../cells/enas_micro.cell")),
+    ("enas_space.cell", include_str!("../cells/enas_space.cell")),
+    ("nasbench201_space.cell", include_str!("../cells/nasbench201_space.cell")),
+    ("nasbench_macro_space.cell", include_str!("../cells/nasbench_macro_space.cell")),
     ("nasnet_a.cell", include_str!("../cells/nasnet_a.cell")),
+    ("nasnet_a_figure.cell", include_str!("../cells/nasnet_a_figure.cell")),
+    ("nasnet_b_space.cell", include_str!("../cells/nasnet_b_space.cell")),
+    ("nasnet_c_space.cell", include_str!("../cells/nasnet_c_space.cell")),
+    ("nasnet_space.cell", include_str!("../cells/nasnet_space.cell")),
+    ("pnasnet_5.cell", include_str!("../cells/pnasnet_5.cell")),
 ];
 
 /// The files whose operations and nets every other file can use.
-pub(crate) const PRELUDE: [&str; 2] = ["prelude.cell", "cifar.cell"];
+pub(crate) const PRELUDE: [&str; 3] = ["prelude.cell", "cifar.cell", "imagenet.cell"];
 
 /// The text of a file of the library.
 pub fn embedded(name: &str) -> Option<&'static str> {

@@ -54,6 +54,8 @@ pub mod error;
 pub mod graph;
 pub mod ir;
 pub mod link;
+#[cfg(feature = "lsp")]
+pub mod lsp;
 pub mod network;
 pub mod plan;
 pub mod rng;

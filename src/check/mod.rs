@@ -32,6 +32,8 @@ mod values;
 
 pub(crate) use exprs::{FIXUP, IDENTITY};
 pub(crate) use names::alias;
+#[cfg(feature = "lsp")]
+pub(crate) use {claims::grouped, expand::MAX_SAME, names::BUILTINS};
 
 use std::collections::{BTreeMap, BTreeSet};
 

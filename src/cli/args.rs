@@ -41,6 +41,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// List the cells that come with the program, or print one.
     Cells(CellsArgs),
+    /// Serve editors over standard input and output (Language Server Protocol).
+    #[cfg(feature = "lsp")]
+    Lsp(LspArgs),
 }
 
 /// How to report.
@@ -295,6 +298,15 @@ pub enum Preset {
     Small,
     /// Those of the NASNet paper, meant for 20,000 children.
     Paper,
+}
+
+/// Arguments of `lsp`.
+#[cfg(feature = "lsp")]
+#[derive(Debug, Args)]
+pub struct LspArgs {
+    /// Accepted because many clients say it; there is no other way to serve.
+    #[arg(long, hide = true)]
+    pub stdio: bool,
 }
 
 /// Arguments of `search`.

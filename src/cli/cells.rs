@@ -10,11 +10,12 @@ use super::output;
 /// Prints one file of the library, or lists all with the first line of their comment.
 pub fn run(args: &CellsArgs) -> Result<(), Failure> {
     let Some(name) = &args.name else {
+        let width = compile::EMBEDDED.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
         let list: String = compile::EMBEDDED
             .iter()
             .map(|(name, text)| {
                 let first = text.lines().next().unwrap_or_default().trim_start_matches(['/', ' ']);
-                format!("{name:<20} {first}\n")
+                format!("{name:<width$}  {first}\n")
             })
             .collect();
         return output(&list);

@@ -43,9 +43,13 @@ pub struct UsedFile {
 impl UsedFile {
     /// The cell that is defined in this file under this name.
     pub(crate) fn cell(&self, name: &str) -> Option<&ast::Cell> {
-        self.file.items.iter().find_map(|item| match item {
-            ast::Item::Cell(cell) if cell.name.name == name => Some(cell),
-            _ => None,
+        self.cells().find(|cell| cell.name.name == name)
+    }
+
+    fn cells(&self) -> impl Iterator<Item = &ast::Cell> {
+        self.file.items.iter().filter_map(|item| {
+            let ast::Item::Cell(cell) = item else { return None };
+            Some(cell)
         })
     }
 }
@@ -114,12 +118,8 @@ impl Scopes {
 
     /// The names of all cells of other files that the file itself sees.
     pub fn cells(&self) -> impl Iterator<Item = &str> {
-        self.sees.iter().flat_map(|&index| &self.used[index].file.items).filter_map(|item| {
-            match item {
-                ast::Item::Cell(cell) => Some(cell.name.name.as_str()),
-                _ => None,
-            }
-        })
+        let seen = self.sees.iter().flat_map(|&index| self.used[index].cells());
+        seen.map(|cell| cell.name.name.as_str())
     }
 
     /// Where an operation stands and what it is called there.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::clash::named;
 use crate::check::alias;
 use crate::compile::{self, PRELUDE};
 use crate::ir::{Module, OpId, Origin, Primitive, Scopes};
@@ -145,34 +146,22 @@ impl Writer<'_> {
 
     /// Where a definition stands and its text.
     fn item(&self, definition: &Definition) -> (Origin, Item) {
-        let (origin, is_it): (Origin, Box<dyn Fn(&Item) -> bool + '_>) = match definition {
+        let (origin, wanted) = match definition {
             Definition::Constant(index) => {
                 let (origin, name) = self.scopes.constant_at(*index);
-                let is_it =
-                    move |item: &Item| matches!(item, Item::Constant(one) if one.name.name == name);
-                (origin, Box::new(is_it))
+                (origin, ("constant", name))
             }
             Definition::Op(op) => {
                 let (origin, name) = self.scopes.op_at(*op);
-                let is_it = move |item: &Item| matches!(item, Item::Op(op) if op.name.name == name);
-                (origin, Box::new(is_it))
+                (origin, ("operation", name))
             }
-            Definition::Net(file, name) => {
-                let is_it =
-                    move |item: &Item| matches!(item, Item::Net(net) if net.name.name == *name);
-                (Origin::Used(*file), Box::new(is_it))
-            }
-            Definition::Cell(file, name) => {
-                let is_it =
-                    move |item: &Item| matches!(item, Item::Cell(cell) if cell.name.name == *name);
-                (Origin::Used(*file), Box::new(is_it))
-            }
+            Definition::Net(file, name) => (Origin::Used(*file), ("net", name.as_str())),
+            Definition::Cell(file, name) => (Origin::Used(*file), ("cell", name.as_str())),
         };
+        let is_it = |item: &&Item| named(item) == Some(wanted);
         let found = match origin {
-            Origin::Used(file) => {
-                self.scopes.used[file].file.items.iter().find(|item| is_it(item)).cloned()
-            }
-            Origin::Prelude => prelude_items().into_iter().rfind(|item| is_it(item)),
+            Origin::Used(file) => self.scopes.used[file].file.items.iter().find(is_it).cloned(),
+            Origin::Prelude => prelude_items().iter().rfind(is_it).cloned(),
             Origin::Own => None,
         };
         (origin, found.expect("a definition stands in the file that its origin says"))
