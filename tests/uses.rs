@@ -503,6 +503,12 @@ space s {
     }
     cell reduction(h, prev) stride 2 = halves<5>
 }
+
+net mine<N, F> {
+    stem  conv<kernel, out = base> |> bn
+    stack N * normal, reduction * 2, N * normal
+    head  relu |> gap |> mixer |> dense<classes>
+}
 ";
 
 const BLOCKS: &str = "use \"base.cell\"
@@ -536,8 +542,8 @@ fn points_of_a_space_compile_alone_to_the_same_networks() {
         assert!(!text.contains("use \"") && !text.contains('@'), "{text}");
         let alone = alone(&text);
         let ids = [
-            compile::architecture_id(&module, "cifar", Some(&point)).expect("builds"),
-            compile::architecture_id(&alone, "cifar", None).expect("builds"),
+            compile::architecture_id(&module, "mine", Some(&point)).expect("builds"),
+            compile::architecture_id(&alone, "mine", None).expect("builds"),
         ];
         assert_eq!(ids[0], ids[1], "{text}");
         assert_eq!(syntax::format(&SourceFile::new("x", text.as_str())).as_ref(), Ok(&text));
@@ -550,8 +556,8 @@ fn points_of_a_space_compile_alone_to_the_same_networks() {
         .unwrap_or_else(|faults| panic!("{:?}\n{text}", faults.iter().collect::<Vec<_>>()));
     let point = decisions.sample(&mut stream(3, Purpose::Sample, 0));
     assert_eq!(
-        compile::architecture_id(&open, "cifar", Some(&point)).expect("builds"),
-        compile::architecture_id(&module, "cifar", Some(&point)).expect("builds"),
+        compile::architecture_id(&open, "mine", Some(&point)).expect("builds"),
+        compile::architecture_id(&module, "mine", Some(&point)).expect("builds"),
     );
 }
 
@@ -645,6 +651,18 @@ fn nothing_of_a_used_file_is_an_item_of_the_file() {
     assert_eq!(names, ["base.cell", "blocks.cell"]);
 }
 
+#[cfg(feature = "lsp")]
+#[test]
+fn an_editor_sees_used_files() {
+    use cellc::lsp::Document;
+    let main = |text: &str| SourceFile::new("main.cell", text);
+    let text = "use \"used.cell\"\nop f(x) = mixer(x)\n";
+    let loader = Memory::new(&[("used.cell", "op mixer(x) = x |> bn\n")]);
+    assert_eq!(Document::new_with(main(text), None, &loader).faults, []);
+    let faults = Document::new(main(text), None).faults;
+    assert_eq!(only(faults).code, Code::NoUsedFile);
+}
+
 #[cfg(feature = "cli")]
 mod cli {
     use std::process::{Command, Output};
@@ -715,6 +733,8 @@ mod cli {
             "in/space.cell",
             "--data",
             "digits",
+            "--net",
+            "mine",
             "--strategy",
             "random",
             "--trials",

@@ -3,7 +3,7 @@
 //! A cell's shapes depend on its place: the first cell of a net reads the raw stem, the cell after a
 //! reduction reads an earlier state of another size, the one after a change of width one of other
 //! channels. Lowering the cell at one small size in each of these finds what is wrong with its text
-//! before any net is built. Which places there are is read off the stacks of the file's nets, or of the
+//! before any net is built. Which places there are is read off the stacks of the file's nets, or of
 //! those of other files where these find their cells in the file.
 //!
 //! In a space each genotype that is tried takes another option of every hole, so that as few as the

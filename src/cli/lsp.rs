@@ -341,3 +341,20 @@ fn path(uri: &str) -> String {
     }
     String::from_utf8(bytes).unwrap_or_else(|_| uri.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::path;
+
+    #[test]
+    fn a_uri_of_a_file_is_its_path() {
+        for (uri, expected) in [
+            ("file:///home/me/a%20b.cell", "/home/me/a b.cell"),
+            ("file:///%C3%A9.cell", "/\u{e9}.cell"),
+            ("file:///100%", "/100%"),
+            ("untitled:one", "untitled:one"),
+        ] {
+            assert_eq!(path(uri), expected);
+        }
+    }
+}

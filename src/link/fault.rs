@@ -22,8 +22,8 @@ pub(super) enum What {
     Faults(usize, String),
     /// It holds a space that the rest of it leans on.
     LeansOnSpace(String),
-    /// It is one of a circle of files.
-    Circle(String),
+    /// It is one of a circle of files, these.
+    Circle(Vec<String>),
 }
 
 impl Failure {
@@ -34,13 +34,22 @@ impl Failure {
         let fault =
             |message: String| Diagnostic::new(Code::FaultyUsedFile, used.path.span, message);
         match &self.what {
-            What::Circle(circle) => Diagnostic::new(
-                Code::CyclicDefinition,
-                used.path.span,
-                "files use each other in a circle",
-            )
-            .label(circle.clone())
-            .note("move what they share to a file that uses none of them"),
+            What::Circle(names) => {
+                let (circle, help) = match names.as_slice() {
+                    [only] => (format!("{only} uses itself"), "remove the `use`"),
+                    _ => (
+                        format!("{} uses {}", names.join(" uses "), names[0]),
+                        "move what they share to a file that uses none of them",
+                    ),
+                };
+                Diagnostic::new(
+                    Code::CyclicDefinition,
+                    used.path.span,
+                    "files use each other in a circle",
+                )
+                .label(circle)
+                .note(help)
+            }
             What::Faults(count, first) => {
                 let has = if *count == 1 { "a fault".into() } else { format!("{count} faults") };
                 let which = if *count == 1 { "it is" } else { "the first of them is" };

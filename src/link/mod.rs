@@ -169,14 +169,9 @@ impl Linker<'_> {
     /// Links one used file, unless it was before.
     fn file(&mut self, source: &SourceFile, identity: &str, used: &Use) -> Result<usize, Refused> {
         if let Some(at) = self.open.iter().position(|(open, _)| open == identity) {
-            let names: Vec<String> =
-                self.open[at..].iter().map(|(_, name)| format!("`{name}`")).collect();
-            let circle = match names.as_slice() {
-                [only] => format!("{only} uses itself"),
-                _ => format!("{} uses {}", names.join(" uses "), names[0]),
-            };
+            let names = self.open[at..].iter().map(|(_, name)| format!("`{name}`")).collect();
             let file = self.open[at].clone();
-            return Err(Refused::Failed(vec![Failure { file, what: What::Circle(circle) }]));
+            return Err(Refused::Failed(vec![Failure { file, what: What::Circle(names) }]));
         }
         if let Some(done) = self.done.get(identity) {
             return done.clone().map_err(Refused::Failed);

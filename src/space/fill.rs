@@ -11,7 +11,7 @@ use crate::syntax::ast::{
     Alternative, Cell, CellBody, CellStmt, Combine, CombineRef, Constant, Expr, ExprKind, File,
     Item, Op, OpBody, OpRef, OpRefKind, OpStmt, Output, Require, Value, ValueKind,
 };
-use crate::syntax::rename::name_unused;
+use crate::syntax::unused::name_unused;
 
 /// The file of `genotype`, a point of the space in `module`, which was checked from `file`.
 ///

@@ -12,6 +12,7 @@ pub(crate) mod print;
 mod recover;
 pub(crate) mod rename;
 mod scan;
+pub(crate) mod unused;
 
 pub use self::print::{WIDTH, print};
 
