@@ -51,12 +51,12 @@ pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
 
 fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
     let all_contexts: Vec<Vec<ProbeContext>> =
-        module.cells.iter().map(|cell| contexts_of(module, cell, SMALL)).collect();
+        module.own_cells().map(|cell| contexts_of(module, cell, SMALL)).collect();
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
     let mut steps = 0;
     for number in 0..cover.len() {
         let genotype = cover.genotype(number);
-        for (cell, contexts) in module.cells.iter().zip(&all_contexts) {
+        for (cell, contexts) in module.own_cells().zip(&all_contexts) {
             let mut at_fault = None;
             for (at, context) in contexts.iter().enumerate() {
                 // The same fault in another context of this entry would only repeat itself.
@@ -102,7 +102,7 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
     let genotype = Genotype { choices: cover.genotype(0) };
     let mut nodes = 0;
-    for net in module.nets.iter().filter(|net| !net.is_prelude && applies(module, net)) {
+    for net in module.nets.iter().filter(|net| !net.origin.is_foreign() && applies(module, net)) {
         let attempt = |width: usize| {
             let target = Target::new(net, Scale { n: N, f: 1 });
             let target = Target { width: Width::Base(width), with_aux: true, ..target };
@@ -189,7 +189,8 @@ fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
 /// without any, the first of the prelude that finds its cells in the file.
 fn nets_of(module: &Module) -> Vec<&Net> {
     let applies = |net: &&Net| applies(module, net);
-    let own: Vec<&Net> = module.nets.iter().filter(|net| !net.is_prelude).filter(applies).collect();
+    let own: Vec<&Net> =
+        module.nets.iter().filter(|net| !net.origin.is_foreign()).filter(applies).collect();
     if !own.is_empty() {
         return own;
     }
