@@ -22,7 +22,8 @@ use crate::error::Error;
 use crate::graph::lower::{self, Lowered, Scale, Target, Width};
 use crate::graph::{TensorType, hash, passes};
 use crate::ir::Module;
-use crate::source::SourceFile;
+use crate::link;
+use crate::source::{Library, Loader, SourceFile};
 use crate::space::sampler::Hunt;
 use crate::space::{Genotype, Requirements};
 use crate::syntax;
@@ -73,12 +74,20 @@ pub fn prelude() -> &'static Module {
     })
 }
 
-/// Parses and checks a file.
+/// Parses and checks a file, which may use files of the library of cells and no others.
 ///
 /// # Errors
 /// Everything that is wrong with its text.
 pub fn check(source: &SourceFile) -> Result<Module, Diagnostics> {
-    check::check(&syntax::parse(source)?, prelude())
+    check_with(source, &Library)
+}
+
+/// Parses and checks a file, which may use those that `loader` finds.
+///
+/// # Errors
+/// Everything that is wrong with its text, and what is wrong with a used file at the `use` of it.
+pub fn check_with(source: &SourceFile, loader: &dyn Loader) -> Result<Module, Diagnostics> {
+    link::link(source, loader).map(|(_, module)| module)
 }
 
 /// Which network of a module is wanted.

@@ -355,7 +355,7 @@ impl Builder<'_> {
 
     /// A use of the operation called `name` that the language inserts.
     fn adapter(&mut self, name: &str, span: Span) -> Option<OpUse> {
-        let head = self.names.ops.get(name).map(|id| (*id, &self.op_params[id.0]));
+        let head = self.names.find_op(name).map(|id| (id, &self.op_params[id.0]));
         match head {
             Some((op, head)) if head.args == 1 && !self.names.required[op.0].contains(&true) => {
                 let attrs = vec![None; head.params.len()];
@@ -430,7 +430,7 @@ impl Builder<'_> {
             self.arity(&name.name, primitive.arity(), args, span)?;
             return Some(OpUseKind::Primitive { primitive, attrs: attrs? });
         }
-        let Some(&op) = self.names.ops.get(&name.name) else {
+        let Some(op) = self.names.find_op(&name.name) else {
             let known = self.names.ops.keys().map(String::as_str);
             let known: Vec<&str> = known.chain(Primitive::ALL.map(Primitive::name)).collect();
             self.faults.push(unknown("operation", &name.name, name.span, known));

@@ -83,7 +83,7 @@ impl Builder<'_> {
             );
             return None;
         }
-        if let Some(&constant) = self.names.constants.get(name) {
+        if let Some(constant) = self.names.find_constant(name) {
             return Some(ValueKind::Constant(constant));
         }
         let Some(&(_, builtin)) = BUILTINS.iter().find(|(known, _)| *known == name) else {

@@ -9,8 +9,9 @@ use cellc::diagnostic::render::{Style, render};
 use cellc::error::Error;
 use cellc::graph::lower::{Lowered, Scale};
 use cellc::ir::Module;
-use cellc::source::SourceFile;
-use cellc::syntax::{self, ast};
+use cellc::link::{link, write_out};
+use cellc::source::{Folders, SourceFile};
+use cellc::syntax::ast;
 
 use super::args::NetArgs;
 
@@ -26,6 +27,8 @@ pub enum Failure {
     Output(io::Error),
     /// Already reported, or nothing to say beyond the exit code.
     Silent,
+    /// The same with an exit code of the command's own.
+    Exit(u8),
 }
 
 impl From<Error> for Failure {
@@ -35,6 +38,18 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
+    /// What the program exits with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Exit(code) => *code,
+            Failure::Cells(..)
+            | Failure::Error(_)
+            | Failure::Hint(..)
+            | Failure::Output(_)
+            | Failure::Silent => 1,
+        }
+    }
+
     /// Says on stderr what went wrong.
     pub fn report(&self) {
         match self {
@@ -44,7 +59,7 @@ impl Failure {
             Failure::Error(error) => eprintln!("error: {error}"),
             Failure::Hint(error, hint) => eprintln!("error: {error}\n  = help: {hint}"),
             Failure::Output(error) => eprintln!("error: cannot write to standard output: {error}"),
-            Failure::Silent => {}
+            Failure::Silent | Failure::Exit(_) => {}
         }
     }
 }
@@ -86,15 +101,18 @@ pub fn load(path: &Path) -> Result<Input, Failure> {
 
 /// Checks a source.
 pub fn check(source: SourceFile) -> Result<Input, Failure> {
-    let checked = syntax::parse(&source)
-        .and_then(|file| Ok((cellc::check::check(&file, compile::prelude())?, file)));
-    match checked {
-        Ok((module, file)) => Ok(Input { source, file, module }),
+    match link(&source, &Folders) {
+        Ok((file, module)) => Ok(Input { source, file, module }),
         Err(diagnostics) => Err(Failure::Cells(Box::new(source), diagnostics)),
     }
 }
 
 impl Input {
+    /// The tree with what it uses of other files written out.
+    pub fn written_out(&self) -> ast::File {
+        write_out(&self.file, &self.module)
+    }
+
     /// The scale asked for, or that of the file's first claim about this net.
     pub fn scale(&self, args: &NetArgs) -> Result<Scale, Failure> {
         let claimed = || {

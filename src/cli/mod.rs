@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.report();
-            ExitCode::from(1)
+            ExitCode::from(failure.exit_code())
         }
     }
 }
