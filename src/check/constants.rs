@@ -5,7 +5,7 @@ use super::choices::{Holes, Renumber};
 use super::exprs::{Builder, Place, Scope};
 use super::names::Names;
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Constant, Module};
+use crate::ir::{Constant, Module, Value, ValueKind};
 
 /// Resolves every constant of the file into `module`, those of its space into `parts` as well.
 pub(super) fn resolve(
@@ -15,12 +15,17 @@ pub(super) fn resolve(
     is_prelude: bool,
     faults: &mut Vec<Diagnostic>,
 ) {
-    for (constant, in_space) in std::mem::take(&mut names.own_constants) {
-        let scope =
-            Scope { place: Place::Constant { in_space }, params: Vec::new(), locals: Vec::new() };
+    let own = std::mem::take(&mut names.own_constants);
+    for (at, &(constant, in_space)) in own.iter().enumerate() {
+        let later = own[at..].iter().map(|(constant, _)| constant.name.name.clone()).collect();
+        let place = Place::Constant { in_space, later };
+        let scope = Scope { place, params: Vec::new(), locals: Vec::new() };
         let mut builder =
             Builder { names, op_params: &[], scope, holes: Holes::default(), stages: 0, faults };
-        let Some(mut value) = builder.value(&constant.value) else { continue };
+        // After a fault another value stands in, so that the name is known where it is used.
+        let mut value = builder
+            .value(&constant.value)
+            .unwrap_or(Value { kind: ValueKind::Int(0), span: constant.value.span });
         let name = &constant.name;
         let holes = builder.finish(&name.name, constant.span, &mut parts.decisions);
         value.renumber(&holes);

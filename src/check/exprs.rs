@@ -35,6 +35,8 @@ pub(super) enum Place {
     Constant {
         /// True inside a space, where holes may stand.
         in_space: bool,
+        /// Names of the constants from the one at hand on.
+        later: Vec<String>,
     },
     /// A condition of a space.
     SpaceRequire,
@@ -58,8 +60,9 @@ impl Place {
     /// True where holes may stand.
     fn takes_holes(&self) -> bool {
         match self {
-            Place::Op { in_space } | Place::Constant { in_space } => *in_space,
-            Place::Cell { in_space, .. } => *in_space,
+            Place::Op { in_space }
+            | Place::Constant { in_space, .. }
+            | Place::Cell { in_space, .. } => *in_space,
             Place::SpaceRequire | Place::Net { .. } => false,
         }
     }

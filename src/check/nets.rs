@@ -296,7 +296,23 @@ impl Builder<'_> {
     fn stacked(&mut self, stacked: &ast::StackedCell) -> Option<StackedCell> {
         let width = match &stacked.width {
             None => None,
-            Some(ast::WidthChange::At(width)) => Some(WidthChange::At(self.value(width)?)),
+            Some(ast::WidthChange::At(width)) => {
+                let width = self.value(width)?;
+                if let ValueKind::Int(found) = width.kind
+                    && !(1..=MAX_DIM as i64).contains(&found)
+                {
+                    self.faults.push(
+                        Diagnostic::new(
+                            Code::AttributeOutOfRange,
+                            width.span,
+                            format!("a width is 1 to {MAX_DIM}, found {found}"),
+                        )
+                        .note("write a number in that range"),
+                    );
+                    return None;
+                }
+                Some(WidthChange::At(width))
+            }
             Some(ast::WidthChange::Times(factor)) => Some(WidthChange::Times(self.in_range(
                 "the width is multiplied by",
                 *factor,

@@ -57,7 +57,12 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
     for number in 0..cover.len() {
         let genotype = cover.genotype(number);
         for (cell, contexts_of) in module.cells.iter().zip(&contexts_of) {
+            let mut at_fault = None;
             for (at, context) in contexts_of.iter().enumerate() {
+                // The same fault in another context of this entry would only repeat itself.
+                if at_fault == Some(context.entry.map(|(_, entry)| std::ptr::from_ref(entry))) {
+                    continue;
+                }
                 let mut attempt = |context: &ProbeContext| {
                     let (found, taken) = probe(module, &genotype, cell, context, MAX_STEPS - steps);
                     steps += taken;
@@ -72,11 +77,16 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
                     let again = attempt(&contexts(&places(module, cell), DIVISIBLE)[at]);
                     keep_lasting(&mut found, &again);
                 }
-                let found_any = !found.is_empty();
-                faults.extend(found.into_iter().map(|fault| in_context(fault, cell, context)));
-                if found_any {
-                    // The same fault in another context would only repeat itself.
-                    break;
+                if !found.is_empty() {
+                    at_fault = Some(context.entry.map(|(_, entry)| std::ptr::from_ref(entry)));
+                }
+                for fault in found {
+                    let is_known = |known: &Diagnostic| {
+                        (known.code, known.primary.span) == (fault.code, fault.primary.span)
+                    };
+                    if !faults.iter().any(is_known) {
+                        faults.push(in_context(fault, cell, context));
+                    }
                 }
             }
             if steps >= MAX_STEPS || faults.len() > 10 * Diagnostics::SHOWN {
@@ -268,8 +278,8 @@ fn in_context(mut fault: Diagnostic, cell: &Cell, context: &ProbeContext) -> Dia
             let stride = previous.height / context.recent.height;
             let behind = format!("the inputs differ in size behind a cell of stride {stride}");
             fault.note(match stride {
-                2 => format!("{behind}: use {}", earlier.join(", ")),
-                // The prelude's `fit` halves once.
+                // The prelude's `fit` halves up to three times.
+                2 | 4 | 8 => format!("{behind}: use {}", earlier.join(", ")),
                 _ => format!("{behind}: bring earlier ones to the size of the first"),
             })
         }

@@ -70,6 +70,19 @@ impl Builder<'_> {
             let builtin = if at == 0 { Builtin::ScaleN } else { Builtin::ScaleF };
             return Some(ValueKind::Builtin(builtin));
         }
+        if let Place::Constant { later, .. } = &self.scope.place
+            && later.iter().any(|constant| constant == name)
+        {
+            self.faults.push(
+                Diagnostic::new(
+                    Code::UsedBeforeBound,
+                    span,
+                    format!("constant `{name}` is used before it is bound"),
+                )
+                .note("a constant may use those above it"),
+            );
+            return None;
+        }
         if let Some(&constant) = self.names.constants.get(name) {
             return Some(ValueKind::Constant(constant));
         }

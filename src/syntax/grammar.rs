@@ -132,11 +132,16 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         Rule::aux | Rule::kw_aux => &["`aux`"],
         Rule::kw_after => &["`after`"],
         Rule::kw_stage => &["`stage`"],
-        Rule::to | Rule::kw_to => &["`to`"],
-        Rule::at | Rule::kw_at => &["`at`"],
         Rule::on | Rule::kw_on => &["`on`"],
-        // A weight, a scale among values and `skip` may stand where much likelier things may.
-        Rule::weight | Rule::cost_scale | Rule::skip | Rule::kw_skip => &[],
+        // These may stand where much likelier things may.
+        Rule::weight
+        | Rule::cost_scale
+        | Rule::to
+        | Rule::kw_to
+        | Rule::at
+        | Rule::kw_at
+        | Rule::skip
+        | Rule::kw_skip => &[],
         Rule::EOI => &["the end of the item"],
         // Never tried while attempts are recorded: silent rules and the two roots.
         Rule::file

@@ -353,7 +353,7 @@ impl Lowering<'_> {
         let in_cell = !frame.is_op && frame.cell.is_some();
         let mut nodes = Vec::with_capacity(args.len());
         for (index, arg) in args.iter().enumerate() {
-            nodes.push(if in_cell && args.len() > 1 {
+            nodes.push(if in_cell {
                 let name = self.operand_name(arg, frame).unwrap_or_else(|| format!("arg{index}"));
                 self.within(&name, |this| this.expr(arg, frame))
             } else {

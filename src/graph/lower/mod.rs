@@ -361,9 +361,11 @@ pub(crate) fn probe(
         entry: context.entry.map(|(net, entry)| (entry, net.is_prelude)),
     };
     let is_ready = context.entry.is_none_or(|(net, _)| lowering.net_statics(net).is_some());
-    if is_ready {
-        lowering.cell(cell, place);
+    if !is_ready {
+        // The net's conditions do not hold at the scale of a probe.
+        return (Vec::new(), lowering.steps);
     }
+    lowering.cell(cell, place);
     let is_cut_short = lowering.steps == max_steps && max_steps < MAX_STEPS;
     (if is_cut_short { Vec::new() } else { lowering.faults }, lowering.steps)
 }

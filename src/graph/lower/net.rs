@@ -136,7 +136,9 @@ impl Lowering<'_> {
                             .take(frame.params.len())
                             .collect();
                         let span = if net.is_prelude { self.site } else { require.span };
-                        let fault = self.unmet(&net.name.name, require, &frame, span);
+                        let mut fault = self.unmet(&net.name.name, require, &frame, span);
+                        // Of the scale that was asked for; another one may meet it.
+                        fault.code = Code::ScaleOutOfRange;
                         self.faults.push(fault.note("use another scale"));
                         return None;
                     }
