@@ -49,7 +49,7 @@ pub const EMBEDDED: [(&str, &str); 20] = [
 ];
 
 /// The files whose operations and nets every other file can use.
-const PRELUDE: [&str; 3] = ["prelude.cell", "cifar.cell", "imagenet.cell"];
+pub(crate) const PRELUDE: [&str; 3] = ["prelude.cell", "cifar.cell", "imagenet.cell"];
 
 /// The text of a file of the library.
 pub fn embedded(name: &str) -> Option<&'static str> {

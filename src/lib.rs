@@ -53,6 +53,8 @@ pub mod draw;
 pub mod error;
 pub mod graph;
 pub mod ir;
+#[cfg(feature = "lsp")]
+pub mod lsp;
 pub mod network;
 pub mod plan;
 pub mod rng;

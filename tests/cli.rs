@@ -109,13 +109,40 @@ fn diff_speaks_in_blocks() {
     fs::write(folder.path().join("b.cell"), b).expect("written");
     assert_eq!(fine(folder.path(), &["diff", "a.cell", "a.cell"]), "no difference\n");
     let text = fine(folder.path(), &["diff", "a.cell", "b.cell"]);
-    assert!(text.contains("normal.n3.left: avg<3>(a) -> sep<5>(a)"), "{text}");
+    assert!(text.contains("normal.n3.left: avg<3>(a) -> sep<5>(a), +"), "{text}");
     // 18 cells: two halves of 25 c + c^2 weights and two norms each, at widths 32, 64 and 128.
     let added: u64 = [32u64, 64, 128].iter().map(|c| 6 * 2 * (25 * c + c * c + 2 * c)).sum();
-    assert!(text.contains(&format!("+{},{:03} params", added / 1000, added % 1000)), "{text}");
+    let share = format!("params (+{},{:03})", added / 1000, added % 1000);
+    assert!(text.contains(&share), "{share} is missing in\n{text}");
     let json = fine(folder.path(), &["diff", "a.cell", "b.cell", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("one object");
-    assert_eq!(json["blocks"][0]["params"], added);
+    assert_eq!(json["verdict"], "different");
+    assert_eq!(json["changes"][0]["place"], "normal.n3.left");
+    assert_eq!(json["changes"][0]["effect"]["params"], added);
+    assert_eq!(json["network"]["before"]["params"], 3_346_538);
+}
+
+#[test]
+fn diff_exits_as_it_says() {
+    let folder = scratch();
+    let path = folder.path();
+    let write = |name: &str, text: &str| fs::write(path.join(name), text).expect("written");
+    write("a.cell", "cell normal(h) { x = sep<3>(h) out x + h }\n");
+    write("same.cell", "cell normal(h) { y = sep<3>(h) out h + y }\n");
+    write("other.cell", "cell normal(h) { x = sep<5>(h) out x + h }\n");
+    write("broken.cell", "cell normal(h) { x = sep<5>(h out x + h }\n");
+    let code = |args: &[&str]| cellc(path, &[&["diff"], args].concat()).status.code();
+    // A difference is no fault of the input, unless the caller asks for diff(1)'s codes.
+    assert_eq!(code(&["a.cell", "other.cell"]), Some(0));
+    assert_eq!(code(&["a.cell", "other.cell", "--exit-code"]), Some(1));
+    assert_eq!(code(&["a.cell", "same.cell", "--exit-code"]), Some(0));
+    assert_eq!(code(&["a.cell", "broken.cell", "--exit-code"]), Some(2));
+    assert_eq!(code(&["a.cell", "missing.cell", "--exit-code"]), Some(2));
+    let text = refused(path, &["diff", "a.cell", "broken.cell"]);
+    assert!(text.contains("broken.cell") && text.contains("E0101"), "{text}");
+    refused(path, &["diff", "a.cell", "missing.cell"]);
+    assert_eq!(code(&["a.cell"]), Some(2));
+    assert_eq!(code(&["--git", "a", "b"]), Some(2), "git never passes two");
 }
 
 #[test]

@@ -21,7 +21,7 @@ const MAX_BLOCKS_OF_ALL: usize = 1 << 14;
 const MAX_ALTERNATIVES_OF_ALL: usize = 1 << 18;
 
 /// The longest chain of cells that are each the same as the next.
-const MAX_SAME: usize = 64;
+pub(crate) const MAX_SAME: usize = 64;
 
 /// How much has been written out: a short file can stand for a long one.
 #[derive(Default)]

@@ -31,6 +31,8 @@ mod shapes;
 mod values;
 
 pub(crate) use exprs::{FIXUP, IDENTITY};
+#[cfg(feature = "lsp")]
+pub(crate) use {claims::grouped, expand::MAX_SAME, names::BUILTINS};
 
 use self::cells::SpaceParts;
 use self::expand::Budget;

@@ -36,7 +36,7 @@ pub(super) struct Names<'a> {
 }
 
 /// Static names of the language and what they mean.
-pub(super) const BUILTINS: [(&str, Builtin); 11] = [
+pub(crate) const BUILTINS: [(&str, Builtin); 11] = [
     ("c", Builtin::Width),
     ("stride", Builtin::Stride),
     ("size", Builtin::Size),

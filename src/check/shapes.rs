@@ -3,8 +3,8 @@
 //! A cell's shapes depend on its place: the first cell of a net reads the raw stem, the cell after a
 //! reduction reads an earlier state of another size, the one after a change of width one of other
 //! channels. Lowering the cell at one small size in each of these finds what is wrong with its text
-//! before any net is built. Which places there are is read off the stacks of the file's nets, or of the
-//! prelude's where those find their cells in the file.
+//! before any net is built. Which places there are is read off the stacks of the file's nets, or of one of
+//! the prelude's, see [`nets_of`].
 //!
 //! In a space each genotype that is tried takes another option of every hole, so that as few as the
 //! largest hole has options take every option once. A space too large for that is tried in part: what
@@ -50,15 +50,15 @@ pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
 }
 
 fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
-    let contexts_of: Vec<Vec<ProbeContext>> =
-        module.cells.iter().map(|cell| contexts(&places(module, cell), SMALL)).collect();
+    let all_contexts: Vec<Vec<ProbeContext>> =
+        module.cells.iter().map(|cell| contexts_of(module, cell, SMALL)).collect();
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
     let mut steps = 0;
     for number in 0..cover.len() {
         let genotype = cover.genotype(number);
-        for (cell, contexts_of) in module.cells.iter().zip(&contexts_of) {
+        for (cell, contexts) in module.cells.iter().zip(&all_contexts) {
             let mut at_fault = None;
-            for (at, context) in contexts_of.iter().enumerate() {
+            for (at, context) in contexts.iter().enumerate() {
                 // The same fault in another context of this entry would only repeat itself.
                 if at_fault == Some(context.entry.map(|(_, entry)| std::ptr::from_ref(entry))) {
                     continue;
@@ -70,11 +70,11 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
                 };
                 let mut found = attempt(context);
                 if found.iter().any(|fault| is_about_size(fault.code)) {
-                    found = attempt(&contexts(&places(module, cell), LARGE)[at]);
+                    found = attempt(&contexts_of(module, cell, LARGE)[at]);
                     found.retain(|fault| fault.code != Code::WindowTooLarge);
                 }
                 if found.iter().any(|fault| is_about_width(fault.code)) {
-                    let again = attempt(&contexts(&places(module, cell), DIVISIBLE)[at]);
+                    let again = attempt(&contexts_of(module, cell, DIVISIBLE)[at]);
                     keep_lasting(&mut found, &again);
                 }
                 if !found.is_empty() {
@@ -154,9 +154,7 @@ struct Places<'m> {
 }
 
 fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
-    let applies = |net: &&Net| applies(module, net);
-    let own: Vec<&Net> = module.nets.iter().filter(|net| !net.is_prelude).filter(applies).collect();
-    let nets = if own.is_empty() { module.nets.iter().filter(applies).collect() } else { own };
+    let nets = nets_of(module);
     let mut found = Places::default();
     // How the counts of a stack come out decides which cells are neighbors.
     for (net, unknown_count) in nets.iter().flat_map(|net| [(net, 1), (net, 2)]) {
@@ -185,6 +183,24 @@ fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
         found.strides = module.cells.iter().map(|cell| cell.stride).filter(|&s| s != 1).collect();
     }
     found
+}
+
+/// The nets that say where a file's cells stand: its own; without any, those it claims something about;
+/// without any, the first of the prelude that finds its cells in the file.
+fn nets_of(module: &Module) -> Vec<&Net> {
+    let applies = |net: &&Net| applies(module, net);
+    let own: Vec<&Net> = module.nets.iter().filter(|net| !net.is_prelude).filter(applies).collect();
+    if !own.is_empty() {
+        return own;
+    }
+    let is_claimed =
+        |net: &&Net| module.expects.iter().any(|expect| expect.net.name == net.name.name);
+    let claimed: Vec<&Net> = module.nets.iter().filter(is_claimed).filter(applies).collect();
+    if claimed.is_empty() {
+        module.nets.iter().find(applies).into_iter().collect()
+    } else {
+        claimed
+    }
 }
 
 /// The cells of a stack in order, as many of each as a cell with `n_inputs` inputs can look back on.
@@ -218,11 +234,14 @@ fn unroll<'m>(
     }
 }
 
-fn contexts<'m>(places: &Places<'m>, size: [usize; 2]) -> Vec<ProbeContext<'m>> {
+/// The places to try a cell in; none for one whose attributes no stack gives, which stands for others.
+fn contexts_of<'m>(module: &'m Module, cell: &Cell, size: [usize; 2]) -> Vec<ProbeContext<'m>> {
+    let places = places(module, cell);
     if places.entries.is_empty() {
-        return contexts_in(places, None, size);
+        let is_complete = cell.params.iter().all(|param| param.default.is_some());
+        return if is_complete { contexts_in(&places, None, size) } else { Vec::new() };
     }
-    places.entries.iter().flat_map(|&entry| contexts_in(places, Some(entry), size)).collect()
+    places.entries.iter().flat_map(|&entry| contexts_in(&places, Some(entry), size)).collect()
 }
 
 fn contexts_in<'m>(

@@ -1,5 +1,6 @@
 //! Every argument of every command. Help texts are the doc comments.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use cellc::data::DataSpec;
@@ -41,6 +42,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// List the cells that come with the program, or print one.
     Cells(CellsArgs),
+    /// Serve editors over standard input and output (Language Server Protocol).
+    #[cfg(feature = "lsp")]
+    Lsp(LspArgs),
 }
 
 /// How to report.
@@ -146,16 +150,33 @@ pub struct StatsArgs {
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// The file before.
-    pub before: PathBuf,
+    /// The file before; a name without a folder may also be one of `cellc cells`.
+    #[arg(required_unless_present = "git")]
+    pub before: Option<PathBuf>,
     /// The file after.
-    pub after: PathBuf,
-    /// At which network the counts are compared.
-    #[command(flatten)]
-    pub net: NetArgs,
+    #[arg(required_unless_present = "git")]
+    pub after: Option<PathBuf>,
+    /// The net in which to count: by default that of the files' first `expect`, else the only net of a
+    /// file, else `cifar`.
+    #[arg(long)]
+    pub net: Option<String>,
+    /// N@F: where to count. The default is the scale of the first `expect` about the net, else N = 2
+    /// and base width 32.
+    #[arg(long, value_name = "N@F")]
+    pub scale: Option<Scale>,
     /// How to report.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Report,
+    /// Exit as diff(1) does: 0 if the architectures are the same, 1 if they may differ, 2 if a file
+    /// cannot be read or does not compile. Without it a difference is no fault: 0 if both files
+    /// compile, else 1.
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Be git's diff driver: set `diff.cell.command` to `cellc diff --git`, and git adds the arguments.
+    /// The exit code is 0 whatever the files hold.
+    #[arg(long, num_args = 1..=9, value_name = "ARGUMENT", allow_hyphen_values = true,
+          conflicts_with_all = ["before", "after", "exit_code", "format"])]
+    pub git: Vec<OsString>,
 }
 
 /// What a picture is written as.
@@ -295,6 +316,15 @@ pub enum Preset {
     Small,
     /// Those of the NASNet paper, meant for 20,000 children.
     Paper,
+}
+
+/// Arguments of `lsp`.
+#[cfg(feature = "lsp")]
+#[derive(Debug, Args)]
+pub struct LspArgs {
+    /// Accepted because many clients say it; there is no other way to serve.
+    #[arg(long, hide = true)]
+    pub stdio: bool,
 }
 
 /// Arguments of `search`.

@@ -1,81 +1,106 @@
-//! `cellc diff`: what changed between two files, in blocks.
+//! `cellc diff`: what changed between two files, in blocks; and the same as git's diff driver.
 
-use cellc::compile::Request;
-use cellc::diff::{BlockChange, Diff, Side, diff};
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::path::Path;
 
-use super::args::{DiffArgs, Report};
+use cellc::diff::{Diff, Options, diff};
+use cellc::error::Error;
+use cellc::source::SourceFile;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use super::args::{Cli, DiffArgs, Report};
 use super::input::{self, Failure};
 use super::output;
-use super::table::{grouped, signed};
 
-/// Prints the changed blocks and the counts before and after.
+/// Compares two files, or what git hands over.
 pub fn run(args: &DiffArgs) -> Result<(), Failure> {
-    let (before, after) = (input::load(&args.before)?, input::load(&args.after)?);
-    // One scale for both, or the counts could not be compared.
-    let scale = before.scale(&args.net).or_else(|_| after.scale(&args.net))?;
-    let old = before.network(&Request::new(&args.net.net, scale))?;
-    let width = cellc::graph::lower::Width::Base(old.base);
-    let new = after.network(&Request { width, ..Request::new(&args.net.net, scale) })?;
-    let found = diff(
-        Side { file: &before.file, graph: &old.graph },
-        Side { file: &after.file, graph: &new.graph },
-    );
-    match args.format {
-        Report::Json => output(&format!("{}\n", serde_json::json!(found))),
-        Report::Text => output(&text(
-            &found,
-            &format!("net {} at {scale}, base width {}", args.net.net, old.base),
-        )),
+    let options = Options { net: args.net.clone(), scale: args.scale };
+    if !args.git.is_empty() {
+        return output(&for_git(&args.git, &options));
+    }
+    // clap sees to it that both are there without `--git`.
+    let (Some(before), Some(after)) = (&args.before, &args.after) else {
+        usage("two files are needed")
+    };
+    match compare(args, before, after, &options) {
+        Ok(()) => Ok(()),
+        Err(Failure::Exit(code)) => Err(Failure::Exit(code)),
+        Err(failure) if args.exit_code => {
+            failure.report();
+            Err(Failure::Exit(2))
+        }
+        Err(failure) => Err(failure),
     }
 }
 
-fn text(found: &Diff, network: &str) -> String {
-    if found.is_empty() {
-        return "no difference\n".into();
+fn compare(args: &DiffArgs, before: &Path, after: &Path, options: &Options) -> Result<(), Failure> {
+    let (old, new) = (input::read(before)?, input::read(after)?);
+    let found = diff(&old, &new, options);
+    output(&match args.format {
+        Report::Json => format!("{}\n", serde_json::json!(found)),
+        Report::Text => found.render(is_colored()),
+    })?;
+    for (source, fault) in [(&old, &found.old_fault), (&new, &found.new_fault)] {
+        if let Some(fault) = fault {
+            eprintln!("error: `{}` does not compile: {fault}", source.name);
+        }
     }
-    let mut text = String::new();
-    for change in &found.blocks {
-        text += &line(change, found);
-    }
-    for other in &found.others {
-        text += &format!("{other}\n");
-    }
-    let total = |name: &str, before: u64, after: u64| {
-        format!(
-            "{name} {} -> {} ({})\n",
-            grouped(before),
-            grouped(after),
-            percent(after as i64 - before as i64, before)
-        )
-    };
-    text += &format!("\n{network}\n");
-    text += &total("params       ", found.before.params, found.after.params);
-    text += &total("multiply-adds", found.before.macs, found.after.macs);
-    text
-}
-
-fn line(change: &BlockChange, found: &Diff) -> String {
-    let side = change.side.map(|side| format!(".{side}")).unwrap_or_default();
-    let place = format!("{}.{}{side}", change.cell, change.block);
-    let what = match (&change.before, &change.after) {
-        (Some(before), Some(after)) => format!("{before} -> {after}"),
-        (None, Some(after)) => format!("new block {after}"),
-        (Some(before), None) => format!("removed, was {before}"),
-        (None, None) => String::new(),
-    };
-    let cost = if change.params == 0 && change.macs == 0 {
-        String::new()
+    if found.old_fault.is_some() || found.new_fault.is_some() {
+        Err(if args.exit_code { Failure::Exit(2) } else { Failure::Silent })
+    } else if args.exit_code && !found.verdict.is_same() {
+        Err(Failure::Exit(1))
     } else {
-        format!(
-            "  {} params, {} multiply-adds ({})",
-            signed(change.params),
-            signed(change.macs),
-            percent(change.macs, found.before.macs)
-        )
-    };
-    format!("{place}: {what}{cost}\n")
+        Ok(())
+    }
 }
 
-fn percent(change: i64, of: u64) -> String {
-    if of == 0 { "new".into() } else { format!("{:+.1} %", 100.0 * change as f64 / of as f64) }
+/// What git's `diff.<driver>.command` passes: a path alone if it is unmerged; else path, file, object
+/// and mode before, the same after; and for a rename the new path and a description.
+fn for_git(args: &[OsString], options: &Options) -> String {
+    let bold = |text: String| if is_colored() { format!("\x1b[1m{text}\x1b[0m") } else { text };
+    let name = |index: usize| args[index].to_string_lossy();
+    let (old_path, new_path) = match args.len() {
+        1 => return bold(format!("cellc diff {}: unmerged", name(0))) + "\n",
+        7 => (name(0), name(0)),
+        8.. => (name(0), name(7)),
+        _ => usage("git passes 1, 7 or 9 arguments to a diff driver"),
+    };
+    let (old_mode, new_mode) = (name(3), name(6));
+    let what = match (old_mode == ".", new_mode == ".") {
+        (true, _) => format!("{new_path} (new file)"),
+        (false, true) => format!("{old_path} (deleted)"),
+        (false, false) if old_path != new_path => format!("{old_path} -> {new_path}"),
+        (false, false) if old_mode != new_mode => {
+            format!("{new_path} (mode {old_mode} -> {new_mode})")
+        }
+        (false, false) => new_path.to_string(),
+    };
+    let header = bold(format!("cellc diff {what}")) + "\n";
+    let read = |file: usize, mode: &str, path: &str| match mode {
+        "." => Ok(SourceFile::new(path, "")),
+        _ => SourceFile::read(Path::new(&args[file])),
+    };
+    // Whatever the files hold, git stops at a driver that fails: a fault is part of the answer.
+    let found = read(1, &old_mode, &old_path)
+        .and_then(|old| Ok(diff(&old, &read(4, &new_mode, &new_path)?, options)));
+    header
+        + &found.map_or_else(
+            |error: Error| format!("{error}\n"),
+            |found: Diff| found.render(is_colored()),
+        )
+}
+
+/// Colors where a person reads, also through the pager that git started, unless `NO_COLOR` is set.
+fn is_colored() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !is_set("NO_COLOR") && (io::stdout().is_terminal() || is_set("GIT_PAGER_IN_USE"))
+}
+
+fn usage(message: &str) -> ! {
+    let mut command = Cli::command();
+    command.build();
+    let command = command.find_subcommand_mut("diff").expect("`diff` is a command");
+    command.error(ErrorKind::WrongNumberOfValues, message).exit()
 }

@@ -26,6 +26,8 @@ pub enum Failure {
     Output(io::Error),
     /// Already reported, or nothing to say beyond the exit code.
     Silent,
+    /// The same with an exit code of the command's own.
+    Exit(u8),
 }
 
 impl From<Error> for Failure {
@@ -35,6 +37,18 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
+    /// What the program exits with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Exit(code) => *code,
+            Failure::Cells(..)
+            | Failure::Error(_)
+            | Failure::Hint(..)
+            | Failure::Output(_)
+            | Failure::Silent => 1,
+        }
+    }
+
     /// Says on stderr what went wrong.
     pub fn report(&self) {
         match self {
@@ -44,7 +58,7 @@ impl Failure {
             Failure::Error(error) => eprintln!("error: {error}"),
             Failure::Hint(error, hint) => eprintln!("error: {error}\n  = help: {hint}"),
             Failure::Output(error) => eprintln!("error: cannot write to standard output: {error}"),
-            Failure::Silent => {}
+            Failure::Silent | Failure::Exit(_) => {}
         }
     }
 }

@@ -11,6 +11,8 @@ mod eval;
 mod explain;
 mod fmt;
 mod input;
+#[cfg(feature = "lsp")]
+mod lsp;
 mod progress;
 mod search;
 mod show;
@@ -41,12 +43,14 @@ pub fn main() -> ExitCode {
         Command::Draw(args) => draw::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Cells(args) => cells::run(args),
+        #[cfg(feature = "lsp")]
+        Command::Lsp(_) => return lsp::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.report();
-            ExitCode::from(1)
+            ExitCode::from(failure.exit_code())
         }
     }
 }

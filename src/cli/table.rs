@@ -43,9 +43,3 @@ pub fn grouped(number: u64) -> String {
     }
     text
 }
-
-/// A change of a number with its sign.
-pub fn signed(number: i64) -> String {
-    let sign = if number < 0 { '-' } else { '+' };
-    format!("{sign}{}", grouped(number.unsigned_abs()))
-}

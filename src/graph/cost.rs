@@ -91,6 +91,23 @@ pub fn by_block(graph: &Graph) -> BTreeMap<(String, String), Counts> {
     blocks
 }
 
+/// Counts of a part of a cell, summed over the cells of its name: a block such as `n2`, an operand such
+/// as `n2.left`, or the whole cell if `part` is empty.
+pub fn of_part(graph: &Graph, cell: &str, part: &str) -> Counts {
+    let mut counts = Counts::default();
+    for node in &graph.nodes {
+        let section = &graph.sections[node.section.0];
+        let path = node.path.strip_prefix(&section.path).and_then(|path| path.strip_prefix('.'));
+        let is_inside = path
+            .and_then(|path| path.strip_prefix(part))
+            .is_some_and(|rest| part.is_empty() || rest.is_empty() || rest.starts_with('.'));
+        if is_inside && section.cell.as_deref() == Some(cell) {
+            counts.add(of_node(graph, node));
+        }
+    }
+    counts
+}
+
 fn of_node(graph: &Graph, node: &Node) -> Counts {
     let mut counts = Counts {
         macs: macs(graph, node),

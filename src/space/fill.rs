@@ -236,7 +236,7 @@ impl<'x> Filler<'x> {
 }
 
 /// Replaces `concat(unused)` by the names of the blocks that no block reads.
-fn name_unused(statements: &mut [CellStmt]) {
+pub(crate) fn name_unused(statements: &mut [CellStmt]) {
     let mut read = BTreeSet::new();
     let mut bound = Vec::new();
     for statement in statements.iter() {

@@ -11,6 +11,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 pub use fill::fill;
+pub(crate) use fill::name_unused;
 
 /// One hole.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use pest::Parser;
 use self::build::Builder;
 use self::grammar::{CellParser, Rule};
 use self::scan::Scan;
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::SourceFile;
 
 /// Parses a source file.
@@ -39,29 +39,44 @@ use crate::source::SourceFile;
 /// # Ok::<(), cellc::diagnostic::Diagnostics>(())
 /// ```
 pub fn parse(source: &SourceFile) -> Result<ast::File, Diagnostics> {
+    let (file, faults) = read(source);
+    Diagnostics::or(faults, file)
+}
+
+/// Parses what can be parsed of a text that is being written, for tools that must know what it defines.
+///
+/// The tree is that of [`parse`] if there are no faults. Otherwise it holds the items that parse, and
+/// those that parse once the statements the faults are in are left out; it is not fit to be checked.
+pub fn parse_leniently(source: &SourceFile) -> (ast::File, Result<(), Diagnostics>) {
+    let (file, faults) = read(source);
+    (file, Diagnostics::or(faults, ()))
+}
+
+/// The tree, or what there is of it, and all faults.
+fn read(source: &SourceFile) -> (ast::File, Vec<Diagnostic>) {
     let text = source.text.as_str();
     let Scan { comments, blank_lines, items: starts, mut faults, is_too_long } = scan::scan(text);
     if is_too_long {
-        return Diagnostics::or(faults, ast::File::default());
+        return (ast::File::default(), faults);
     }
-    if faults.is_empty() {
+    let items = if faults.is_empty() {
         match CellParser::parse(Rule::file, text) {
             Ok(mut roots) => {
                 let root = roots.next().expect("a parse has one root");
-                let items = Builder::new(0, &mut faults).items(root);
-                return Diagnostics::or(faults, ast::File { items, comments, blank_lines });
+                Builder::new(0, &mut faults).items(root)
             }
             Err(error) => {
-                recover::find_faults(text, &starts, &mut faults);
+                let items = recover::find_faults(text, &starts, &mut faults);
                 if faults.is_empty() {
                     faults.push(fault::unexpected(text, 0, &error).0);
                 }
+                items
             }
         }
     } else {
-        recover::find_faults(text, &starts, &mut faults);
-    }
-    Diagnostics::or(faults, ast::File::default())
+        recover::find_faults(text, &starts, &mut faults)
+    };
+    (ast::File { items, comments, blank_lines }, faults)
 }
 
 /// Formats a source file: parses it and prints the tree.

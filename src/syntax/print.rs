@@ -17,7 +17,8 @@ mod statement;
 mod text;
 
 pub(crate) use phrase::{combine_op as combine, value_op};
-pub(crate) use text::{combine_ref, expr, op_ref, value};
+pub(crate) use statement::expect_head;
+pub(crate) use text::{cell_use, combine_ref, expr, op_ref, stack_entry, value};
 
 use self::layout::{Line, Piece, lay_out};
 use super::ast::*;
@@ -343,7 +344,7 @@ fn claim_columns(file: &File) -> Vec<usize> {
             && (end == start
                 || !has_blank(&file.blank_lines, file.items[end - 1].span().end, expect.span.start))
         {
-            column = column.max(statement::expect_head(expect).len());
+            column = column.max(expect_head(expect).len());
             end += 1;
         }
         columns[start..end].fill(column);

@@ -1,14 +1,16 @@
 //! Reads a text that does not parse once more, to report all of its faults and not only the first.
 //!
 //! The text is cut where items start. An item that does not parse is read again without the
-//! statement the fault is in, until it parses or the fault is not inside a statement. Nothing is
-//! built: the result is diagnostics. A statement starts on a line that begins with a keyword of a
-//! statement or with a name and `=`, whatever the brackets before it say.
+//! statement the fault is in, until it parses or the fault is not inside a statement. The result is
+//! diagnostics, and what is left of the items for tools that work on unfinished text. A statement starts
+//! on a line that begins with a keyword of a statement or with a name and `=`, whatever the brackets
+//! before it say.
 
 use std::ops::Range;
 
 use pest::Parser;
 
+use super::ast::Item;
 use super::build::Builder;
 use super::fault;
 use super::grammar::{CellParser, Rule};
@@ -23,8 +25,9 @@ const LONGEST_REPAIRED_BYTES: usize = 16 << 10;
 
 /// Adds what is wrong in the items that start at `starts` to `faults`, which holds what the scan has
 /// found. A piece in which it has found something is left out: what the grammar would say about it
-/// follows from that.
-pub(super) fn find_faults(text: &str, starts: &[usize], faults: &mut Vec<Diagnostic>) {
+/// follows from that. Gives the items that parse, without the statements left out.
+pub(super) fn find_faults(text: &str, starts: &[usize], faults: &mut Vec<Diagnostic>) -> Vec<Item> {
+    let mut items = Vec::new();
     let scanned: Vec<usize> = faults.iter().map(|fault| fault.primary.span.start).collect();
     let mut start = 0;
     for end in starts.iter().copied().chain([text.len()]) {
@@ -36,12 +39,13 @@ pub(super) fn find_faults(text: &str, starts: &[usize], faults: &mut Vec<Diagnos
         let next_scanned = scanned.partition_point(|&at| at < piece.start);
         let is_scanned = scanned.get(next_scanned).is_some_and(|&at| at < piece.end);
         if !is_scanned && fault::skip_trivia(text, piece.start) < piece.end {
-            find_faults_in(text, piece, faults);
+            items.append(&mut find_faults_in(text, piece, faults));
         }
     }
+    items
 }
 
-fn find_faults_in(text: &str, piece: Range<usize>, faults: &mut Vec<Diagnostic>) {
+fn find_faults_in(text: &str, piece: Range<usize>, faults: &mut Vec<Diagnostic>) -> Vec<Item> {
     let mut rest = text[piece.clone()].to_owned();
     let mut last_at = None;
     for n_repairs in 0..=MAX_REPAIRS {
@@ -49,11 +53,11 @@ fn find_faults_in(text: &str, piece: Range<usize>, faults: &mut Vec<Diagnostic>)
             Ok(mut roots) => {
                 let root = roots.next().expect("a parse has one root");
                 let mut built = Vec::new();
-                Builder::new(piece.start, &mut built).items(root);
+                let items = Builder::new(piece.start, &mut built).items(root);
                 // Without some of its statements, the order of the others says nothing.
                 built.retain(|fault| n_repairs == 0 || fault.code != Code::MisplacedStatement);
                 faults.append(&mut built);
-                return;
+                return items;
             }
             Err(error) => error,
         };
@@ -63,19 +67,20 @@ fn find_faults_in(text: &str, piece: Range<usize>, faults: &mut Vec<Diagnostic>)
             faults.push(fault);
         }
         last_at = at;
-        let Some(at) = at else { return };
+        let Some(at) = at else { break };
         if rest.len() > LONGEST_REPAIRED_BYTES {
-            return;
+            break;
         }
         let at = at - piece.start;
         // A token that begins its line is blamed on the statement before it, which is often not
         // finished, unless that has been left out already.
         let unfinished = if is_same { None } else { statement_before(&rest, at) };
-        let Some(statement) = unfinished.or_else(|| statement_at(&rest, at)) else { return };
+        let Some(statement) = unfinished.or_else(|| statement_at(&rest, at)) else { break };
         // Blanks keep the positions of what follows.
         let blanks = " ".repeat(statement.len());
         rest.replace_range(statement, &blanks);
     }
+    Vec::new()
 }
 
 /// The statement before a token that begins its line.

@@ -1,7 +1,7 @@
 //! One cell on its inputs: attributes bound, blocks built, outputs given.
 
 use super::value::Static;
-use super::{CellContext, Frame, Lowering};
+use super::{CellContext, CellShapes, Frame, Lowering};
 use crate::check::FIXUP;
 use crate::diagnostic::{Code, Diagnostic, suggest};
 use crate::graph::{NodeId, Op};
@@ -68,7 +68,16 @@ impl Lowering<'_> {
                 })
             })
             .collect();
-        outputs.into_iter().collect()
+        let outputs = outputs.into_iter().collect::<Option<Vec<_>>>()?;
+        let ty = |node: NodeId| self.graph.ty(node);
+        let locals = frame.locals.iter().map(|node| node.map(ty)).collect();
+        // Where a block has no shape, a fault was reported, and the network comes to nothing.
+        if let Some(locals) = locals {
+            let (cell, outputs) =
+                (cell.name.name.clone(), outputs.iter().copied().map(ty).collect());
+            self.cells.push(CellShapes { cell, locals, outputs });
+        }
+        Some(outputs)
     }
 
     /// Gives the cell's attributes their values: those of the stack's entry, or the defaults.

@@ -62,6 +62,10 @@ const MAX_SIDE: usize = 1 << 16;
 /// The most values a tensor may have for one image.
 const MAX_ELEMENTS: usize = 1 << 32;
 
+/// The scale that attributes of a stack's entries see while a cell is tried alone.
+const PROBE_N: usize = 2;
+const PROBE_F: usize = 768;
+
 /// Largest N of a scale.
 pub const MAX_N: usize = 200;
 
@@ -157,6 +161,19 @@ pub struct Lowered {
     pub scale: Scale,
     /// The width of the first cell.
     pub base: usize,
+    /// The cells in order, with the shapes of their named tensors.
+    pub cells: Vec<CellShapes>,
+}
+
+/// Shapes of the named tensors of one cell of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellShapes {
+    /// The cell's name in the file.
+    pub cell: String,
+    /// Shapes of its inputs and then its blocks, by [`ir::LocalId`].
+    pub locals: Vec<TensorType>,
+    /// Shapes of its outputs.
+    pub outputs: Vec<TensorType>,
 }
 
 /// Builds the network of `module` with the holes filled as `genotype` says.
@@ -195,8 +212,9 @@ fn build(
 ) -> Result<Lowered, Diagnostics> {
     let mut lowering = Lowering::new(module, genotype, target, base);
     let f = lowering.net(target);
+    let cells = std::mem::take(&mut lowering.cells);
     let graph = lowering.finish()?;
-    Ok(Lowered { graph, scale: Scale { n: target.n, f }, base })
+    Ok(Lowered { graph, scale: Scale { n: target.n, f }, base, cells })
 }
 
 /// Refuses scales and images that no network can have.
@@ -329,7 +347,7 @@ pub(crate) fn probe(
         genotype,
         graph: Graph::new(context.recent),
         faults: Vec::new(),
-        scale: ScaleContext { n: 1, f: 1, base: context.width, classes: 10 },
+        scale: ScaleContext { n: PROBE_N, f: PROBE_F, base: context.width, classes: 10 },
         net: None,
         site: cell.name.span,
         constants: Vec::new(),
@@ -340,6 +358,7 @@ pub(crate) fn probe(
         section: SectionId(0),
         prefix: "probe".into(),
         counters: BTreeMap::new(),
+        cells: Vec::new(),
         is_stopped: false,
     };
     lowering.evaluate_constants();
@@ -415,6 +434,8 @@ struct Lowering<'m> {
     prefix: String,
     /// Nodes of each kind wired under each prefix.
     counters: BTreeMap<String, usize>,
+    /// The cells built so far.
+    cells: Vec<CellShapes>,
     /// Set once the network is too large to go on.
     is_stopped: bool,
 }
@@ -484,6 +505,7 @@ impl<'m> Lowering<'m> {
             section: SectionId(0),
             prefix: String::new(),
             counters: BTreeMap::new(),
+            cells: Vec::new(),
             is_stopped: false,
         };
         lowering.evaluate_constants();

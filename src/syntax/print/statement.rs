@@ -219,7 +219,8 @@ fn dims([height, width, channels]: [&Number; 3]) -> String {
     format!("{}x{}x{}", height.value, width.value, channels.value)
 }
 
-pub(super) fn expect_head(expect: &Expect) -> String {
+/// A claim up to its `{`.
+pub(crate) fn expect_head(expect: &Expect) -> String {
     let mut head = format!("expect {} {}", expect.net.name, scale_lit(&expect.scale));
     if let Some(image) = &expect.image {
         head += &format!(" on {}", dims(image.each_ref()));

@@ -2,7 +2,7 @@
 
 use super::layout::Piece;
 use super::phrase::{Level, Phrase, ValueLevel};
-use crate::syntax::ast::{CombineRef, Expr, OpRef, Value};
+use crate::syntax::ast::{CellUse, CombineRef, Expr, OpRef, StackEntry, Value};
 
 /// An expression.
 pub(crate) fn expr(expr: &Expr) -> String {
@@ -22,6 +22,16 @@ pub(crate) fn combine_ref(combine: &CombineRef) -> String {
 /// A static value.
 pub(crate) fn value(value: &Value) -> String {
     flat(|phrase| phrase.value(value, ValueLevel::Or, false))
+}
+
+/// A cell with values for its attributes.
+pub(crate) fn cell_use(cell: &CellUse) -> String {
+    flat(|phrase| phrase.cell_use(cell))
+}
+
+/// An entry of a stack.
+pub(crate) fn stack_entry(entry: &StackEntry) -> String {
+    flat(|phrase| phrase.stack_entry(entry))
 }
 
 fn flat(fill: impl FnOnce(&mut Phrase)) -> String {

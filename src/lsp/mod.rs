@@ -1,0 +1,146 @@
+//! The language server without its transport: functions of a [`Document`] that answer what an editor asks.
+//!
+//! A [`Document`] is a text with all that is known of it: its faults, what of it parses, what that
+//! defines, and, once asked for, what its network costs. It is made afresh from each version of the text.
+//! The functions beside it take positions and give messages of the protocol:
+//!
+//! | request | function |
+//! |---|---|
+//! | `publishDiagnostics` | [`diagnostics()`] |
+//! | `hover` | [`hover()`] |
+//! | `completion` | [`completion()`] |
+//! | `definition` | [`definition()`] |
+//! | `documentSymbol` | [`symbols()`] |
+//! | `formatting` | [`Document::format`] |
+//!
+//! What is under the cursor is found in the tree (`names`); what could be written at the cursor is found
+//! in the tokens before it (`place`), since a text that is being written seldom parses. Nothing here
+//! panics, whatever the text and the position.
+
+mod bindings;
+mod completion;
+mod definition;
+mod definitions;
+mod diagnostics;
+mod hover;
+mod measure;
+mod names;
+mod place;
+mod position;
+mod symbols;
+mod tokens;
+
+pub use completion::completion;
+pub use definition::definition;
+pub use diagnostics::diagnostics;
+pub use hover::hover;
+pub use position::LineIndex;
+pub use symbols::symbols;
+
+use std::cell::OnceCell;
+
+use lsp_types::{Position, Range, TextEdit};
+
+use self::definitions::{Definition, Kind};
+use self::measure::Measured;
+use crate::check;
+use crate::compile;
+use crate::diagnostic::Diagnostic;
+use crate::ir::Module;
+use crate::source::{SourceFile, Span};
+use crate::syntax::{self, ast};
+
+/// One version of a text and what is known of it.
+#[derive(Debug)]
+pub struct Document {
+    /// The text.
+    pub source: SourceFile,
+    /// Where its lines start.
+    pub lines: LineIndex,
+    /// Everything that is wrong with it, in order of position.
+    pub faults: Vec<Diagnostic>,
+    /// What of it parses.
+    file: ast::File,
+    does_parse: bool,
+    /// Its meaning; none while it has faults other than claims that do not hold.
+    module: Option<Module>,
+    /// What it defines. While it does not parse, also what only the last version that did defines.
+    definitions: Vec<Definition>,
+    /// The counts of its network, or why there are none.
+    measured: OnceCell<Result<Measured, String>>,
+}
+
+impl Document {
+    /// Parses and checks a text. `before` is the version that it replaces.
+    pub fn new(source: SourceFile, before: Option<&Document>) -> Self {
+        let (file, outcome) = syntax::parse_leniently(&source);
+        let does_parse = outcome.is_ok();
+        let mut definitions = definitions::of_file(&source.text, &file);
+        let mut module = None;
+        let mut faults = Vec::new();
+        match outcome.and_then(|()| check::check(&file, compile::prelude())) {
+            Ok(checked) => module = Some(checked),
+            Err(found) => {
+                faults.extend(found);
+                if does_parse {
+                    module = without_claims(&file);
+                }
+            }
+        }
+        if let Some(before) = before.filter(|_| !does_parse) {
+            definitions::inherit(&mut definitions, &before.definitions);
+        }
+        let lines = LineIndex::new(&source.text);
+        let measured = OnceCell::new();
+        Document { source, lines, faults, file, does_parse, module, definitions, measured }
+    }
+
+    /// The text as `cellc fmt` lays it out: nothing if it does not parse, no edit if it is formatted.
+    pub fn format(&self) -> Option<Vec<TextEdit>> {
+        if !self.does_parse {
+            return None;
+        }
+        let formatted = syntax::print(&self.file);
+        if formatted == self.source.text {
+            return Some(Vec::new());
+        }
+        let all = Span::new(0, self.source.text.len());
+        Some(vec![TextEdit::new(self.range(all), formatted)])
+    }
+
+    fn range(&self, span: Span) -> Range {
+        self.lines.range(&self.source.text, span)
+    }
+
+    fn offset(&self, position: Position) -> usize {
+        self.lines.offset(&self.source.text, position)
+    }
+
+    /// What a name stands for here: a definition of the file, else of the prelude, else a primitive.
+    fn define(&self, kind: Kind, name: &str) -> Option<&Definition> {
+        self.known(kind).find(|definition| definition.name == name)
+    }
+
+    /// Every definition of a kind that the file can use; of several with one name the first counts.
+    fn known(&self, kind: Kind) -> impl Iterator<Item = &Definition> {
+        let prelude = definitions::prelude().iter().chain(definitions::primitives());
+        self.definitions.iter().chain(prelude).filter(move |definition| definition.kind == kind)
+    }
+
+    /// What the file's network costs, counted when first asked for.
+    fn measured(&self) -> Result<&Measured, &str> {
+        let measured = self.measured.get_or_init(|| match &self.module {
+            Some(module) => Measured::of(module, &self.file),
+            None => Err("not counted while the file has faults".into()),
+        });
+        measured.as_ref().map_err(String::as_str)
+    }
+}
+
+/// The meaning of a file apart from its claims: a claim goes wrong with every change of a block, which is
+/// when the counts are wanted most.
+fn without_claims(file: &ast::File) -> Option<Module> {
+    let items = file.items.iter().filter(|item| !matches!(item, ast::Item::Expect(_)));
+    let file = ast::File { items: items.cloned().collect(), ..ast::File::default() };
+    check::check(&file, compile::prelude()).ok()
+}
