@@ -13,7 +13,7 @@
 //! |---|---|---|---|---|
 //! | parse | [`syntax::parse`] | text | [`syntax::ast::File`] | the user's: E01xx |
 //! | check | [`check::check`], for files that use others [`link::link`] | tree | [`ir::Module`], its holes numbered | the user's: E02xx to E06xx |
-//! | choose | [`space::SearchSpace::sample`], a [`search`] | module | [`space::Genotype`] | |
+//! | choose | [`compile::sample`], a [`search`] | module | [`space::Genotype`] | |
 //! | lower | [`graph::lower::lower`] | module, genotype, net, N@F | [`graph::Graph`] | a scale or image that does not fit |
 //! | simplify | [`graph::passes::simplify`] | graph | graph | nobody's |
 //! | plan | [`plan::Plan::new`] | graph | [`plan::Plan`]: kernels and buffers, forward and backward | nobody's |

@@ -250,10 +250,17 @@ impl Builder<'_> {
         text: impl Fn(&T) -> String,
         span: Span,
     ) -> Option<usize> {
+        if let Place::SpaceRequire = self.scope.place {
+            self.faults.push(
+                Diagnostic::new(Code::HoleOutsideSpace, span, "a condition has no hole of its own")
+                    .note("name the choice, as in `let k = ?{ 3, 5 }`, and write the name here"),
+            );
+            return None;
+        }
         if !self.scope.place.takes_holes() {
             self.faults.push(
                 Diagnostic::new(Code::HoleOutsideSpace, span, "a hole stands outside a space")
-                    .note("holes may stand in the cells of a `space`; choose an option here"),
+                    .note("holes may stand in a `space`; choose an option here"),
             );
             return None;
         }
@@ -385,7 +392,7 @@ impl Builder<'_> {
                         op.span,
                         "a hole stands outside a space",
                     )
-                    .note("holes may stand in the cells of a `space`; choose an option here"),
+                    .note("holes may stand in a `space`; choose an option here"),
                 );
                 return None;
             }

@@ -8,10 +8,11 @@
 //! 2. `expand`: `repeat`, `cell b = a`, option sets and `?earlier` written out; then `constants`,
 //!    `ops`, `cells` and `nets` resolve every name and `bind` every attribute, and `choices` numbers the
 //!    holes.
-//! 3. `cycles`: operations do not use each other in a circle.
-//! 4. `shapes`: every cell is lowered in the contexts a net can put it in, with every option of every
+//! 3. `requires`: the conditions of a space are conditions, and not broken by all of its points.
+//! 4. `cycles`: operations do not use each other in a circle.
+//! 5. `shapes`: every cell is lowered in the contexts a net can put it in, with every option of every
 //!    hole taken once.
-//! 5. `claims`: every `expect` is counted.
+//! 6. `claims`: every `expect` is counted.
 //!
 //! What is left to [`lower`](crate::graph::lower::lower) is what depends on the image and scale a user
 //! asks for later.
@@ -27,13 +28,15 @@ mod exprs;
 mod names;
 mod nets;
 mod ops;
+mod requires;
 mod shapes;
 mod values;
 
+pub(crate) use claims::grouped;
 pub(crate) use exprs::{FIXUP, IDENTITY};
 pub(crate) use names::alias;
 #[cfg(feature = "lsp")]
-pub(crate) use {claims::grouped, expand::MAX_SAME, names::BUILTINS};
+pub(crate) use {expand::MAX_SAME, names::BUILTINS};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,6 +89,10 @@ fn resolve(file: &ast::File, before: &Module, origin: Origin) -> Result<Module, 
     ops::resolve(&names, &mut budget, decisions, ops, &mut module, &mut faults);
     cells::resolve(&names, &mut budget, parts, &mut module, origin, &mut faults);
     nets::resolve(file, &names, &mut module, origin, &mut faults);
+    requires::names(file, &module, &mut faults);
+    barrier(&mut faults)?;
+
+    requires::check(&module, &mut faults);
     barrier(&mut faults)?;
 
     cycles::check(&module, &mut faults);

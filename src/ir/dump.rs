@@ -271,7 +271,8 @@ impl Module {
     }
 }
 
-fn builtin_name(builtin: Builtin) -> &'static str {
+/// The name of a static name that the language defines.
+pub(crate) fn builtin_name(builtin: Builtin) -> &'static str {
     match builtin {
         Builtin::Width => "c",
         Builtin::Stride => "stride",

@@ -34,6 +34,7 @@ use std::collections::BTreeSet;
 use crate::source::Span;
 use crate::space::SearchSpace;
 use crate::syntax::ast;
+pub(crate) use dump::builtin_name;
 pub use primitive::{AttrDefault, AttrSpec, Primitive};
 pub(crate) use scopes::Scopes;
 pub use scopes::{Origin, UsedFile};
@@ -114,7 +115,7 @@ pub struct Space {
     pub ops: Vec<(OpId, ast::Op)>,
     /// The space's constants by their index in [`Module::constants`], holes still open.
     pub constants: Vec<(usize, ast::Constant)>,
-    /// What a point must meet, in order.
+    /// What a point must meet, in order; see [`Requirements`](crate::space::Requirements).
     pub requires: Vec<Require>,
 }
 
@@ -198,6 +199,8 @@ pub enum StaticKind {
 pub struct Require {
     /// The condition.
     pub cond: Value,
+    /// The condition as it is written.
+    pub text: String,
     /// The author's message, with `{name}` for the value of an attribute.
     pub message: Option<String>,
     /// The statement.

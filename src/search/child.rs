@@ -13,7 +13,7 @@ use crate::ir::Module;
 use crate::link::{link, write_out};
 use crate::network::Network;
 use crate::source::{Library, Loader, SourceFile};
-use crate::space::{self, Genotype, SearchSpace};
+use crate::space::{self, Genotype, Requirements, SearchSpace};
 use crate::syntax::{self, ast};
 use crate::train::{TrainConfig, TrainSet, accuracy, fit};
 
@@ -154,6 +154,10 @@ impl Evaluator for TrainEvaluator {
     }
 
     fn evaluate(&self, genotype: &Genotype, seed: u64) -> Result<Evaluation, Failure> {
+        if let Some(unmet) = self.requirements().unmet(genotype) {
+            let reason = format!("the space requires {unmet}");
+            return Err(Failure::new(FailureKind::Rejected, reason));
+        }
         let lowered = self
             .network(genotype)
             .map_err(|fault| Failure::new(FailureKind::Rejected, fault.to_string()))?;
@@ -202,6 +206,10 @@ impl Evaluator for TrainEvaluator {
             self.data_name, train.epochs
         );
         header + &syntax::print(&space::fill(&self.file, &self.module, genotype))
+    }
+
+    fn requirements(&self) -> Requirements<'_> {
+        Requirements::of(&self.module)
     }
 
     fn settings(&self) -> Vec<(String, String)> {

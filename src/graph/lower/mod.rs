@@ -26,6 +26,7 @@ mod primitive;
 mod value;
 
 pub(crate) use net::MAX_TIMES;
+pub(crate) use value::floor_div;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
