@@ -13,7 +13,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 fn between(old: &str, new: &str) -> Diff {
-    let options = Options { net: None, scale: Some(Scale { n: 1, f: 768 }) };
+    let options = Options { scale: Some(Scale { n: 1, f: 768 }), ..Options::default() };
     diff(&SourceFile::new("old.cell", old), &SourceFile::new("new.cell", new), &options)
 }
 
@@ -566,7 +566,7 @@ fn restacked(edits: &[(&str, &str)]) -> Diff {
         new = new.replace(from, to);
     }
     let (old, new) = (SourceFile::new("old.cell", STACKED), SourceFile::new("new.cell", new));
-    diff(&old, &new, &Options { net: None, scale: Some(Scale { n: 2, f: 0 }) })
+    diff(&old, &new, &Options { scale: Some(Scale { n: 2, f: 0 }), ..Options::default() })
 }
 
 /// The counts of [`STACKED`] with one replacement less those without, by the compiler.
@@ -634,7 +634,8 @@ fn each_new_construct_is_one_line_with_its_counts() {
     assert!(counted >= 14, "most of these have counts: {counted}");
     let less = STACKED.replace(", m to 2", "");
     let (old, new) = (SourceFile::new("old", less), SourceFile::new("new", STACKED));
-    let found = diff(&old, &new, &Options { net: None, scale: Some(Scale { n: 2, f: 0 }) });
+    let found =
+        diff(&old, &new, &Options { scale: Some(Scale { n: 2, f: 0 }), ..Options::default() });
     assert_eq!(lines(&found), ["normal.out2: added, m to 2"]);
     let Some(Effect::Counts { params, macs, is_exact: true }) =
         restacked(&[(", m to 2", "")]).changes[0].effect
@@ -709,7 +710,7 @@ fn renamed_cells_are_found_in_groups_and_in_cells_like_them() {
     let found = diff(
         &SourceFile::new("old.cell", STACKED),
         &SourceFile::new("new.cell", STACKED.replace("normal", "body")),
-        &Options { net: None, scale: Some(Scale { n: 2, f: 0 }) },
+        &Options { scale: Some(Scale { n: 2, f: 0 }), ..Options::default() },
     );
     assert_eq!(lines(&found), ["cell: normal -> body (renamed)"]);
     assert_eq!(found.verdict, Verdict::SameArchitecture);
@@ -901,7 +902,11 @@ fn a_change_that_no_counted_network_shows_is_never_called_the_same() {
                     stack {net} head relu |> gap |> dense<classes> }}"
             )
     };
-    let options = Options { net: Some("cifar".into()), scale: Some(Scale { n: 1, f: 768 }) };
+    let options = Options {
+        net: Some("cifar".into()),
+        scale: Some(Scale { n: 1, f: 768 }),
+        ..Options::default()
+    };
     let of = |old: String, new: String| {
         diff(&SourceFile::new("old", old), &SourceFile::new("new", new), &options)
     };

@@ -8,7 +8,8 @@
 //!
 //! In a space each genotype that is tried takes another option of every hole, so that as few as the
 //! largest hole has options take every option once. A space too large for that is tried in part: what
-//! is missed here is found when its point is lowered.
+//! is missed here is found when its point is lowered. Points that break a condition of the space for which
+//! nothing has to be counted are left out.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, Help};
 use crate::graph::TensorType;
 use crate::graph::lower::{self, ProbeContext, Scale, Target, Width, probe};
 use crate::ir::{Cell, Module, Net, StackEntry, StackItem, StackedCell, ValueKind};
-use crate::space::{Decision, Genotype};
+use crate::space::{Decision, Genotype, Requirements, When};
 
 /// Width and size of the probe; large enough that divisions such as `c / 4` leave something.
 const SMALL: [usize; 2] = [32, 16];
@@ -51,12 +52,15 @@ pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
 
 fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
     let all_contexts: Vec<Vec<ProbeContext>> =
-        module.cells.iter().map(|cell| contexts_of(module, cell, SMALL)).collect();
+        module.own_cells().map(|cell| contexts_of(module, cell, SMALL)).collect();
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
     let mut steps = 0;
     for number in 0..cover.len() {
         let genotype = cover.genotype(number);
-        for (cell, contexts) in module.cells.iter().zip(&all_contexts) {
+        if Requirements::of(module).exclude(&genotype) {
+            continue;
+        }
+        for (cell, contexts) in module.own_cells().zip(&all_contexts) {
             let mut at_fault = None;
             for (at, context) in contexts.iter().enumerate() {
                 // The same fault in another context of this entry would only repeat itself.
@@ -100,9 +104,12 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
 /// to whoever asks for a scale.
 fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
-    let genotype = Genotype { choices: cover.genotype(0) };
+    let requirements = Requirements::of(module);
+    let mut points = (0..cover.len()).map(|number| cover.genotype(number));
+    let Some(choices) = points.find(|choices| !requirements.exclude(choices)) else { return };
+    let genotype = Genotype { choices };
     let mut nodes = 0;
-    for net in module.nets.iter().filter(|net| !net.is_prelude && applies(module, net)) {
+    for net in module.nets.iter().filter(|net| !net.origin.is_foreign() && applies(module, net)) {
         let attempt = |width: usize| {
             let target = Target::new(net, Scale { n: N, f: 1 });
             let target = Target { width: Width::Base(width), with_aux: true, ..target };
@@ -189,7 +196,8 @@ fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
 /// without any, the first of the prelude that finds its cells in the file.
 fn nets_of(module: &Module) -> Vec<&Net> {
     let applies = |net: &&Net| applies(module, net);
-    let own: Vec<&Net> = module.nets.iter().filter(|net| !net.is_prelude).filter(applies).collect();
+    let own: Vec<&Net> =
+        module.nets.iter().filter(|net| !net.origin.is_foreign()).filter(applies).collect();
     if !own.is_empty() {
         return own;
     }
@@ -322,8 +330,8 @@ impl<'d> Cover<'d> {
         let mut lengths = vec![0; decisions.len()];
         // A hole inside an option comes after the one it stands in.
         for (index, decision) in decisions.iter().enumerate().rev() {
-            if let Some((outer, option)) = decision.when {
-                inner[outer][option].push(index);
+            if let Some(When { decision, options }) = &decision.when {
+                options.iter().for_each(|&option| inner[*decision][option].push(index));
             }
             lengths[index] =
                 inner[index].iter().map(|holes| Self::of_option(holes, &lengths)).sum();
@@ -369,22 +377,21 @@ mod tests {
 
     #[test]
     fn a_cover_takes_every_option_in_few_points() {
-        let hole = |label: &str, options: usize, when| Decision {
-            label: label.into(),
-            options: vec!["o".into(); options],
-            weights: vec![1; options],
-            when,
+        let hole = |label: &str, options: usize, when: Option<(usize, &[usize])>| Decision {
+            when: when.map(|(decision, options)| When { decision, options: options.to_vec() }),
+            ..Decision::new(label, vec!["o".into(); options])
         };
         let decisions = vec![
             hole("a", 3, None),
-            hole("a1", 4, Some((0, 1))),
-            hole("a2", 2, Some((0, 1))),
-            hole("a21", 3, Some((2, 1))),
+            hole("a1", 4, Some((0, &[1]))),
+            hole("a2", 2, Some((0, &[1]))),
+            hole("a21", 3, Some((2, &[1]))),
             hole("b", 5, None),
+            hole("c", 2, Some((0, &[0, 2]))),
         ];
         let cover = Cover::new(&decisions);
-        // a: one point for the first option, four for the second (1 + 3 in `a2`), one for the third.
-        assert_eq!(cover.len(), 6);
+        // a: four points for the second option (1 + 3 in `a2`), two for each other (`c`).
+        assert_eq!(cover.len(), 8);
         let space = SearchSpace { name: "s".into(), decisions: decisions.clone() };
         let mut taken = BTreeSet::new();
         for number in 0..cover.len() {
@@ -393,7 +400,7 @@ mod tests {
             taken.extend(active.map(|index| (index, choices[index])));
             assert!(space.contains(&Genotype { choices }));
         }
-        assert_eq!(taken.len(), 3 + 4 + 2 + 3 + 5);
-        assert_eq!(cover.genotype(0), [0; 5]);
+        assert_eq!(taken.len(), 3 + 4 + 2 + 3 + 5 + 2);
+        assert_eq!(cover.genotype(0), [0; 6]);
     }
 }

@@ -130,7 +130,8 @@ pub struct SearchHistory {
 ///
 /// # Errors
 /// [`Error::Config`] for settings out of range; [`Error::RunExists`] for [`RunFolder::New`] on a folder
-/// that has a ledger; [`Error::Ledger`] if a run to be resumed was made by other settings or is
+/// that has a ledger; [`Error::Requirements`] if no architecture was found that meets what the evaluator
+/// requires; [`Error::Ledger`] if a run to be resumed was made by other settings or is
 /// damaged; [`Error::Read`], [`Error::Write`], [`Error::Threads`] from the system.
 ///
 /// # Determinism
@@ -205,7 +206,7 @@ impl Search<'_> {
         let mut updates = Vec::new();
         let mut first = 1;
         while first <= self.config.trials && flow.is_continue() {
-            let genotypes = strategy.ask(first);
+            let genotypes = strategy.ask(first, self.evaluator.requirements())?;
             let end = first + genotypes.len();
             let asked = genotypes.len().min(self.config.trials + 1 - first);
             flow = self.evaluate(first, &genotypes[..asked])?;
