@@ -91,7 +91,7 @@ fn checked_files_can_be_built() {
         let Ok(module) = compile::check_with(&source, &Folders) else { continue };
         let has_own = module.nets.iter().any(|net| !net.origin.is_foreign());
         // Without nets of their own the files are made for `cifar`.
-        let is_meant = |net: &&Net| match has_own {
+        let is_meant = |net: &&cellc::ir::Net| match has_own {
             true => !net.origin.is_foreign(),
             false => net.name.name == "cifar",
         };
