@@ -210,7 +210,7 @@ pub fn lower_only(module: &Module, request: &Request) -> Result<Lowered, Fault> 
 ///
 /// # Cost
 /// Without requirements, that of the drawing alone. With costs in them, some networks are lowered for each
-/// point that is tried, and at most about a thousand points are.
+/// point that is tried, and at most about two thousand points are.
 pub fn sample(module: &Module, rng: &mut impl Rng) -> Result<Genotype, Error> {
     let Some(space) = &module.space else {
         return Err(Error::Config {

@@ -95,7 +95,7 @@ fn a_requirement_that_nothing_meets_is_an_error() {
     let error = draw(&module, 0).expect_err("the stem alone is larger");
     let Error::Requirements { space, tried, unmet } = &error else { panic!("{error}") };
     assert_eq!(space, "s");
-    assert!((64..=64 + 1024 + 8).contains(tried), "{tried}");
+    assert!((64..=64 + 2048 + 8).contains(tried), "{tried}");
     assert_eq!(unmet.condition, "params(tiny 2@32) <= 1000 and k > 3");
     // The smallest network has nothing but pools, whose kernels cost nothing.
     let counted = params(&module, &Genotype { choices: vec![1, 2, 2, 2] });

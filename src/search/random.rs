@@ -3,6 +3,8 @@
 //! Every decision is drawn by the weights of its options: uniformly, as in section 4.4 of the NASNet
 //! paper, where the space gives none.
 
+use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+
 use super::strategy::{Metrics, Scored, Strategy};
 use crate::error::Error;
 use crate::rng::{Purpose, stream};
@@ -36,12 +38,15 @@ impl Strategy for RandomSearch {
         first_trial: usize,
         requirements: Requirements<'_>,
     ) -> Result<Vec<Genotype>, Error> {
-        (first_trial..first_trial + BATCH)
+        // Every trial has a stream of its own, so that threads change nothing.
+        let drawn: Vec<Result<Genotype, Error>> = (first_trial..first_trial + BATCH)
+            .into_par_iter()
             .map(|trial| {
                 let mut rng = stream(self.seed, Purpose::Sample, trial as u64);
                 Hunt::new(&self.space, requirements).run(&mut rng, |rng| self.space.sample(rng))
             })
-            .collect()
+            .collect();
+        drawn.into_iter().collect()
     }
 
     fn tell(&mut self, _results: &[Scored]) -> Metrics {

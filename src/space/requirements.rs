@@ -85,7 +85,7 @@ impl<'m> Requirements<'m> {
         let require = self.conditions().iter().find(is_unmet)?;
         Some(Unmet {
             condition: require.text.clone(),
-            message: require.message.as_ref().map(|message| point.message(message, require)),
+            message: require.message.as_ref().map(|message| point.message(message)),
             found: point.found(require),
         })
     }
@@ -194,10 +194,16 @@ impl<'m> Point<'m> {
     }
 
     /// The author's message with `{name}` replaced by the values of constants.
-    fn message(&self, message: &str, require: &Require) -> String {
+    fn message(&self, message: &str) -> String {
         let mut filled = message.to_string();
-        for (name, value) in self.constants(require) {
-            filled = filled.replace(&format!("{{{name}}}"), &value);
+        // A constant of the file hides one of the prelude, which comes before it.
+        for (index, constant) in self.module.constants.iter().enumerate().rev() {
+            let place = format!("{{{}}}", constant.name.name);
+            if filled.contains(&place)
+                && let Some((_, value)) = self.constant(index)
+            {
+                filled = filled.replace(&place, &value);
+            }
         }
         filled
     }
@@ -205,16 +211,18 @@ impl<'m> Point<'m> {
     /// The constants that a condition reads, with their values.
     fn constants(&self, require: &Require) -> Vec<(&'m str, String)> {
         let read = Reads::of(&self.module.constants, &require.cond).constants;
-        let shown = |index: usize| {
-            let constant = &self.module.constants[index];
-            let value = match self.evaluate(|evaluation| evaluation.value(&constant.value)).ok()? {
-                Known::Int(number) => number.to_string(),
-                Known::Pair([height, width]) => format!("{height}x{width}"),
-                Known::Truth(truth) => truth.holds.to_string(),
-                Known::Word(word) => builtin_name(word).into(),
-            };
-            Some((constant.name.name.as_str(), value))
+        read.into_iter().filter_map(|index| self.constant(index)).collect()
+    }
+
+    /// A constant with its value.
+    fn constant(&self, index: usize) -> Option<(&'m str, String)> {
+        let constant = &self.module.constants[index];
+        let value = match self.evaluate(|evaluation| evaluation.value(&constant.value)).ok()? {
+            Known::Int(number) => number.to_string(),
+            Known::Pair([height, width]) => format!("{height}x{width}"),
+            Known::Truth(truth) => truth.holds.to_string(),
+            Known::Word(word) => builtin_name(word).into(),
         };
-        read.into_iter().filter_map(shown).collect()
+        Some((constant.name.name.as_str(), value))
     }
 }
