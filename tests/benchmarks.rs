@@ -72,7 +72,8 @@ const NAS_BENCH_201: [&str; 5] =
 fn nas_bench_201(cell: &str) -> Vec<usize> {
     let edges = cell.split(['|', '+']).filter(|edge| !edge.is_empty());
     let ops = edges.map(|edge| edge.split('~').next().expect("an operation"));
-    ops.map(|op| NAS_BENCH_201.iter().position(|known| *known == op).expect("a known one")).collect()
+    ops.map(|op| NAS_BENCH_201.iter().position(|known| *known == op).expect("a known one"))
+        .collect()
 }
 
 #[test]
@@ -91,10 +92,8 @@ fn nas_bench_201_has_its_published_sizes() {
 fn nas_bench_201_lists_every_point_once() {
     let Some(rows) = table("nasbench201_acc.csv.gz") else { return };
     let module = module("nasbench201_space.cell");
-    let mut points: Vec<Vec<usize>> = rows
-        .iter()
-        .map(|row| nas_bench_201(row.split(',').nth(1).expect("a cell")))
-        .collect();
+    let mut points: Vec<Vec<usize>> =
+        rows.iter().map(|row| nas_bench_201(row.split(',').nth(1).expect("a cell"))).collect();
     points.sort();
     points.dedup();
     assert_eq!(points.len(), 15_625);

@@ -99,17 +99,43 @@ const TIMM: &str = "timm 1.0.31";
 const PNAS: &str = "PNASNet paper, rounded";
 
 const PUBLISHED: [Row; 30] = [
-    row("nasnet_a.cell", "cifar", "6@768", 3_346_538, SLIM).with_aux(4_978_036).with_statistics(3_383_786).macs(544_333_312),
-    row("nasnet_a.cell", "cifar", "7@2304", 32_590_954, SLIM).with_aux(34_320_756).with_statistics(32_718_826).macs(5_151_250_944),
+    row("nasnet_a.cell", "cifar", "6@768", 3_346_538, SLIM)
+        .with_aux(4_978_036)
+        .with_statistics(3_383_786)
+        .macs(544_333_312),
+    row("nasnet_a.cell", "cifar", "7@2304", 32_590_954, SLIM)
+        .with_aux(34_320_756)
+        .with_statistics(32_718_826)
+        .macs(5_151_250_944),
     row("nasnet_a.cell", "cifar_strided", "7@2304", 29_634_922, SLIM),
-    row("nasnet_a.cell", "imagenet", "4@1056", 5_289_978, SLIM).with_aux(7_701_218).with_statistics(5_326_716).macs(563_638_816),
+    row("nasnet_a.cell", "imagenet", "4@1056", 5_289_978, SLIM)
+        .with_aux(7_701_218)
+        .with_statistics(5_326_716)
+        .macs(563_638_816),
     row("nasnet_a.cell", "imagenet", "4@1056", 5_291_035, SLIM).classes(1001),
-    row("nasnet_a.cell", "imagenet_large", "6@4032", 88_753_150, SLIM).with_aux(93_320_934).with_statistics(88_949_818).macs(23_783_414_658),
-    row("nasnet_a.cell", "imagenet_large", "6@4032", 88_757_183, SLIM).classes(1001).with_statistics(88_953_851),
-    row("nasnet_a.cell", "imagenet_strided", "5@1536", 10_899_288, TABLE_2).with_statistics(10_956_888).macs(2_351_618_608),
-    row("nasnet_a.cell", "imagenet_strided", "7@1920", 22_531_764, TABLE_2).with_statistics(22_630_628).macs(4_929_313_484),
-    row("nasnet_a.cell", "imagenet", "5@1536", 12_247_544, SLIM).side(299).with_aux(15_574_240).with_statistics(12_311_704).macs(2_552_240_432),
-    row("nasnet_a.cell", "imagenet", "7@1920", 24_595_884, SLIM).side(299).with_aux(27_947_156).with_statistics(24_702_948).macs(5_226_678_524),
+    row("nasnet_a.cell", "imagenet_large", "6@4032", 88_753_150, SLIM)
+        .with_aux(93_320_934)
+        .with_statistics(88_949_818)
+        .macs(23_783_414_658),
+    row("nasnet_a.cell", "imagenet_large", "6@4032", 88_757_183, SLIM)
+        .classes(1001)
+        .with_statistics(88_953_851),
+    row("nasnet_a.cell", "imagenet_strided", "5@1536", 10_899_288, TABLE_2)
+        .with_statistics(10_956_888)
+        .macs(2_351_618_608),
+    row("nasnet_a.cell", "imagenet_strided", "7@1920", 22_531_764, TABLE_2)
+        .with_statistics(22_630_628)
+        .macs(4_929_313_484),
+    row("nasnet_a.cell", "imagenet", "5@1536", 12_247_544, SLIM)
+        .side(299)
+        .with_aux(15_574_240)
+        .with_statistics(12_311_704)
+        .macs(2_552_240_432),
+    row("nasnet_a.cell", "imagenet", "7@1920", 24_595_884, SLIM)
+        .side(299)
+        .with_aux(27_947_156)
+        .with_statistics(24_702_948)
+        .macs(5_226_678_524),
     row("amoebanet_a.cell", "cifar", "6@512", 2_567_754, TPU),
     row("amoebanet_a.cell", "cifar", "6@576", 3_218_266, TPU),
     row("amoebanet_a.cell", "imagenet", "4@800", 5_086_930, TPU).macs(554_687_204),
@@ -128,7 +154,9 @@ const PUBLISHED: [Row; 30] = [
     row("darts_v2.cell", "darts", "8@256", 246_106, DARTS).macs(43_444_736),
     row("enas_micro.cell", "enas", "5@720", 3_894_372, ENAS),
     row("pnasnet_5.cell", "pnasnet_large", "4@4320", 86_057_668, TIMM).macs(24_937_395_792),
-    row("pnasnet_5.cell", "imagenet_strided", "3@1080", 5_064_487, PNAS).side(224).macs(587_293_200),
+    row("pnasnet_5.cell", "imagenet_strided", "3@1080", 5_064_487, PNAS)
+        .side(224)
+        .macs(587_293_200),
 ];
 
 #[test]
@@ -166,7 +194,8 @@ fn every_claim_of_the_library_is_here() {
     let mut claimed = BTreeSet::new();
     for (name, _) in compile::EMBEDDED {
         for expect in &module(name).expects {
-            let scale = Scale { n: expect.scale.n.value as usize, f: expect.scale.f.value as usize };
+            let scale =
+                Scale { n: expect.scale.n.value as usize, f: expect.scale.f.value as usize };
             let side = expect.image.map(|[height, ..]| height);
             let of = (name, expect.net.name.clone(), scale.to_string(), side, expect.classes);
             let counts = expect.claims.iter().map(|(kind, count)| (kind.name(), count.value));
