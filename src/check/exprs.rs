@@ -253,7 +253,7 @@ impl Builder<'_> {
         if let Place::SpaceRequire = self.scope.place {
             self.faults.push(
                 Diagnostic::new(Code::HoleOutsideSpace, span, "a condition has no hole of its own")
-                    .note("name the choice, as in `let k = ?{ 3, 5 }`, and write the name here"),
+                    .note("name the choice, as in `let k = ?{3, 5}`, and write the name here"),
             );
             return None;
         }

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Help};
 use crate::graph::TensorType;
 use crate::graph::lower::{self, ProbeContext, Scale, Target, Width, probe};
-use crate::ir::{Cell, Module, Net, StackEntry, StackItem, StackedCell, ValueKind};
+use crate::ir::{Cell, Module, Net, Origin, StackEntry, StackItem, StackedCell, ValueKind};
 use crate::space::{Decision, Genotype, Requirements, When};
 
 /// Width and size of the probe; large enough that divisions such as `c / 4` leave something.
@@ -193,7 +193,7 @@ fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
 }
 
 /// The nets that say where a file's cells stand: its own; without any, those it claims something about;
-/// without any, the first of the prelude that finds its cells in the file.
+/// without any, the first of the prelude if it finds its cells in the file.
 fn nets_of(module: &Module) -> Vec<&Net> {
     let applies = |net: &&Net| applies(module, net);
     let own: Vec<&Net> =
@@ -204,11 +204,11 @@ fn nets_of(module: &Module) -> Vec<&Net> {
     let is_claimed =
         |net: &&Net| module.expects.iter().any(|expect| expect.net.name == net.name.name);
     let claimed: Vec<&Net> = module.nets.iter().filter(is_claimed).filter(applies).collect();
-    if claimed.is_empty() {
-        module.nets.iter().find(applies).into_iter().collect()
-    } else {
-        claimed
+    if !claimed.is_empty() {
+        return claimed;
     }
+    let first = module.nets.iter().find(|net| net.origin == Origin::Prelude);
+    first.filter(applies).into_iter().collect()
 }
 
 /// The cells of a stack in order, as many of each as a cell with `n_inputs` inputs can look back on.

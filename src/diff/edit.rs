@@ -67,11 +67,11 @@ pub(super) fn apply(file: &File, views: &[CellView<'_>], edit: &Edit) -> Option<
             Some(())
         }),
         Edit::Constant { cell, index, value } => with_body(*cell, &|view| {
-            let constants = view.statics.iter_mut().filter_map(|statement| match statement {
+            let mut constants = view.statics.iter_mut().filter_map(|statement| match statement {
                 Static::Constant(constant) => Some(constant),
                 Static::Require(_) => None,
             });
-            constants.skip(*index).next()?.value = value.clone();
+            constants.nth(*index)?.value = value.clone();
             Some(())
         }),
         Edit::Repeat { cell, block, count } => with_body(*cell, &|view| {

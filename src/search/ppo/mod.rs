@@ -257,7 +257,7 @@ mod tests {
             let a = ?{ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 }
             let b = ?{ 0, 1, 2, 3, 4, 5, 6, 7, 8, ?{ 9, 10 } }
             let d = ?{ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 }
-            require 100 * a + 10 * b + d >= 1098
+            require 100 * a + 10 * b + d >= 1008
             cell normal(h, prev) { out h |> ?{ relu, sigmoid } }
         }";
         let module = crate::compile::check(&crate::source::SourceFile::new("s", text)).unwrap();
