@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         decisions.size()
     );
 
-    let genotype = decisions.sample(&mut stream(0, Purpose::Sample, 0));
+    let genotype = compile::sample(&module, &mut stream(0, Purpose::Sample, 0))?;
     println!("{}", syntax::print(&space::fill(&file, &module, &genotype)));
 
     let id = compile::architecture_id(&module, "cifar", Some(&genotype))?;

@@ -14,28 +14,35 @@
 
 use std::sync::OnceLock;
 
+use rand::Rng;
+
 use crate::check;
 use crate::diagnostic::Diagnostics;
 use crate::error::Error;
 use crate::graph::lower::{self, Lowered, Scale, Target, Width};
 use crate::graph::{TensorType, hash, passes};
 use crate::ir::Module;
-use crate::source::SourceFile;
-use crate::space::Genotype;
+use crate::link;
+use crate::source::{Library, Loader, SourceFile};
+use crate::space::sampler::Hunt;
+use crate::space::{Genotype, Requirements};
 use crate::syntax;
 
 /// The library of cells: every file of `cells/`, by name; first the prelude, then the rest by the alphabet.
-pub const EMBEDDED: [(&str, &str); 20] = [
+pub const EMBEDDED: [(&str, &str); 23] = [
     ("prelude.cell", include_str!("../cells/prelude.cell")),
     ("cifar.cell", include_str!("../cells/cifar.cell")),
     ("imagenet.cell", include_str!("../cells/imagenet.cell")),
+    ("amoebanet.cell", include_str!("../cells/amoebanet.cell")),
     ("amoebanet_a.cell", include_str!("../cells/amoebanet_a.cell")),
     ("amoebanet_b.cell", include_str!("../cells/amoebanet_b.cell")),
     ("amoebanet_c.cell", include_str!("../cells/amoebanet_c.cell")),
     ("amoebanet_d.cell", include_str!("../cells/amoebanet_d.cell")),
+    ("darts.cell", include_str!("../cells/darts.cell")),
     ("darts_space.cell", include_str!("../cells/darts_space.cell")),
     ("darts_v1.cell", include_str!("../cells/darts_v1.cell")),
     ("darts_v2.cell", include_str!("../cells/darts_v2.cell")),
+    ("enas.cell", include_str!("../cells/enas.cell")),
     ("enas_micro.cell", include_str!("../cells/enas_micro.cell")),
     ("enas_space.cell", include_str!("../cells/enas_space.cell")),
     ("nasbench201_space.cell", include_str!("../cells/nasbench201_space.cell")),
@@ -70,12 +77,20 @@ pub fn prelude() -> &'static Module {
     })
 }
 
-/// Parses and checks a file.
+/// Parses and checks a file, which may use files of the library of cells and no others.
 ///
 /// # Errors
 /// Everything that is wrong with its text.
 pub fn check(source: &SourceFile) -> Result<Module, Diagnostics> {
-    check::check(&syntax::parse(source)?, prelude())
+    check_with(source, &Library)
+}
+
+/// Parses and checks a file, which may use those that `loader` finds.
+///
+/// # Errors
+/// Everything that is wrong with its text, and what is wrong with a used file at the `use` of it.
+pub fn check_with(source: &SourceFile, loader: &dyn Loader) -> Result<Module, Diagnostics> {
+    link::link(source, loader).map(|(_, module)| module)
 }
 
 /// Which network of a module is wanted.
@@ -184,6 +199,31 @@ pub fn lower_only(module: &Module, request: &Request) -> Result<Lowered, Fault> 
         scale_span: None,
     };
     Ok(lower::lower(module, &genotype, &target)?)
+}
+
+/// A point of the module's space that meets what the space requires, drawn decision by decision, each
+/// option as likely as its weight says.
+///
+/// Points that do not meet the requirements are drawn again, a bounded number of times; then one is
+/// repaired, decision by decision. The same generator in the same state gives the same point.
+///
+/// # Errors
+/// [`Error::Requirements`] if no point was found that meets them; [`Error::Config`] for a module without
+/// a space.
+///
+/// # Cost
+/// Without requirements, that of the drawing alone. With costs in them, some networks are lowered for each
+/// point that is tried, and at most about a thousand points are.
+pub fn sample(module: &Module, rng: &mut impl Rng) -> Result<Genotype, Error> {
+    let Some(space) = &module.space else {
+        return Err(Error::Config {
+            setting: "space",
+            value: "missing".into(),
+            reason: "the file is one architecture, with no hole to fill".into(),
+        });
+    };
+    let space = &space.decisions;
+    Hunt::new(space, Requirements::of(module)).run(rng, |rng| space.sample(rng))
 }
 
 /// The identity of an architecture: 16 hexadecimal digits, equal for architectures that differ only in

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use dfdx::tensor::CpuError;
 
+use crate::space::Unmet;
+
 /// Everything that can fail at run time.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -88,6 +90,16 @@ pub enum Error {
         value: String,
         /// Why it is refused.
         reason: String,
+    },
+    /// No point of a space was found that meets what the space requires.
+    #[error("no architecture of space `{space}` among {tried} tried meets {unmet}")]
+    Requirements {
+        /// The space.
+        space: String,
+        /// How many points were tried.
+        tried: usize,
+        /// What the nearest of them does not meet.
+        unmet: Unmet,
     },
     /// A new search was asked to write into the folder of an earlier one.
     #[error("`{}` already holds a search; resume it or choose another folder", path.display())]

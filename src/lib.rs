@@ -12,8 +12,8 @@
 //! | stage | call | takes | gives | whose fault |
 //! |---|---|---|---|---|
 //! | parse | [`syntax::parse`] | text | [`syntax::ast::File`] | the user's: E01xx |
-//! | check | [`check::check`] | tree | [`ir::Module`], its holes numbered | the user's: E02xx to E06xx |
-//! | choose | [`space::SearchSpace::sample`], a [`search`] | module | [`space::Genotype`] | |
+//! | check | [`check::check`], for files that use others [`link::link`] | tree | [`ir::Module`], its holes numbered | the user's: E02xx to E06xx |
+//! | choose | [`compile::sample`], a [`search`] | module | [`space::Genotype`] | |
 //! | lower | [`graph::lower::lower`] | module, genotype, net, N@F | [`graph::Graph`] | a scale or image that does not fit |
 //! | simplify | [`graph::passes::simplify`] | graph | graph | nobody's |
 //! | plan | [`plan::Plan::new`] | graph | [`plan::Plan`]: kernels and buffers, forward and backward | nobody's |
@@ -53,6 +53,7 @@ pub mod draw;
 pub mod error;
 pub mod graph;
 pub mod ir;
+pub mod link;
 #[cfg(feature = "lsp")]
 pub mod lsp;
 pub mod network;

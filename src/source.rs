@@ -3,10 +3,13 @@
 //! A [`SourceFile`] is a name and a text; a [`Span`] is a byte range of one text. Spans are plain
 //! numbers, so constructing a diagnostic needs no source text; only rendering does.
 
+mod loader;
+
 use std::ops::Range;
 use std::path::Path;
 
 use crate::error::Error;
+pub use loader::{Folders, Library, Loader};
 
 /// Files above this size are refused before parsing: the largest published cell is under 4 KiB.
 pub const MAX_SOURCE_BYTES: u64 = 4 << 20;

@@ -2,12 +2,12 @@
 
 use cellc::compile;
 use cellc::diagnostic::Code;
-use cellc::source::SourceFile;
+use cellc::source::{Folders, SourceFile};
 use cellc::syntax;
 
-/// Codes that a file raises.
+/// Codes that a file beside those in `tests/cells/used` raises.
 fn codes(text: &str) -> Vec<Code> {
-    match compile::check(&SourceFile::new("example.cell", text)) {
+    match compile::check_with(&SourceFile::new("tests/cells/used/example.cell", text), &Folders) {
         Ok(_) => Vec::new(),
         Err(faults) => faults.iter().map(|fault| fault.code).collect(),
     }

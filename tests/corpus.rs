@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Lines and columns count from 1 in the whole file, these comments included; an end is exclusive
-//! and names its line only if it is another one. With `CELLC_BLESS=1` the comments are rewritten
+//! and names its line only if it is another one. Files in `used/` are there for others to use. With `CELLC_BLESS=1` the comments are rewritten
 //! from what is found: read the difference before it is committed.
 
 use std::fs;
@@ -24,7 +24,7 @@ use cellc::diagnostic::{Diagnostic, Help};
 use cellc::graph::TensorType;
 use cellc::graph::lower::{Scale, Width};
 use cellc::rng::{Purpose, stream};
-use cellc::source::{SourceFile, Span};
+use cellc::source::{Folders, SourceFile, Span};
 use cellc::syntax;
 
 /// The mark that some editors put before a text.
@@ -32,7 +32,7 @@ const BOM: &str = "\u{FEFF}";
 
 /// All that the compiler has to say about a file.
 fn diagnose(source: &SourceFile) -> Vec<Diagnostic> {
-    match compile::check(source) {
+    match compile::check_with(source, &Folders) {
         Ok(_) => Vec::new(),
         Err(faults) => faults.into_iter().collect(),
     }
@@ -88,9 +88,14 @@ fn checked_files_can_be_built() {
     let mut failures = Vec::new();
     for path in cell_files("tests/cells/valid/checked") {
         let source = SourceFile::read(&path).unwrap();
-        let Ok(module) = compile::check(&source) else { continue };
-        let has_own = module.nets.iter().any(|net| !net.is_prelude);
-        for net in module.nets.iter().filter(|net| net.is_prelude != has_own) {
+        let Ok(module) = compile::check_with(&source, &Folders) else { continue };
+        let has_own = module.nets.iter().any(|net| !net.origin.is_foreign());
+        // Without nets of their own the files are made for `cifar`.
+        let is_meant = |net: &&cellc::ir::Net| match has_own {
+            true => !net.origin.is_foreign(),
+            false => net.name.name == "cifar",
+        };
+        for net in module.nets.iter().filter(is_meant) {
             if net.stacked().iter().any(|entry| module.cell(&entry.cell.name).is_none()) {
                 continue;
             }
@@ -103,7 +108,7 @@ fn checked_files_can_be_built() {
                     width: Width::Base(128),
                     with_aux: true,
                     // Large enough for `large_images_only.cell`; a net of the file has its own size.
-                    image: net.is_prelude.then(|| TensorType::new(3, 128, 128)),
+                    image: net.origin.is_foreign().then(|| TensorType::new(3, 128, 128)),
                     genotype,
                     ..Request::new(net.name.name.as_str(), Scale { n: 2, f: 0 })
                 };
@@ -128,7 +133,7 @@ fn invalid_files_say_what_is_written_in_them() {
         let marked = text.strip_prefix(BOM).unwrap_or(&text);
         let n_expected = marked.lines().take_while(|line| is_annotation(line)).count();
         let expected: Vec<&str> = marked.lines().take(n_expected).map(str::trim_end).collect();
-        let found = annotations(&SourceFile::new("corpus", text.as_str()));
+        let found = annotations(&named(&path, text.as_str()));
         if is_blessing {
             bless(&path, &text, n_expected);
         } else if found.is_empty() {
@@ -156,10 +161,14 @@ fn bless(path: &Path, text: &str, n_old: usize) {
         None => ("", text),
     };
     let body: String = rest.split_inclusive('\n').skip(n_old).collect();
-    let found =
-        |comments: &str| annotations(&SourceFile::new("corpus", format!("{mark}{comments}{body}")));
+    let found = |comments: &str| annotations(&named(path, format!("{mark}{comments}{body}")));
     let lines = found(&"// Help: \n".repeat(found("").len())).join("\n");
     fs::write(path, format!("{mark}{lines}\n{body}")).expect("the corpus can be written");
+}
+
+/// A text of the corpus under its path, so that it can use the files in `tests/cells/used`.
+fn named(path: &Path, text: impl Into<String>) -> SourceFile {
+    SourceFile::new(path.display().to_string(), text)
 }
 
 fn annotations(source: &SourceFile) -> Vec<String> {

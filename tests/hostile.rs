@@ -208,7 +208,7 @@ fn every_file_gets_its_diagnostic() {
             "a stem of one pixel and a head of everything",
             "net n<N, F> { input 1x1x1 stem conv<63, s = 63, out = base> |> maxpool<9, s = 9>
                  stack N * normal head concat |> shift |> relu |> dense<classes> }
-             cell normal(h, prev) stride 8 { a = squeeze(h) b = fit(prev) out concat(a + b) }"
+             cell normal(h, prev) stride 8 { a = squeeze(h) b = squeeze(prev) out concat(a + b) }"
                 .into(),
             Some("E0301"),
         ),

@@ -1,11 +1,14 @@
-//! The NASNet space: its decisions, its size, and that a filled file is the network of its genotype.
+//! Spaces: their decisions in order, their size, how points are drawn, and that a filled file is the network
+//! of its genotype.
+
+use std::collections::BTreeSet;
 
 use cellc::compile::{self, Request};
 use cellc::graph::lower::{Scale, Width};
 use cellc::ir::Module;
 use cellc::rng::{Purpose, stream};
 use cellc::source::SourceFile;
-use cellc::space::{self, Genotype, SearchSpace};
+use cellc::space::{self, Genotype, SearchSpace, When};
 use cellc::syntax;
 
 const SPACE: &str = "nasnet_space.cell";
@@ -83,8 +86,14 @@ fn nested_holes_are_decided_after_their_option_and_only_then() {
     }";
     let (file, module) = checked(text);
     let space = decisions(&module);
-    let shape: Vec<(usize, Option<(usize, usize)>)> =
-        space.decisions.iter().map(|decision| (decision.options.len(), decision.when)).collect();
+    let shape: Vec<(usize, Option<(usize, usize)>)> = space
+        .decisions
+        .iter()
+        .map(|decision| {
+            let when = decision.when.as_ref().map(|when| (when.decision, when.options[0]));
+            (decision.options.len(), when)
+        })
+        .collect();
     let cell = [(3, None), (3, Some((0, 1))), (2, Some((0, 2))), (2, Some((2, 1)))];
     assert_eq!(shape[..4], cell);
     // One cell: id, three pools, sep<3>, two wider ones.
@@ -134,4 +143,163 @@ fn the_id_knows_the_network_not_the_text() {
     let twice =
         of("a = squeeze(h) x = sep<3>(a) z = sep<3>(a) y = avg<3>(x) + max<3>(z) out concat(y)");
     assert_ne!(shared, twice);
+}
+
+/// Everything a space may hold: shared choices, constants of constants, an operation whose cases depend on
+/// them, weights, nested holes, `repeat`, `?earlier`, combinations that are operations, a requirement.
+const EVERYTHING: &str = include_str!("cells/valid/checked/space_of_everything.cell");
+
+#[test]
+fn decisions_are_labelled_and_ordered_as_documented() {
+    let (_, module) = checked(EVERYTHING);
+    let decisions = &decisions(&module).decisions;
+    let labels: Vec<&str> = decisions.iter().map(|decision| decision.label.as_str()).collect();
+    let start = [
+        "k.value",
+        "deep.value",
+        "body.op1",
+        "body.value",
+        "body.op2",
+        "normal.n1.input1",
+        "normal.n1.input2",
+        "normal.n1.op1",
+        "normal.n1.op1[max<?{3, 5, 7}>].value",
+        "normal.n1.op2",
+        "normal.n1.op2[max<?{3, 5, 7}>].value",
+        "normal.n1.combine",
+    ];
+    assert_eq!(labels[..start.len()], start);
+    assert_eq!(labels.iter().collect::<BTreeSet<_>>().len(), labels.len(), "labels are unique");
+    // `twice == 2 and odd(k)` can hold for deep = 1 alone, `otherwise` for all but deep = 0.
+    let when = |options: &[usize]| Some(When { decision: 1, options: options.to_vec() });
+    let found: Vec<_> = decisions[2..5].iter().map(|decision| decision.when.clone()).collect();
+    assert_eq!(found, [when(&[1]), when(&[1, 2]), when(&[1, 2])]);
+    assert_eq!(decisions[0].weights, [1, 3]);
+    assert_eq!(decisions[11].weights, [3, 1, 1]);
+}
+
+#[test]
+fn equal_names_of_different_things_get_different_labels() {
+    let text = "space s {
+        let f = ?{ 3, 5 }
+        op f(x) = x |> sep<?{ 3, 5 }>
+        cell normal(h, prev) {
+            let k = ?{ 3, 5 }
+            k = sep<?{ 3, 5 }>(h)
+            a = f(k) + sep<k>(k)
+            out concat(a)
+        }
+    }";
+    let (_, module) = checked(text);
+    let labels: Vec<&str> =
+        decisions(&module).decisions.iter().map(|decision| decision.label.as_str()).collect();
+    assert_eq!(labels, ["f.value", "f#2.value", "normal.k.value", "normal.k#2.value"]);
+}
+
+/// A case that reads several choices counts by one of them, a case that reads the use of the operation not.
+#[test]
+fn holes_in_cases_are_active_where_their_case_can_be_taken() {
+    let of = |cases: &str| {
+        let text = format!(
+            "space s {{
+                let a = ?{{ 0, 1, 2 }}
+                let b = ?{{ 0, 1 }}
+                op f<r = 1>(x) {{ {cases} }}
+                cell normal(h, prev) {{ out f(h) }}
+            }}"
+        );
+        let (_, module) = checked(&text);
+        let last = decisions(&module).decisions.last().cloned();
+        last.and_then(|decision| decision.when).map(|when| (when.decision, when.options))
+    };
+    let hole = "x |> sep<?{ 3, 5 }>";
+    assert_eq!(of(&format!("when a == 1 => {hole} otherwise => x")), Some((0, vec![1])));
+    assert_eq!(of(&format!("when a == 1 => x otherwise => {hole}")), Some((0, vec![0, 2])));
+    assert_eq!(of(&format!("when a == 1 and r > 0 => {hole} otherwise => x")), Some((0, vec![1])));
+    assert_eq!(of(&format!("when a == 1 or r > 0 => {hole} otherwise => x")), None);
+    assert_eq!(
+        of(&format!("when a == 1 or r > 0 => x otherwise => {hole}")),
+        Some((0, vec![0, 2]))
+    );
+    assert_eq!(of(&format!("when r > 0 => {hole} otherwise => x")), None);
+    assert_eq!(
+        of(&format!("when b == 1 => x when a > 0 => {hole} otherwise => x")),
+        Some((0, vec![1, 2]))
+    );
+    assert_eq!(of(&format!("when a > 3 => {hole} otherwise => x")), Some((0, vec![])));
+}
+
+#[test]
+fn size_counts_conditional_holes_once() {
+    let text = "space s {
+        let deep = ?{ 0, 1, 2 }
+        op f(x) {
+            when deep > 0 => x |> ?{ sep<?{ 3, 5 }>, id }
+            otherwise     => x
+        }
+        cell normal(h, prev) { out f(h) |> ?{ relu, sigmoid } }
+    }";
+    let (_, module) = checked(text);
+    // deep = 0: one; deep = 1 or 2: three each; times the two of the cell.
+    assert_eq!(decisions(&module).size(), ((1 + 3 + 3) * 2) as f64);
+}
+
+#[test]
+fn points_of_a_space_of_everything_are_files_of_their_own() {
+    let (file, module) = checked(EVERYTHING);
+    let mut seen = BTreeSet::new();
+    for trial in 0..60 {
+        let genotype =
+            compile::sample(&module, &mut stream(5, Purpose::Sample, trial)).expect("one");
+        assert!(decisions(&module).contains(&genotype));
+        assert_eq!(genotype.to_string().parse(), Ok(genotype.clone()));
+        let written = syntax::print(&space::fill(&file, &module, &genotype));
+        let (_, alone) = checked(&written);
+        assert!(alone.space.is_none(), "no hole is left\n{written}");
+        let formatted = syntax::format(&SourceFile::new("written", written.as_str()));
+        assert_eq!(formatted.as_deref(), Ok(written.as_str()), "emitted files are formatted");
+        let id = |module: &Module, genotype| {
+            compile::architecture_id(module, "cifar", genotype).expect("has an id")
+        };
+        assert_eq!(id(&module, Some(&genotype)), id(&alone, None), "{written}");
+        seen.insert(genotype);
+    }
+    assert!(seen.len() > 50, "only {} different points of 60", seen.len());
+}
+
+#[test]
+fn a_genotype_reads_back_from_its_text() {
+    assert_eq!("0, 12,3".parse(), Ok(Genotype { choices: vec![0, 12, 3] }));
+    assert_eq!("".parse(), Ok(Genotype { choices: vec![] }));
+    assert!("1,x".parse::<Genotype>().is_err());
+    assert!("1,,2".parse::<Genotype>().is_err());
+}
+
+/// Pearson's statistic of 4000 draws from 1 : 3 : 6 against its 99.9 % quantile for two degrees of freedom.
+#[test]
+fn options_are_drawn_by_weight() {
+    let text = "space s {
+        cell normal(h, prev) { out h |> ?{ id, sep<3>: 3, max<?{ 3: 9, 5 }>: 6 } }
+    }";
+    let (_, module) = checked(text);
+    const DRAWS: u64 = 4000;
+    let (mut outer, mut inner) = ([0u64; 3], [0u64; 2]);
+    for draw in 0..DRAWS {
+        let point = decisions(&module).sample(&mut stream(11, Purpose::Sample, draw)).choices;
+        outer[point[0]] += 1;
+        if point[0] == 2 {
+            inner[point[1]] += 1;
+        }
+    }
+    let statistic = |found: &[u64], weights: &[u64]| {
+        let (n, total) = (found.iter().sum::<u64>() as f64, weights.iter().sum::<u64>() as f64);
+        let terms = found.iter().zip(weights).map(|(&found, &weight)| {
+            let expected = n * weight as f64 / total;
+            (found as f64 - expected).powi(2) / expected
+        });
+        terms.sum::<f64>()
+    };
+    assert!(statistic(&outer, &[1, 3, 6]) < 13.8, "{outer:?}");
+    assert!(statistic(&inner, &[9, 1]) < 10.8, "{inner:?}");
+    assert!(statistic(&outer, &[1, 1, 1]) > 1000.0, "the statistic tells other weights apart");
 }

@@ -7,7 +7,8 @@ use super::names::{Names, Seen};
 use super::ops::note_params;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{
-    Block, Cell, Expr, ExprKind, LocalId, Module, OpId, Output, Param, Space, Static, StaticKind,
+    Block, Cell, Expr, ExprKind, LocalId, Module, OpId, Origin, Output, Param, Space, Static,
+    StaticKind,
 };
 use crate::space::{Decision, SearchSpace};
 use crate::syntax::ast::{self, CellBody, CellStmt, Ident, SpaceItem};
@@ -25,6 +26,7 @@ pub(super) fn resolve(
     budget: &mut Budget,
     mut parts: SpaceParts,
     module: &mut Module,
+    origin: Origin,
     faults: &mut Vec<Diagnostic>,
 ) {
     let heads = OpHead::all(&module.ops);
@@ -40,6 +42,7 @@ pub(super) fn resolve(
             names,
             heads: &heads,
             in_space: *in_space,
+            origin,
             faults,
             decisions: &mut parts.decisions,
         }
@@ -110,6 +113,7 @@ struct CellResolver<'x> {
     names: &'x Names<'x>,
     heads: &'x [OpHead],
     in_space: bool,
+    origin: Origin,
     faults: &'x mut Vec<Diagnostic>,
     decisions: &'x mut Vec<Decision>,
 }
@@ -228,6 +232,7 @@ impl CellResolver<'_> {
             statics,
             blocks: blocks.into_iter().collect::<Option<_>>()?,
             outputs: outputs??,
+            origin: self.origin,
         })
     }
 

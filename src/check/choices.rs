@@ -2,29 +2,42 @@
 //!
 //! # How holes become decisions
 //!
-//! Decisions are ordered cell by cell and block by block as the file is read. Within a block the
-//! operands are decided first, then the operations, then the combination, each from left to right:
-//! for `?ops(?earlier) ?{ +, concat } ?ops(?earlier)` that is input, input, operation, operation,
+//! The constants of the space come first, then its operations, then cell by cell, statement by statement
+//! as the file is read. Within a statement of a cell, or a whole operation, the operands are decided first,
+//! then the operations and values, then the combinations, each from left to right: for
+//! `?ops(?earlier) ?{ +, concat } ?ops(?earlier)` that is input, input, operation, operation,
 //! combination, the order of the paper's controller (section 3.1). A hole inside an option (such as
 //! `max<?{3, 5}>` in a set) is decided right after the hole it stands in, and only if that option was
-//! taken.
+//! taken. A hole inside a `when` of an operation is decided only for those options of a shared choice for
+//! which its case can be taken, as far as one shared choice alone tells.
+//!
+//! # Labels
+//!
+//! `OWNER.KIND`, where the owner is `k` for a constant of the space, `f` for an operation, `normal.n1` for
+//! a block of a cell, `normal.k` for a constant of a cell; the kind is `input`, `op`, `value` or `combine`,
+//! numbered from 1 if the owner has several of it. A hole inside an option adds the option and its own
+//! kind, `normal.n1.op[max<?{3, 5}>].value`. Where names of different kinds of things meet, such as a constant
+//! and an operation both called `f`, the owner that comes later ends in `#2`.
 
 use super::{MAX_DECISIONS, MAX_OPTIONS};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{
-    Combine, CombineUse, Expr, ExprKind, OpResult, OpUse, OpUseKind, Static, StaticKind, Value,
-    ValueKind,
+    Combine, CombineUse, Constant, Expr, ExprKind, OpResult, OpUse, OpUseKind, Static, StaticKind,
+    Value, ValueKind,
 };
 use crate::source::Span;
-use crate::space::Decision;
+use crate::space::condition::{Evaluation, Reads};
+use crate::space::{Decision, When};
 
-/// What a hole chooses; also the order within a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What a hole chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// A tensor.
     Input,
-    /// An operation or an attribute.
+    /// An operation.
     Op,
+    /// An attribute or another static value.
+    Value,
     /// A way to combine.
     Combine,
 }
@@ -34,7 +47,17 @@ impl Phase {
         match self {
             Phase::Input => "input",
             Phase::Op => "op",
+            Phase::Value => "value",
             Phase::Combine => "combine",
+        }
+    }
+
+    /// Its place in the order within a definition.
+    fn rank(self) -> usize {
+        match self {
+            Phase::Input => 0,
+            Phase::Op | Phase::Value => 1,
+            Phase::Combine => 2,
         }
     }
 }
@@ -44,15 +67,41 @@ struct Hole {
     phase: Phase,
     options: Vec<String>,
     weights: Vec<u64>,
+    inside: Inside,
+}
+
+impl Hole {
     /// The hole and option it stands in.
-    when: Option<(usize, usize)>,
+    fn outer(&self) -> Option<(usize, usize)> {
+        match self.inside {
+            Inside::Option { hole, option } => Some((hole, option)),
+            Inside::Definition | Inside::Case(_) => None,
+        }
+    }
+}
+
+/// What a hole stands in.
+#[derive(Clone, Default)]
+pub(super) enum Inside {
+    /// Nothing that could be left out.
+    #[default]
+    Definition,
+    /// A case of a `when` that is taken for some options of a decision only.
+    Case(When),
+    /// An option of a hole of the same block.
+    Option {
+        /// The hole.
+        hole: usize,
+        /// The option.
+        option: usize,
+    },
 }
 
 /// The holes of the block at hand.
 #[derive(Default)]
 pub(super) struct Holes {
     found: Vec<Hole>,
-    inside: Option<(usize, usize)>,
+    inside: Inside,
 }
 
 impl Holes {
@@ -78,18 +127,29 @@ impl Holes {
                 .note("split the choice in two"),
             );
         }
-        self.found.push(Hole { phase, options, weights, when: self.inside });
+        self.found.push(Hole { phase, options, weights, inside: self.inside.clone() });
         self.found.len() - 1
+    }
+
+    /// How many were opened.
+    pub(super) fn len(&self) -> usize {
+        self.found.len()
     }
 
     /// Marks the holes opened from here on as standing in option `option` of `hole`; gives what was marked
     /// before, for [`Holes::leave`].
-    pub(super) fn enter(&mut self, hole: usize, option: usize) -> Option<(usize, usize)> {
-        self.inside.replace((hole, option))
+    pub(super) fn enter(&mut self, hole: usize, option: usize) -> Inside {
+        std::mem::replace(&mut self.inside, Inside::Option { hole, option })
     }
 
-    /// Undoes [`Holes::enter`].
-    pub(super) fn leave(&mut self, outer: Option<(usize, usize)>) {
+    /// Marks the holes opened from here on as standing in a case of a `when`, until [`Holes::leave`].
+    pub(super) fn enter_case(&mut self, when: Option<When>) -> Inside {
+        let inside = when.map_or(Inside::Definition, Inside::Case);
+        std::mem::replace(&mut self.inside, inside)
+    }
+
+    /// Undoes [`Holes::enter`] and [`Holes::enter_case`].
+    pub(super) fn leave(&mut self, outer: Inside) {
         self.inside = outer;
     }
 
@@ -103,36 +163,34 @@ impl Holes {
         faults: &mut Vec<Diagnostic>,
     ) -> Vec<usize> {
         let root = |mut hole: usize| {
-            while let Some((outer, _)) = self.found[hole].when {
+            while let Some((outer, _)) = self.found[hole].outer() {
                 hole = outer;
             }
             hole
         };
         let mut order: Vec<usize> = (0..self.found.len()).collect();
-        order.sort_by_key(|&hole| (self.found[root(hole)].phase, root(hole), hole));
+        order.sort_by_key(|&hole| (self.found[root(hole)].phase.rank(), root(hole), hole));
 
         let first = decisions.len();
+        let owner = if order.is_empty() { owner.into() } else { unique(owner, decisions) };
         let mut decision_of = vec![0; order.len()];
         for (position, &hole) in order.iter().enumerate() {
             decision_of[hole] = first + position;
         }
         let mut labels = vec![String::new(); order.len()];
         for &hole in &order {
-            let Hole { phase, options, weights, when } = &self.found[hole];
+            let Hole { phase, options, weights, inside } = &self.found[hole];
+            let outer = self.found[hole].outer();
             let siblings: Vec<usize> = (0..self.found.len())
                 .filter(|&other| {
-                    self.found[other].phase == *phase && self.found[other].when == *when
+                    self.found[other].phase == *phase && self.found[other].outer() == outer
                 })
                 .collect();
-            let mut label = match when {
+            let mut label = match outer {
                 None => format!("{owner}.{}", phase.label()),
                 Some((outer, option)) => {
-                    format!(
-                        "{}[{}].{}",
-                        labels[*outer],
-                        self.found[*outer].options[*option],
-                        phase.label()
-                    )
+                    let option = &self.found[outer].options[option];
+                    format!("{}[{option}].{}", labels[outer], phase.label())
                 }
             };
             if siblings.len() > 1 {
@@ -140,7 +198,13 @@ impl Holes {
                 label += &number.to_string();
             }
             labels[hole].clone_from(&label);
-            let when = when.map(|(outer, option)| (decision_of[outer], option));
+            let when = match inside {
+                Inside::Definition => None,
+                Inside::Case(when) => Some(when.clone()),
+                Inside::Option { hole, option } => {
+                    Some(When { decision: decision_of[*hole], options: vec![*option] })
+                }
+            };
             decisions.push(Decision {
                 label,
                 options: options.clone(),
@@ -159,6 +223,89 @@ impl Holes {
             );
         }
         decision_of
+    }
+}
+
+/// The name of an owner of labels, with a number where an earlier one has the same.
+fn unique(owner: &str, decisions: &[Decision]) -> String {
+    let is_taken = |owner: &str| {
+        decisions.iter().any(|decision| {
+            decision.label.strip_prefix(owner).is_some_and(|rest| rest.starts_with('.'))
+        })
+    };
+    if !is_taken(owner) {
+        return owner.into();
+    }
+    let mut number = 2;
+    while is_taken(&format!("{owner}#{number}")) {
+        number += 1;
+    }
+    format!("{owner}#{number}")
+}
+
+/// What is known of the conditions of an operation's cases before a point is drawn.
+pub(super) struct Cases<'x> {
+    constants: &'x [Constant],
+    decisions: &'x [Decision],
+    /// Values that may still be evaluated; a file that would need more leaves its holes always active.
+    steps: usize,
+}
+
+impl<'x> Cases<'x> {
+    /// How many values may be evaluated for all cases of a file.
+    pub(super) const MAX_STEPS: usize = 1 << 20;
+
+    pub(super) fn new(
+        constants: &'x [Constant],
+        decisions: &'x [Decision],
+        steps: usize,
+    ) -> Cases<'x> {
+        Cases { constants, decisions, steps }
+    }
+
+    /// Steps that are left.
+    pub(super) fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// The options of a shared choice for which a case can be taken, if that is not all of them: none of
+    /// the conditions `above` it is known to hold then, and its own is not known not to. Of several choices
+    /// that rule the case out the first one read counts, since a decision depends on one other.
+    pub(super) fn when(&mut self, above: &[Value], own: Option<&Value>) -> Option<When> {
+        let mut tried = Vec::new();
+        for condition in own.into_iter().chain(above) {
+            let reads = Reads::of(self.constants, condition);
+            for decision in reads.decisions {
+                if tried.contains(&decision) {
+                    continue;
+                }
+                tried.push(decision);
+                let count = self.decisions[decision].options.len();
+                let cost = count * (1 + above.len()) * (1 + reads.constants.len());
+                self.steps = self.steps.checked_sub(cost)?;
+                let options: Vec<usize> = (0..count)
+                    .filter(|&option| self.can_be_taken(above, own, (decision, option)))
+                    .collect();
+                if options.len() < count {
+                    return Some(When { decision, options });
+                }
+            }
+        }
+        None
+    }
+
+    fn can_be_taken(
+        &self,
+        above: &[Value],
+        own: Option<&Value>,
+        (decision, option): (usize, usize),
+    ) -> bool {
+        let choice = |other: usize| (other == decision).then_some(option);
+        let mut evaluation = Evaluation::without_costs(self.constants, &choice);
+        let mut is = |condition: &Value, outcome: bool| {
+            evaluation.truth(condition).is_ok_and(|truth| truth.holds == outcome)
+        };
+        !above.iter().any(|condition| is(condition, true)) && !own.is_some_and(|own| is(own, false))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::graph::lower::{self, MAX_F, MAX_N, Scale, Target};
 use crate::graph::passes::simplify;
 use crate::ir::{ClaimKind, Expect, Module};
 use crate::space::Genotype;
+use crate::syntax::ast::ScaleLit;
 
 /// The most operations of all networks that a file claims something about.
 const MAX_NODES: usize = 1 << 17;
@@ -32,9 +33,9 @@ pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
     }
 }
 
-fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<Diagnostic>) {
-    let (n, f) = (expect.scale.n, expect.scale.f);
-    for (name, number, most) in [("N", n, MAX_N), ("F", f, MAX_F)] {
+/// The scale that a file writes; `None` after reporting that no network can have it.
+pub(super) fn scale(written: ScaleLit, faults: &mut Vec<Diagnostic>) -> Option<Scale> {
+    for (name, number, most) in [("N", written.n, MAX_N), ("F", written.f, MAX_F)] {
         if !(1..=most as u64).contains(&number.value) {
             faults.push(
                 Diagnostic::new(
@@ -44,11 +45,15 @@ fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<D
                 )
                 .note("write a scale such as 6@768"),
             );
-            return;
+            return None;
         }
     }
+    Some(Scale { n: written.n.value as usize, f: written.f.value as usize })
+}
+
+fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<Diagnostic>) {
+    let Some(scale) = scale(expect.scale, faults) else { return };
     let net = module.net(&expect.net.name).expect("check::nets reports unknown nets");
-    let scale = Scale { n: n.value as usize, f: f.value as usize };
     let image =
         expect.image.map(|[height, width, channels]| TensorType::new(channels, height, width));
     let plain = Target {

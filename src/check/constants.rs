@@ -5,14 +5,14 @@ use super::choices::{Holes, Renumber};
 use super::exprs::{Builder, Place, Scope};
 use super::names::Names;
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Constant, Module, Value, ValueKind};
+use crate::ir::{Constant, Module, Origin, Value, ValueKind};
 
 /// Resolves every constant of the file into `module`, those of its space into `parts` as well.
 pub(super) fn resolve(
     names: &mut Names,
     parts: &mut SpaceParts,
     module: &mut Module,
-    is_prelude: bool,
+    origin: Origin,
     faults: &mut Vec<Diagnostic>,
 ) {
     let own = std::mem::take(&mut names.own_constants);
@@ -33,6 +33,6 @@ pub(super) fn resolve(
         if in_space {
             parts.constants.push((module.constants.len(), constant.clone()));
         }
-        module.constants.push(Constant { name: name.clone(), value, holes, is_prelude });
+        module.constants.push(Constant { name: name.clone(), value, holes, origin });
     }
 }

@@ -4,15 +4,19 @@
 //! numbers and what a found architecture is written from. Copies keep the spans of the text they were
 //! written in, so a fault in a repeated block points at the block.
 
+use std::collections::BTreeSet;
+
 use super::bind;
 use super::names::{Names, unknown};
 use super::{MAX_BLOCKS, MAX_OPTIONS};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::Origin;
 use crate::source::Span;
 use crate::syntax::ast::{
-    Alternative, Cell, CellBody, CellStmt, CellUse, Combine, CombineRef, Constant, Expr, ExprKind,
-    Ident, Number, Op, OpBody, OpRef, OpRefKind, OpStmt, Output,
+    Alternative, Cell, CellBody, CellStmt, Combine, CombineRef, Constant, Expr, ExprKind, Ident,
+    Number, Op, OpBody, OpRef, OpRefKind, OpStmt, Output,
 };
+use crate::syntax::rename::{Mover, NewNames};
 
 /// The most blocks of all cells of a file.
 const MAX_BLOCKS_OF_ALL: usize = 1 << 14;
@@ -48,7 +52,7 @@ pub(super) fn expand(
     let before = faults.len();
     let mut earlier: Vec<String> = Vec::new();
     let mut result: Vec<CellStmt> = bound.into_iter().map(CellStmt::Constant).collect();
-    for statement in statements {
+    for statement in &statements {
         match statement {
             CellStmt::Constant(_) | CellStmt::Require(_) => result.push(statement.clone()),
             CellStmt::Let { name, value, span } => {
@@ -134,25 +138,43 @@ pub(super) fn op(op: &Op, names: &Names, budget: &mut Budget, faults: &mut Vec<D
 }
 
 /// The statements of a cell's body, followed through `= other<...>`, and the attributes of the cells on
-/// the way as constants.
-fn statements<'a>(
-    cell: &'a Cell,
-    names: &Names<'a>,
+/// the way as constants. What is copied from another file stands at the use in this one.
+fn statements(
+    cell: &Cell,
+    names: &Names,
     faults: &mut Vec<Diagnostic>,
-) -> Option<(Vec<Constant>, &'a [CellStmt])> {
-    let mut current = cell;
+) -> Option<(Vec<Constant>, Vec<CellStmt>)> {
+    let (mut current, mut origin) = (cell, Origin::Own);
+    let mut copied_at = cell.span;
     let mut bound = Vec::new();
     for _ in 0..=MAX_SAME {
         let other = match &current.body {
-            CellBody::Block(statements) => return Some((bound, statements)),
+            CellBody::Block(statements) => {
+                let mut statements = statements.clone();
+                if origin.is_foreign() {
+                    Mover::to(&mut Copied { names, origin }, copied_at)
+                        .statements(&mut statements, &current.params);
+                }
+                return Some((bound, statements));
+            }
             CellBody::SameAs(other) => other,
         };
-        let Some(&next) = names.cell_of.get(other.name.name.as_str()) else {
-            let known = names.cell_of.keys().copied().filter(|&known| known != cell.name.name);
-            faults.push(unknown("cell", &other.name.name, other.name.span, known));
+        if !origin.is_foreign() {
+            copied_at = other.span;
+        }
+        let name = other.name.name.as_str();
+        let own = names.cell_of.get(name).filter(|_| !origin.is_foreign());
+        let used = || {
+            let (file, cell) = names.scopes.cell(origin, name)?;
+            Some((Origin::Used(file), cell))
+        };
+        let Some((next_origin, next)) = own.map(|&cell| (Origin::Own, cell)).or_else(used) else {
+            let own = names.cell_of.keys().copied().filter(|&known| known != cell.name.name);
+            let known: BTreeSet<&str> = own.chain(names.scopes.cells()).collect();
+            faults.push(unknown("cell", name, other.name.span, known));
             return None;
         };
-        if next.name == cell.name {
+        if !next_origin.is_foreign() && next.name == cell.name {
             faults.push(
                 Diagnostic::new(
                     Code::CyclicDefinition,
@@ -169,10 +191,7 @@ fn statements<'a>(
                 Diagnostic::new(
                     Code::MalformedCell,
                     other.span,
-                    format!(
-                        "cell `{}` has other inputs than `{}`",
-                        other.name.name, current.name.name
-                    ),
+                    format!("cell `{name}` has other inputs than `{}`", current.name.name),
                 )
                 .note(format!(
                     "write `cell {}({})`",
@@ -182,8 +201,30 @@ fn statements<'a>(
             );
             return None;
         }
-        bound.extend(attributes(next, other, faults)?);
-        current = next;
+        let specs: Vec<(&str, bool)> = next
+            .params
+            .iter()
+            .map(|param| (param.name.name.as_str(), param.default.is_none()))
+            .collect();
+        let given = bind::places(name, &specs, &other.attrs, other.span, faults)?;
+        for (index, (param, at)) in next.params.iter().zip(given).enumerate() {
+            let (from, params, value) = match at {
+                Some(at) => (origin, &*current.params, &other.attrs[at].value),
+                None => {
+                    let default = param.default.as_ref();
+                    let default = default.expect("bind::places reports missing attributes");
+                    (next_origin, &next.params[..index], default)
+                }
+            };
+            let mut value = value.clone();
+            if from.is_foreign() {
+                Mover::to(&mut Copied { names, origin: from }, copied_at)
+                    .attribute(&mut value, params);
+            }
+            let name = Ident { name: param.name.name.clone(), span: copied_at };
+            bound.push(Constant { name, value, span: copied_at });
+        }
+        (current, origin) = (next, next_origin);
     }
     faults.push(
         Diagnostic::new(
@@ -196,22 +237,28 @@ fn statements<'a>(
     None
 }
 
-/// The attributes of `cell` with the values that `other`, a use of it, gives them.
-fn attributes(cell: &Cell, other: &CellUse, faults: &mut Vec<Diagnostic>) -> Option<Vec<Constant>> {
-    let specs: Vec<(&str, bool)> = cell
-        .params
-        .iter()
-        .map(|param| (param.name.name.as_str(), param.default.is_none()))
-        .collect();
-    let given = bind::places(&cell.name.name, &specs, &other.attrs, other.span, faults)?;
-    let bound = cell.params.iter().zip(given).map(|(param, at)| {
-        let value = match at {
-            Some(at) => other.attrs[at].value.clone(),
-            None => param.default.clone().expect("bind::places reports missing attributes"),
-        };
-        Constant { name: param.name.clone(), value, span: other.span }
-    });
-    Some(bound.collect())
+/// Names of another file in a copy that stands in this one.
+struct Copied<'x, 'a> {
+    names: &'x Names<'a>,
+    origin: Origin,
+}
+
+impl NewNames for Copied<'_, '_> {
+    fn op(&mut self, name: &str) -> Option<String> {
+        self.names.alias_of_op(self.origin, name)
+    }
+
+    fn constant(&mut self, name: &str) -> Option<String> {
+        self.names.alias_of_constant(self.origin, name)
+    }
+
+    fn cell(&mut self, _: &str) -> Option<String> {
+        unreachable!("only the statements of a cell are copied")
+    }
+
+    fn adapter(&mut self, name: &str) -> Option<String> {
+        self.op(name)
+    }
 }
 
 fn repeat_count(count: &Number, faults: &mut Vec<Diagnostic>) -> u64 {

@@ -250,10 +250,17 @@ impl Builder<'_> {
         text: impl Fn(&T) -> String,
         span: Span,
     ) -> Option<usize> {
+        if let Place::SpaceRequire = self.scope.place {
+            self.faults.push(
+                Diagnostic::new(Code::HoleOutsideSpace, span, "a condition has no hole of its own")
+                    .note("name the choice, as in `let k = ?{3, 5}`, and write the name here"),
+            );
+            return None;
+        }
         if !self.scope.place.takes_holes() {
             self.faults.push(
                 Diagnostic::new(Code::HoleOutsideSpace, span, "a hole stands outside a space")
-                    .note("holes may stand in the cells of a `space`; choose an option here"),
+                    .note("holes may stand in a `space`; choose an option here"),
             );
             return None;
         }
@@ -348,7 +355,7 @@ impl Builder<'_> {
 
     /// A use of the operation called `name` that the language inserts.
     fn adapter(&mut self, name: &str, span: Span) -> Option<OpUse> {
-        let head = self.names.ops.get(name).map(|id| (*id, &self.op_params[id.0]));
+        let head = self.names.find_op(name).map(|id| (id, &self.op_params[id.0]));
         match head {
             Some((op, head)) if head.args == 1 && !self.names.required[op.0].contains(&true) => {
                 let attrs = vec![None; head.params.len()];
@@ -385,7 +392,7 @@ impl Builder<'_> {
                         op.span,
                         "a hole stands outside a space",
                     )
-                    .note("holes may stand in the cells of a `space`; choose an option here"),
+                    .note("holes may stand in a `space`; choose an option here"),
                 );
                 return None;
             }
@@ -423,7 +430,7 @@ impl Builder<'_> {
             self.arity(&name.name, primitive.arity(), args, span)?;
             return Some(OpUseKind::Primitive { primitive, attrs: attrs? });
         }
-        let Some(&op) = self.names.ops.get(&name.name) else {
+        let Some(op) = self.names.find_op(&name.name) else {
             let known = self.names.ops.keys().map(String::as_str);
             let known: Vec<&str> = known.chain(Primitive::ALL.map(Primitive::name)).collect();
             self.faults.push(unknown("operation", &name.name, name.span, known));

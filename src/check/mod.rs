@@ -8,10 +8,11 @@
 //! 2. `expand`: `repeat`, `cell b = a`, option sets and `?earlier` written out; then `constants`,
 //!    `ops`, `cells` and `nets` resolve every name and `bind` every attribute, and `choices` numbers the
 //!    holes.
-//! 3. `cycles`: operations do not use each other in a circle.
-//! 4. `shapes`: every cell is lowered in the contexts a net can put it in, with every option of every
+//! 3. `requires`: the conditions of a space are conditions, and not broken by all of its points.
+//! 4. `cycles`: operations do not use each other in a circle.
+//! 5. `shapes`: every cell is lowered in the contexts a net can put it in, with every option of every
 //!    hole taken once.
-//! 5. `claims`: every `expect` is counted.
+//! 6. `claims`: every `expect` is counted.
 //!
 //! What is left to [`lower`](crate::graph::lower::lower) is what depends on the image and scale a user
 //! asks for later.
@@ -27,18 +28,23 @@ mod exprs;
 mod names;
 mod nets;
 mod ops;
+mod requires;
 mod shapes;
 mod values;
 
+pub(crate) use claims::grouped;
 pub(crate) use exprs::{FIXUP, IDENTITY};
+pub(crate) use names::alias;
 #[cfg(feature = "lsp")]
-pub(crate) use {claims::grouped, expand::MAX_SAME, names::BUILTINS};
+pub(crate) use {expand::MAX_SAME, names::BUILTINS};
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::cells::SpaceParts;
 use self::expand::Budget;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::ir::Module;
-use crate::syntax::ast;
+use crate::ir::{Module, Origin};
+use crate::syntax::ast::{self, Item, SpaceItem};
 
 /// The most blocks a cell may have, and the most often a `repeat` may repeat.
 pub const MAX_BLOCKS: usize = 256;
@@ -52,12 +58,12 @@ pub const MAX_DECISIONS: usize = 4096;
 /// The largest kernel side, stride and dilation.
 pub const MAX_KERNEL: i64 = 63;
 
-/// Checks a file whose operations and nets may build on those of `prelude`.
+/// Checks a file whose definitions may build on those of `before`: the prelude, and the files it uses.
 ///
 /// # Errors
 /// All faults of the first sub-pass that found any, sorted by position.
-pub fn check(file: &ast::File, prelude: &Module) -> Result<Module, Diagnostics> {
-    resolve(file, prelude, false)
+pub fn check(file: &ast::File, before: &Module) -> Result<Module, Diagnostics> {
+    resolve(file, before, Origin::Own)
 }
 
 /// Checks a file of the prelude itself, whose definitions build on primitives and those in `before`.
@@ -65,28 +71,28 @@ pub fn check(file: &ast::File, prelude: &Module) -> Result<Module, Diagnostics> 
 /// # Errors
 /// As [`check`]; for the embedded text a test sees to it that there are none.
 pub(crate) fn check_prelude(file: &ast::File, before: &Module) -> Result<Module, Diagnostics> {
-    resolve(file, before, true)
+    resolve(file, before, Origin::Prelude)
 }
 
-fn resolve(file: &ast::File, prelude: &Module, is_prelude: bool) -> Result<Module, Diagnostics> {
-    let mut module = Module {
-        constants: prelude.constants.clone(),
-        ops: prelude.ops.clone(),
-        nets: prelude.nets.clone(),
-        ..Module::default()
-    };
+fn resolve(file: &ast::File, before: &Module, origin: Origin) -> Result<Module, Diagnostics> {
+    let mut module = Module { space: None, expects: Vec::new(), ..before.clone() };
+    hide(file, &mut module);
     let mut faults = Vec::new();
 
-    let mut names = names::declare(file, &mut module, is_prelude, &mut faults);
+    let mut names = names::declare(file, &mut module, origin, &mut faults);
     barrier(&mut faults)?;
 
     let mut budget = Budget::default();
     let mut parts = SpaceParts::default();
-    constants::resolve(&mut names, &mut parts, &mut module, is_prelude, &mut faults);
+    constants::resolve(&mut names, &mut parts, &mut module, origin, &mut faults);
     let SpaceParts { decisions, ops, .. } = &mut parts;
     ops::resolve(&names, &mut budget, decisions, ops, &mut module, &mut faults);
-    cells::resolve(&names, &mut budget, parts, &mut module, &mut faults);
-    nets::resolve(file, &names, &mut module, is_prelude, &mut faults);
+    cells::resolve(&names, &mut budget, parts, &mut module, origin, &mut faults);
+    nets::resolve(file, &names, &mut module, origin, &mut faults);
+    requires::names(file, &module, &mut faults);
+    barrier(&mut faults)?;
+
+    requires::check(&module, &mut faults);
     barrier(&mut faults)?;
 
     cycles::check(&module, &mut faults);
@@ -98,6 +104,39 @@ fn resolve(file: &ast::File, prelude: &Module, is_prelude: bool) -> Result<Modul
     claims::check(&module, &mut faults);
     barrier(&mut faults)?;
     Ok(module)
+}
+
+/// Leaves out the cells and nets of other files that this one does not see. Operations and constants
+/// stay, since others refer to them by index.
+fn hide(file: &ast::File, module: &mut Module) {
+    let mut own_cells = BTreeSet::new();
+    for item in &file.items {
+        match item {
+            Item::Cell(cell) => {
+                own_cells.insert(cell.name.name.as_str());
+            }
+            Item::Space(space) => {
+                own_cells.extend(space.items.iter().filter_map(|item| match item {
+                    SpaceItem::Cell(cell) => Some(cell.name.name.as_str()),
+                    SpaceItem::Constant(_)
+                    | SpaceItem::Require(_)
+                    | SpaceItem::Op(_)
+                    | SpaceItem::Options { .. } => None,
+                }))
+            }
+            Item::Use(_) | Item::Constant(_) | Item::Op(_) | Item::Net(_) | Item::Expect(_) => {}
+        }
+    }
+    let Module { cells, nets, sees, .. } = module;
+    let is_seen = |origin: Origin| match origin {
+        Origin::Prelude | Origin::Own => true,
+        Origin::Used(index) => sees.contains(&index),
+    };
+    nets.retain(|net| is_seen(net.origin));
+    cells.retain(|cell| is_seen(cell.origin) && !own_cells.contains(cell.name.name.as_str()));
+    let nearest: BTreeMap<String, Origin> =
+        cells.iter().map(|cell| (cell.name.name.clone(), cell.origin)).collect();
+    cells.retain(|cell| nearest[&cell.name.name] == cell.origin);
 }
 
 /// Stops if there are faults.

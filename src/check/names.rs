@@ -1,25 +1,25 @@
 //! What a file defines: one name, one meaning.
 //!
-//! Operations and nets may hide those of the prelude; primitives and the language's own static names
+//! Definitions may hide those of other files; primitives and the language's own static names
 //! cannot be hidden. Cells of the file and of its space share one namespace, since a net finds cells by
 //! name.
 
 use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Diagnostic, suggest};
-use crate::ir::{self, Builtin, Module, OpId, Primitive};
+use crate::ir::{self, Builtin, Module, OpId, Origin, Primitive, Scopes};
 use crate::source::Span;
 use crate::syntax::ast::{self, Ident, Item, SpaceItem};
 
 /// The names a file can use.
 pub(super) struct Names<'a> {
-    /// Operations of file and prelude.
+    /// Operations that the file sees.
     pub ops: BTreeMap<String, OpId>,
-    /// Number of operations of the prelude; the file's follow in order.
+    /// Number of operations of other files; the file's follow in order.
     pub first_own_op: usize,
     /// For each operation, by index, whether each of its attributes must be given.
     pub required: Vec<Vec<bool>>,
-    /// Constants by name; one of the file hides one of the prelude.
+    /// Constants that the file sees.
     pub constants: BTreeMap<String, usize>,
     /// The operations to resolve with whether they stand in a space, in the order of their ids.
     pub own_ops: Vec<(&'a ast::Op, bool)>,
@@ -33,6 +33,8 @@ pub(super) struct Names<'a> {
     pub cell_of: BTreeMap<&'a str, &'a ast::Cell>,
     /// The file's space.
     pub space: Option<&'a ast::Space>,
+    /// What names mean in other files.
+    pub scopes: Scopes,
 }
 
 /// Static names of the language and what they mean.
@@ -54,7 +56,7 @@ pub(crate) const BUILTINS: [(&str, Builtin); 11] = [
 pub(super) fn declare<'a>(
     file: &'a ast::File,
     module: &mut Module,
-    is_prelude: bool,
+    origin: Origin,
     faults: &mut Vec<Diagnostic>,
 ) -> Names<'a> {
     let first_own_op = module.ops.len();
@@ -63,6 +65,7 @@ pub(super) fn declare<'a>(
             .ops
             .iter()
             .enumerate()
+            .filter(|(_, op)| module.does_see(Origin::Own, op.origin))
             .map(|(at, op)| (op.name.name.clone(), OpId(at)))
             .collect(),
         first_own_op,
@@ -75,6 +78,7 @@ pub(super) fn declare<'a>(
             .constants
             .iter()
             .enumerate()
+            .filter(|(_, constant)| module.does_see(Origin::Own, constant.origin))
             .map(|(at, constant)| (constant.name.name.clone(), at))
             .collect(),
         own_ops: Vec::new(),
@@ -83,13 +87,14 @@ pub(super) fn declare<'a>(
         cells: Vec::new(),
         cell_of: BTreeMap::new(),
         space: None,
+        scopes: Scopes::of(module),
     };
     let mut seen = Seen::default();
     for item in &file.items {
         match item {
             Item::Use(_) => {}
             Item::Constant(constant) => names.constant(constant, false, &mut seen, faults),
-            Item::Op(op) => names.op(op, false, module, is_prelude, &mut seen, faults),
+            Item::Op(op) => names.op(op, false, module, origin, &mut seen, faults),
             Item::Cell(cell) => {
                 seen.note("cell", &cell.name, faults);
                 names.cells.push((cell, false));
@@ -129,7 +134,7 @@ pub(super) fn declare<'a>(
                             names.constant(constant, true, &mut seen, faults);
                         }
                         SpaceItem::Op(op) => {
-                            names.op(op, true, module, is_prelude, &mut seen, faults);
+                            names.op(op, true, module, origin, &mut seen, faults);
                         }
                         SpaceItem::Require(_) => {}
                         SpaceItem::Cell(cell) => {
@@ -153,7 +158,7 @@ impl<'a> Names<'a> {
         op: &'a ast::Op,
         in_space: bool,
         module: &mut Module,
-        is_prelude: bool,
+        origin: Origin,
         seen: &mut Seen,
         faults: &mut Vec<Diagnostic>,
     ) {
@@ -183,8 +188,30 @@ impl<'a> Names<'a> {
             bindings: Vec::new(),
             result: ir::OpResult::When { arms: Vec::new(), otherwise: None },
             holes: Vec::new(),
-            is_prelude,
+            origin,
         });
+    }
+
+    /// The operation that a name means, one that [`Names::alias_of_op`] gave included.
+    pub fn find_op(&self, name: &str) -> Option<OpId> {
+        self.ops.get(name).copied().or_else(|| alias(name).map(OpId))
+    }
+
+    /// The constant that a name means, one that [`Names::alias_of_constant`] gave included.
+    pub fn find_constant(&self, name: &str) -> Option<usize> {
+        self.constants.get(name).copied().or_else(|| alias(name))
+    }
+
+    /// What text copied from another file has to call an operation by that its own file calls `name`;
+    /// none if this file calls it the same.
+    pub fn alias_of_op(&self, origin: Origin, name: &str) -> Option<String> {
+        let op = self.scopes.op(origin, name)?;
+        (self.ops.get(name) != Some(&op)).then(|| format!("{name}{ALIAS}{}", op.0))
+    }
+
+    /// The same for a constant; a name that nothing in this file can hide.
+    pub fn alias_of_constant(&self, origin: Origin, name: &str) -> Option<String> {
+        self.scopes.constant(origin, name).map(|constant| format!("{name}{ALIAS}{constant}"))
     }
 
     fn constant(
@@ -200,6 +227,15 @@ impl<'a> Names<'a> {
         seen.note("constant", &constant.name, faults);
         self.own_constants.push((constant, in_space));
     }
+}
+
+/// Stands between a name and the index of what it means, in copies of text whose names have another
+/// meaning in the file they are copied to. No file can write it.
+const ALIAS: char = '@';
+
+/// The index in a name that was given to a copy.
+pub(crate) fn alias(name: &str) -> Option<usize> {
+    name.split_once(ALIAS).and_then(|(_, index)| index.parse().ok())
 }
 
 /// Names seen so far, by what they name.

@@ -9,7 +9,7 @@ use super::names::{BUILTINS, Names, Seen, has_meaning, unknown};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::lower::MAX_TIMES;
 use crate::ir::{
-    Aux, ClaimKind, Expect, Module, Net, OpUse, StackEntry, StackItem, StackedCell, Value,
+    Aux, ClaimKind, Expect, Module, Net, OpUse, Origin, StackEntry, StackItem, StackedCell, Value,
     ValueKind, WidthChange,
 };
 use crate::source::Span;
@@ -26,13 +26,13 @@ pub(super) fn resolve(
     file: &ast::File,
     names: &Names,
     module: &mut Module,
-    is_prelude: bool,
+    origin: Origin,
     faults: &mut Vec<Diagnostic>,
 ) {
     let heads = OpHead::all(&module.ops);
     for item in &file.items {
         if let Item::Net(net) = item
-            && let Some(net) = resolve_net(net, names, &heads, is_prelude, faults)
+            && let Some(net) = resolve_net(net, names, &heads, origin, faults)
         {
             module.nets.push(net);
         }
@@ -83,7 +83,7 @@ fn resolve_net(
     net: &ast::Net,
     names: &Names,
     heads: &[OpHead],
-    is_prelude: bool,
+    origin: Origin,
     faults: &mut Vec<Diagnostic>,
 ) -> Option<Net> {
     let before = faults.len();
@@ -202,7 +202,7 @@ fn resolve_net(
         stack: stack?,
         head: head?,
         aux,
-        is_prelude,
+        origin,
     })
 }
 

@@ -1,13 +1,14 @@
 //! Operations: attributes with their defaults, conditions, bindings, result.
 
-use super::choices::{Holes, Renumber};
+use super::choices::{Cases, Holes, Renumber};
 use super::expand::{self, Budget};
 use super::exprs::{Builder, OpHead, Place, Scope};
 use super::names::{BUILTINS, Names, Seen, has_meaning};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ir::{Module, OpId, OpResult, Param, Require, Static, StaticKind};
+use crate::ir::{Module, OpId, OpResult, Param, Require, Static, StaticKind, Value};
 use crate::space::Decision;
 use crate::syntax::ast::{self, OpBody, OpStmt};
+use crate::syntax::print;
 
 /// Resolves every operation of the file into `module`. Holes of those in a space become decisions
 /// after those in `decisions`.
@@ -20,6 +21,7 @@ pub(super) fn resolve(
     faults: &mut Vec<Diagnostic>,
 ) {
     let heads = OpHead::all(&module.ops);
+    let mut steps = Cases::MAX_STEPS;
     for (index, &(op, in_space)) in names.own_ops.iter().enumerate() {
         let target = names.first_own_op + index;
         let written_out;
@@ -41,7 +43,9 @@ pub(super) fn resolve(
         let mut builder =
             Builder { names, op_params: &heads, scope, holes: Holes::default(), stages: 0, faults };
         let mut params = builder.params(&op.params);
-        let (mut statics, mut bindings, mut result) = builder.body(op, &mut seen);
+        let mut cases = Cases::new(&module.constants, decisions, steps);
+        let (mut statics, mut bindings, mut result) = builder.body(op, &mut seen, &mut cases);
+        steps = cases.steps();
         let holes = builder.finish(&op.name.name, op.span, decisions);
         params
             .iter_mut()
@@ -107,7 +111,8 @@ impl Builder<'_> {
     pub(super) fn require(&mut self, require: &ast::Require, after: usize) -> Option<Static> {
         let message = require.message.as_ref().map(|literal| literal.text.clone());
         let cond = self.value(&require.cond)?;
-        let kind = StaticKind::Require(Require { cond, message, span: require.span });
+        let text = print::value(&require.cond);
+        let kind = StaticKind::Require(Require { cond, text, message, span: require.span });
         Some(Static { after, kind, holes: Vec::new() })
     }
 
@@ -115,8 +120,10 @@ impl Builder<'_> {
         &mut self,
         op: &ast::Op,
         seen: &mut Seen,
+        cases: &mut Cases,
     ) -> (Vec<Static>, Vec<crate::ir::Expr>, Option<OpResult>) {
         let (mut statics, mut bindings) = (Vec::new(), Vec::new());
+        let mut conditions: Vec<Value> = Vec::new();
         let statements = match &op.body {
             OpBody::Short(expr) => {
                 return (statics, bindings, self.expr(expr).map(OpResult::Always));
@@ -143,7 +150,15 @@ impl Builder<'_> {
                     self.scope.locals.push(name.name.clone());
                 }
                 OpStmt::When { cond, value, span } => {
-                    let arm = (self.value(cond), self.expr(value));
+                    let holes = self.holes.len();
+                    let cond = self.value(cond);
+                    // A condition with a hole of its own tells nothing before that is numbered.
+                    let known = cond.as_ref().filter(|_| self.holes.len() == holes);
+                    let case = cases.when(&conditions, known);
+                    conditions.extend(known.cloned());
+                    let outer = self.holes.enter_case(case);
+                    let arm = (cond, self.expr(value));
+                    self.holes.leave(outer);
                     has_result = true;
                     match &mut result {
                         None => {
@@ -163,7 +178,9 @@ impl Builder<'_> {
                     }
                 }
                 OpStmt::Otherwise { value, span } => {
+                    let outer = self.holes.enter_case(cases.when(&conditions, None));
                     let value = self.expr(value);
+                    self.holes.leave(outer);
                     has_result = true;
                     match &mut result {
                         Some(OpResult::When { otherwise: otherwise @ None, .. }) => {

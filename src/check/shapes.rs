@@ -3,20 +3,21 @@
 //! A cell's shapes depend on its place: the first cell of a net reads the raw stem, the cell after a
 //! reduction reads an earlier state of another size, the one after a change of width one of other
 //! channels. Lowering the cell at one small size in each of these finds what is wrong with its text
-//! before any net is built. Which places there are is read off the stacks of the file's nets, or of the
-//! prelude's where those find their cells in the file.
+//! before any net is built. Which places there are is read off the stacks of the file's nets, or of one of
+//! the prelude's, see [`nets_of`].
 //!
 //! In a space each genotype that is tried takes another option of every hole, so that as few as the
 //! largest hole has options take every option once. A space too large for that is tried in part: what
-//! is missed here is found when its point is lowered.
+//! is missed here is found when its point is lowered. Points that break a condition of the space for which
+//! nothing has to be counted are left out.
 
 use std::collections::BTreeSet;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Help};
 use crate::graph::TensorType;
 use crate::graph::lower::{self, ProbeContext, Scale, Target, Width, probe};
-use crate::ir::{Cell, Module, Net, StackEntry, StackItem, StackedCell, ValueKind};
-use crate::space::{Decision, Genotype};
+use crate::ir::{Cell, Module, Net, Origin, StackEntry, StackItem, StackedCell, ValueKind};
+use crate::space::{Decision, Genotype, Requirements, When};
 
 /// Width and size of the probe; large enough that divisions such as `c / 4` leave something.
 const SMALL: [usize; 2] = [32, 16];
@@ -50,15 +51,18 @@ pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
 }
 
 fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
-    let contexts_of: Vec<Vec<ProbeContext>> =
-        module.cells.iter().map(|cell| contexts(&places(module, cell), SMALL)).collect();
+    let all_contexts: Vec<Vec<ProbeContext>> =
+        module.own_cells().map(|cell| contexts_of(module, cell, SMALL)).collect();
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
     let mut steps = 0;
     for number in 0..cover.len() {
         let genotype = cover.genotype(number);
-        for (cell, contexts_of) in module.cells.iter().zip(&contexts_of) {
+        if Requirements::of(module).exclude(&genotype) {
+            continue;
+        }
+        for (cell, contexts) in module.own_cells().zip(&all_contexts) {
             let mut at_fault = None;
-            for (at, context) in contexts_of.iter().enumerate() {
+            for (at, context) in contexts.iter().enumerate() {
                 // The same fault in another context of this entry would only repeat itself.
                 if at_fault == Some(context.entry.map(|(_, entry)| std::ptr::from_ref(entry))) {
                     continue;
@@ -70,11 +74,11 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
                 };
                 let mut found = attempt(context);
                 if found.iter().any(|fault| is_about_size(fault.code)) {
-                    found = attempt(&contexts(&places(module, cell), LARGE)[at]);
+                    found = attempt(&contexts_of(module, cell, LARGE)[at]);
                     found.retain(|fault| fault.code != Code::WindowTooLarge);
                 }
                 if found.iter().any(|fault| is_about_width(fault.code)) {
-                    let again = attempt(&contexts(&places(module, cell), DIVISIBLE)[at]);
+                    let again = attempt(&contexts_of(module, cell, DIVISIBLE)[at]);
                     keep_lasting(&mut found, &again);
                 }
                 if !found.is_empty() {
@@ -100,9 +104,12 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
 /// to whoever asks for a scale.
 fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
-    let genotype = Genotype { choices: cover.genotype(0) };
+    let requirements = Requirements::of(module);
+    let mut points = (0..cover.len()).map(|number| cover.genotype(number));
+    let Some(choices) = points.find(|choices| !requirements.exclude(choices)) else { return };
+    let genotype = Genotype { choices };
     let mut nodes = 0;
-    for net in module.nets.iter().filter(|net| !net.is_prelude && applies(module, net)) {
+    for net in module.nets.iter().filter(|net| !net.origin.is_foreign() && applies(module, net)) {
         let attempt = |width: usize| {
             let target = Target::new(net, Scale { n: N, f: 1 });
             let target = Target { width: Width::Base(width), with_aux: true, ..target };
@@ -154,9 +161,7 @@ struct Places<'m> {
 }
 
 fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
-    let applies = |net: &&Net| applies(module, net);
-    let own: Vec<&Net> = module.nets.iter().filter(|net| !net.is_prelude).filter(applies).collect();
-    let nets = if own.is_empty() { module.nets.iter().filter(applies).collect() } else { own };
+    let nets = nets_of(module);
     let mut found = Places::default();
     // How the counts of a stack come out decides which cells are neighbors.
     for (net, unknown_count) in nets.iter().flat_map(|net| [(net, 1), (net, 2)]) {
@@ -185,6 +190,25 @@ fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
         found.strides = module.cells.iter().map(|cell| cell.stride).filter(|&s| s != 1).collect();
     }
     found
+}
+
+/// The nets that say where a file's cells stand: its own; without any, those it claims something about;
+/// without any, the first of the prelude if it finds its cells in the file.
+fn nets_of(module: &Module) -> Vec<&Net> {
+    let applies = |net: &&Net| applies(module, net);
+    let own: Vec<&Net> =
+        module.nets.iter().filter(|net| !net.origin.is_foreign()).filter(applies).collect();
+    if !own.is_empty() {
+        return own;
+    }
+    let is_claimed =
+        |net: &&Net| module.expects.iter().any(|expect| expect.net.name == net.name.name);
+    let claimed: Vec<&Net> = module.nets.iter().filter(is_claimed).filter(applies).collect();
+    if !claimed.is_empty() {
+        return claimed;
+    }
+    let first = module.nets.iter().find(|net| net.origin == Origin::Prelude);
+    first.filter(applies).into_iter().collect()
 }
 
 /// The cells of a stack in order, as many of each as a cell with `n_inputs` inputs can look back on.
@@ -218,11 +242,14 @@ fn unroll<'m>(
     }
 }
 
-fn contexts<'m>(places: &Places<'m>, size: [usize; 2]) -> Vec<ProbeContext<'m>> {
+/// The places to try a cell in; none for one whose attributes no stack gives, which stands for others.
+fn contexts_of<'m>(module: &'m Module, cell: &Cell, size: [usize; 2]) -> Vec<ProbeContext<'m>> {
+    let places = places(module, cell);
     if places.entries.is_empty() {
-        return contexts_in(places, None, size);
+        let is_complete = cell.params.iter().all(|param| param.default.is_some());
+        return if is_complete { contexts_in(&places, None, size) } else { Vec::new() };
     }
-    places.entries.iter().flat_map(|&entry| contexts_in(places, Some(entry), size)).collect()
+    places.entries.iter().flat_map(|&entry| contexts_in(&places, Some(entry), size)).collect()
 }
 
 fn contexts_in<'m>(
@@ -303,8 +330,8 @@ impl<'d> Cover<'d> {
         let mut lengths = vec![0; decisions.len()];
         // A hole inside an option comes after the one it stands in.
         for (index, decision) in decisions.iter().enumerate().rev() {
-            if let Some((outer, option)) = decision.when {
-                inner[outer][option].push(index);
+            if let Some(When { decision, options }) = &decision.when {
+                options.iter().for_each(|&option| inner[*decision][option].push(index));
             }
             lengths[index] =
                 inner[index].iter().map(|holes| Self::of_option(holes, &lengths)).sum();
@@ -350,22 +377,21 @@ mod tests {
 
     #[test]
     fn a_cover_takes_every_option_in_few_points() {
-        let hole = |label: &str, options: usize, when| Decision {
-            label: label.into(),
-            options: vec!["o".into(); options],
-            weights: vec![1; options],
-            when,
+        let hole = |label: &str, options: usize, when: Option<(usize, &[usize])>| Decision {
+            when: when.map(|(decision, options)| When { decision, options: options.to_vec() }),
+            ..Decision::new(label, vec!["o".into(); options])
         };
         let decisions = vec![
             hole("a", 3, None),
-            hole("a1", 4, Some((0, 1))),
-            hole("a2", 2, Some((0, 1))),
-            hole("a21", 3, Some((2, 1))),
+            hole("a1", 4, Some((0, &[1]))),
+            hole("a2", 2, Some((0, &[1]))),
+            hole("a21", 3, Some((2, &[1]))),
             hole("b", 5, None),
+            hole("c", 2, Some((0, &[0, 2]))),
         ];
         let cover = Cover::new(&decisions);
-        // a: one point for the first option, four for the second (1 + 3 in `a2`), one for the third.
-        assert_eq!(cover.len(), 6);
+        // a: four points for the second option (1 + 3 in `a2`), two for each other (`c`).
+        assert_eq!(cover.len(), 8);
         let space = SearchSpace { name: "s".into(), decisions: decisions.clone() };
         let mut taken = BTreeSet::new();
         for number in 0..cover.len() {
@@ -374,7 +400,7 @@ mod tests {
             taken.extend(active.map(|index| (index, choices[index])));
             assert!(space.contains(&Genotype { choices }));
         }
-        assert_eq!(taken.len(), 3 + 4 + 2 + 3 + 5);
-        assert_eq!(cover.genotype(0), [0; 5]);
+        assert_eq!(taken.len(), 3 + 4 + 2 + 3 + 5 + 2);
+        assert_eq!(cover.genotype(0), [0; 6]);
     }
 }

@@ -44,7 +44,7 @@ impl Builder<'_> {
             ast::ValueKind::Not(inner) => ValueKind::Not(Box::new(self.value(inner)?)),
             ast::ValueKind::Paren(inner) => return self.value(inner),
             ast::ValueKind::Choice(options) => {
-                let decision = self.open_hole(Phase::Op, options, print::value, value.span)?;
+                let decision = self.open_hole(Phase::Value, options, print::value, value.span)?;
                 let mut resolved = Vec::new();
                 for (index, option) in options.iter().enumerate() {
                     let outer = self.holes.enter(decision, index);
@@ -83,7 +83,7 @@ impl Builder<'_> {
             );
             return None;
         }
-        if let Some(&constant) = self.names.constants.get(name) {
+        if let Some(constant) = self.names.find_constant(name) {
             return Some(ValueKind::Constant(constant));
         }
         let Some(&(_, builtin)) = BUILTINS.iter().find(|(known, _)| *known == name) else {
@@ -108,6 +108,10 @@ impl Builder<'_> {
                 Place::Cell { .. } => ("a cell", "nets"),
                 Place::Op { .. } => ("an operation", "nets"),
                 Place::Constant { .. } | Place::SpaceRequire => {
+                    let here = match self.scope.place {
+                        Place::SpaceRequire => "a condition of a space",
+                        _ => "a constant",
+                    };
                     let there = if matches!(
                         builtin,
                         Builtin::Width | Builtin::Stride | Builtin::Size | Builtin::First
@@ -116,7 +120,7 @@ impl Builder<'_> {
                     } else {
                         "nets"
                     };
-                    ("a constant", there)
+                    (here, there)
                 }
             };
             self.faults.push(

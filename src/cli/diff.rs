@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cellc::diff::{Diff, Options, diff};
 use cellc::error::Error;
-use cellc::source::SourceFile;
+use cellc::source::{Folders, SourceFile};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
@@ -16,7 +16,7 @@ use super::output;
 
 /// Compares two files, or what git hands over.
 pub fn run(args: &DiffArgs) -> Result<(), Failure> {
-    let options = Options { net: args.net.clone(), scale: args.scale };
+    let options = Options { net: args.net.clone(), scale: args.scale, loader: &Folders };
     if !args.git.is_empty() {
         return output(&for_git(&args.git, &options));
     }
@@ -35,7 +35,12 @@ pub fn run(args: &DiffArgs) -> Result<(), Failure> {
     }
 }
 
-fn compare(args: &DiffArgs, before: &Path, after: &Path, options: &Options) -> Result<(), Failure> {
+fn compare(
+    args: &DiffArgs,
+    before: &Path,
+    after: &Path,
+    options: &Options<'_>,
+) -> Result<(), Failure> {
     let (old, new) = (input::read(before)?, input::read(after)?);
     let found = diff(&old, &new, options);
     output(&match args.format {
@@ -58,7 +63,7 @@ fn compare(args: &DiffArgs, before: &Path, after: &Path, options: &Options) -> R
 
 /// What git's `diff.<driver>.command` passes: a path alone if it is unmerged; else path, file, object
 /// and mode before, the same after; and for a rename the new path and a description.
-fn for_git(args: &[OsString], options: &Options) -> String {
+fn for_git(args: &[OsString], options: &Options<'_>) -> String {
     let bold = |text: String| if is_colored() { format!("\x1b[1m{text}\x1b[0m") } else { text };
     let name = |index: usize| args[index].to_string_lossy();
     let (old_path, new_path) = match args.len() {
@@ -80,7 +85,9 @@ fn for_git(args: &[OsString], options: &Options) -> String {
     let header = bold(format!("cellc diff {what}")) + "\n";
     let read = |file: usize, mode: &str, path: &str| match mode {
         "." => Ok(SourceFile::new(path, "")),
-        _ => SourceFile::read(Path::new(&args[file])),
+        // The file is a copy in another folder; what it uses is beside the one in the repository.
+        _ => SourceFile::read(Path::new(&args[file]))
+            .map(|source| SourceFile { name: path.to_owned(), ..source }),
     };
     // Whatever the files hold, git stops at a driver that fails: a fault is part of the answer.
     let found = read(1, &old_mode, &old_path)

@@ -9,8 +9,9 @@ use cellc::diagnostic::render::{Style, render};
 use cellc::error::Error;
 use cellc::graph::lower::{Lowered, Scale};
 use cellc::ir::Module;
-use cellc::source::SourceFile;
-use cellc::syntax::{self, ast};
+use cellc::link::{link, write_out};
+use cellc::source::{Folders, SourceFile};
+use cellc::syntax::ast;
 
 use super::args::NetArgs;
 
@@ -100,15 +101,18 @@ pub fn load(path: &Path) -> Result<Input, Failure> {
 
 /// Checks a source.
 pub fn check(source: SourceFile) -> Result<Input, Failure> {
-    let checked = syntax::parse(&source)
-        .and_then(|file| Ok((cellc::check::check(&file, compile::prelude())?, file)));
-    match checked {
-        Ok((module, file)) => Ok(Input { source, file, module }),
+    match link(&source, &Folders) {
+        Ok((file, module)) => Ok(Input { source, file, module }),
         Err(diagnostics) => Err(Failure::Cells(Box::new(source), diagnostics)),
     }
 }
 
 impl Input {
+    /// The tree with what it uses of other files written out.
+    pub fn written_out(&self) -> ast::File {
+        write_out(&self.file, &self.module)
+    }
+
     /// The scale asked for, or that of the file's first claim about this net.
     pub fn scale(&self, args: &NetArgs) -> Result<Scale, Failure> {
         let claimed = || {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cellc::lsp::{self, Document};
-use cellc::source::SourceFile;
+use cellc::source::{Folders, SourceFile};
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, Response};
 use lsp_types::notification::{
     DidChangeTextDocument, DidCloseTextDocument, DidOpenTextDocument, Notification as _,
@@ -204,9 +204,10 @@ impl Server {
     fn check(&mut self, key: &str) {
         let Some(opened) = self.documents.get_mut(key) else { return };
         opened.is_stale = false;
-        let source = SourceFile::new(key, opened.text.as_str());
+        let source = SourceFile::new(path(key), opened.text.as_str());
         let before = opened.document.as_ref();
-        let checked = catch_unwind(AssertUnwindSafe(|| Document::new(source, before)));
+        let checked =
+            catch_unwind(AssertUnwindSafe(|| Document::new_with(source, before, &Folders)));
         let Ok(document) = checked else { return };
         let diagnostics = lsp::diagnostics(&document, &opened.uri);
         opened.document = Some(document);
@@ -317,5 +318,43 @@ fn capabilities() -> InitializeResult {
             name: "cellc".into(),
             version: Some(env!("CARGO_PKG_VERSION").into()),
         }),
+    }
+}
+
+/// The path of a document, which the paths of the files it uses are relative to; for a document that is
+/// no file its URI.
+fn path(uri: &str) -> String {
+    let Some(encoded) = uri.strip_prefix("file://") else { return uri.to_owned() };
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        let code = tail.get(..2).and_then(|code| std::str::from_utf8(code).ok());
+        let code = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        match (first, code) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => bytes.push(*first),
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| uri.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path;
+
+    #[test]
+    fn a_uri_of_a_file_is_its_path() {
+        for (uri, expected) in [
+            ("file:///home/me/a%20b.cell", "/home/me/a b.cell"),
+            ("file:///%C3%A9.cell", "/\u{e9}.cell"),
+            ("file:///100%", "/100%"),
+            ("untitled:one", "untitled:one"),
+        ] {
+            assert_eq!(path(uri), expected);
+        }
     }
 }

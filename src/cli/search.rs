@@ -11,6 +11,7 @@ use cellc::search::{
     self, ChildConfig, Event, PpoConfig, Record, RunFolder, SearchConfig, SpaceFault,
     StrategyConfig, TrainEvaluator,
 };
+use cellc::source::Folders;
 use cellc::train::TrainConfig;
 
 use super::args::{Preset, SearchArgs, Strategy};
@@ -44,14 +45,10 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         },
     };
     let data_name = args.data.to_string();
-    let evaluator =
-        TrainEvaluator::new(&source, data, &data_name, child, args.seed).map_err(|fault| {
-            match fault {
-                SpaceFault::Cells(diagnostics) => {
-                    Failure::Cells(Box::new(source.clone()), diagnostics)
-                }
-                SpaceFault::Request(error) => error.into(),
-            }
+    let evaluator = TrainEvaluator::new_with(&source, &Folders, data, &data_name, child, args.seed)
+        .map_err(|fault| match fault {
+            SpaceFault::Cells(diagnostics) => Failure::Cells(Box::new(source.clone()), diagnostics),
+            SpaceFault::Request(error) => error.into(),
         })?;
     let strategy = match (args.strategy, args.preset) {
         (Strategy::Random, _) => StrategyConfig::Random,

@@ -3,7 +3,7 @@
 use cellc::compile::{self, Request};
 use cellc::ir::Module;
 use cellc::plan::{Mode, Plan};
-use cellc::space::Genotype;
+use cellc::space::{Genotype, When};
 
 use super::args::{ShowArgs, Stage};
 use super::input::{self, Failure};
@@ -42,9 +42,10 @@ pub fn run(args: &ShowArgs) -> Result<(), Failure> {
     output(&text)
 }
 
-/// One line a decision: label, condition, options.
+/// One line a decision: label, condition, options with their weights; then what a point must meet.
 fn space(module: &Module) -> String {
     let Some(space) = &module.space else { return "no holes: one architecture\n".into() };
+    let requires = &space.requires;
     let space = &space.decisions;
     let mut text = format!(
         "space {}: {} decisions, {:.3e} points\n",
@@ -53,11 +54,27 @@ fn space(module: &Module) -> String {
         space.size()
     );
     for (index, decision) in space.decisions.iter().enumerate() {
-        let when = match decision.when {
-            Some((outer, option)) => format!(" if {outer} is {option}"),
+        let when = match &decision.when {
+            Some(When { decision, options }) if options.is_empty() => {
+                format!(" never, whatever {decision} is")
+            }
+            Some(When { decision, options }) => {
+                let options: Vec<String> = options.iter().map(usize::to_string).collect();
+                format!(" if {decision} is {}", options.join(" or "))
+            }
             None => String::new(),
         };
-        text += &format!("{index} {}{when}: {}\n", decision.label, decision.options.join(" | "));
+        let options = decision.options.iter().zip(&decision.weights);
+        let options: Vec<String> = options
+            .map(|(option, &weight)| match weight {
+                1 => option.clone(),
+                _ => format!("{option}: {weight}"),
+            })
+            .collect();
+        text += &format!("{index} {}{when}: {}\n", decision.label, options.join(" | "));
+    }
+    for require in requires {
+        text += &format!("require {}\n", require.text);
     }
     text
 }

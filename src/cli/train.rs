@@ -36,7 +36,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     }
     let checkpoint = |val_accuracy, test_accuracy| Checkpoint {
         cellc: env!("CARGO_PKG_VERSION").into(),
-        cell: syntax::print(&input.file),
+        cell: syntax::print(&input.written_out()),
         net: args.net.net.clone(),
         scale: scale.to_string(),
         image: [data.train.ty().channels, data.train.ty().height, data.train.ty().width],

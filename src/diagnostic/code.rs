@@ -65,6 +65,12 @@ codes! {
     CyclicDefinition = "E0203", "definitions refer to each other in a cycle";
     /// A block that is used above its binding.
     UsedBeforeBound = "E0204", "block used before it is bound";
+    /// A `use` of a file that cannot be read.
+    NoUsedFile = "E0205", "used file cannot be read";
+    /// A `use` of a file that does not compile.
+    FaultyUsedFile = "E0206", "used file has faults";
+    /// Two used files that mean different things by one name.
+    ClashingUses = "E0207", "used files define one name";
 
     /// Operands that should have one shape.
     ShapeMismatch = "E0301", "operands of different shapes";

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::names::{Names, has_hole, reads};
 use super::statics::Static;
 use crate::check::MAX_BLOCKS;
-use crate::space;
 use crate::syntax::ast::{
     Cell, CellBody, CellStmt, CellUse, Constant, Expr, File, Ident, Item, Number, Output,
     SpaceItem, Value, ValueKind,
 };
+use crate::syntax::unused::name_unused;
 
 /// A cell with its statements.
 #[derive(Clone, Debug)]
@@ -259,7 +259,7 @@ fn with_statements<'f>(
         }
     }
     if !is_open {
-        space::name_unused(&mut statements);
+        name_unused(&mut statements);
     }
     for statement in statements {
         match statement {

@@ -7,7 +7,6 @@ use super::cells::CellView;
 use super::changes::{Found, Own};
 use super::edit::{Edit, apply};
 use super::{Effect, Network, Options, Points, Verdict, scale};
-use crate::check;
 use crate::compile::{self, Fault, Request};
 use crate::diagnostic::Diagnostics;
 use crate::graph::Graph;
@@ -15,7 +14,8 @@ use crate::graph::cost::{Cost, Counts, of_part};
 use crate::graph::hash;
 use crate::graph::lower::{Lowered, Scale, Width};
 use crate::ir::Module;
-use crate::source::SourceFile;
+use crate::link;
+use crate::source::{Loader, SourceFile};
 use crate::syntax::ast::{File, Item};
 
 /// Files compiled to count changes; the parts' own counts stand for the changes after these.
@@ -50,10 +50,10 @@ pub(super) fn count(
     files: [&File; 2],
     views: [&[CellView<'_>]; 2],
     found: &mut [Found],
-    options: &Options,
+    options: &Options<'_>,
 ) -> Counted {
     let net = scale::net(files, options);
-    let mut sides = [0, 1].map(|at| Side::new(sources[at], files[at]));
+    let mut sides = [0, 1].map(|at| Side::new(sources[at], files[at], options.loader));
     let modules = sides.iter().filter_map(|side| side.module.as_ref());
     let (n, base) = scale::of(modules, files, &net, options);
     let request = Request { width: Width::Base(base), n, ..Request::new(&net, Scale { n, f: 0 }) };
@@ -62,9 +62,10 @@ pub(super) fn count(
     }
     let [old, new] = &sides;
     let mut compiled = 0;
+    let checks = |file: &File| checked(sources[0], file, options.loader).ok();
     for found in found {
         found.change.effect =
-            effect(found, files[0], views[0], [old, new], &request, &mut compiled);
+            effect(found, checks, (files[0], views[0]), [old, new], &request, &mut compiled);
     }
     let total = |side: &Side| side.lowered.as_ref().map(|net| Cost::of(&net.graph).total);
     let (before, after) = (total(old), total(new));
@@ -104,6 +105,7 @@ impl Counted {
                 Some(("op" | "let", _)) => !has_spare,
                 Some(("net", name)) => name == net,
                 Some(_) => true,
+                None if place == "use" => !has_spare,
                 None => !cells.iter().any(|cell| cell == place) || is_stacked(place),
             }
         };
@@ -123,8 +125,8 @@ impl Counted {
 }
 
 impl Side {
-    fn new(source: &SourceFile, file: &File) -> Side {
-        match checked(file) {
+    fn new(source: &SourceFile, file: &File, loader: &dyn Loader) -> Side {
+        match checked(source, file, loader) {
             Ok(module) => {
                 Side { module: Some(module), lowered: None, fault: None, uncounted: None }
             }
@@ -165,7 +167,7 @@ pub(super) fn reason(faults: &Diagnostics, source: &SourceFile) -> String {
     format!("{line}:{column}: {faults}")
 }
 
-fn checked(file: &File) -> Result<Module, Diagnostics> {
+fn checked(source: &SourceFile, file: &File, loader: &dyn Loader) -> Result<Module, Diagnostics> {
     let items = file.items.iter().filter(|item| match item {
         Item::Expect(_) => false,
         Item::Use(_)
@@ -176,7 +178,7 @@ fn checked(file: &File) -> Result<Module, Diagnostics> {
         | Item::Net(_) => true,
     });
     let file = File { items: items.cloned().collect(), ..File::default() };
-    check::check(&file, compile::prelude())
+    link::check_parsed(source, &file, loader)
 }
 
 /// Whether two networks are one architecture: where they are counted, and at the scale that identities
@@ -191,8 +193,8 @@ fn is_same(sides: [&Side; 2], net: &str) -> Option<bool> {
 
 fn effect(
     found: &Found,
-    file: &File,
-    views: &[CellView<'_>],
+    checks: impl Fn(&File) -> Option<Module>,
+    (file, views): (&File, &[CellView<'_>]),
     [old, new]: [&Side; 2],
     request: &Request,
     compiled: &mut usize,
@@ -211,7 +213,7 @@ fn effect(
     };
     let is_countable = old.lowered.is_some() || old.points().is_some();
     let alone = if is_counted && is_countable { apply(file, views, &found.edit) } else { None };
-    if let Some(module) = alone.and_then(|file| checked(&file).ok()) {
+    if let Some(module) = alone.and_then(|file| checks(&file)) {
         *compiled += 1;
         if let Some(before) = old.points() {
             let after = module.space?.decisions.size();

@@ -49,27 +49,35 @@ mod text;
 use std::collections::BTreeMap;
 
 use crate::graph::lower::Scale;
-use crate::source::SourceFile;
+use crate::source::{Library, Loader, SourceFile};
 use crate::syntax::{self, ast::File};
 use cells::CellView;
 use changes::{Found, Own};
 use edit::Edit;
 pub use report::{Change, ChangeKind, Diff, Effect, Network, Points, Verdict};
 
-/// Where to count.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
+/// Where to count, and where used files come from.
+#[derive(Clone)]
+pub struct Options<'l> {
     /// The net; if `None`, that of the first claim, or the only net of a file, or `cifar`.
     pub net: Option<String>,
     /// The scale; if `None`, that of the first claim about the net, or N = 2 and base width 32.
     pub scale: Option<Scale>,
+    /// Finds the files that the two use; the library of cells alone unless another is given.
+    pub loader: &'l dyn Loader,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options { net: None, scale: None, loader: &Library }
+    }
 }
 
 /// Compares two files. A file without text is one that does not exist.
 ///
 /// # Cost
 /// Quadratic in the blocks of a cell; one compilation for each change.
-pub fn diff(old: &SourceFile, new: &SourceFile, options: &Options) -> Diff {
+pub fn diff(old: &SourceFile, new: &SourceFile, options: &Options<'_>) -> Diff {
     let mut result = Diff {
         verdict: Verdict::Identical,
         changes: Vec::new(),
@@ -100,7 +108,7 @@ pub fn diff(old: &SourceFile, new: &SourceFile, options: &Options) -> Diff {
     result
 }
 
-fn trees(sources: [&SourceFile; 2], files: [&File; 2], options: &Options, result: &mut Diff) {
+fn trees(sources: [&SourceFile; 2], files: [&File; 2], options: &Options<'_>, result: &mut Diff) {
     let Some([mut old, new]) = cells::of_both(files) else {
         let too_long = format!("cells of more than {} statements", cells::MOST_STATEMENTS);
         result.uncounted = Some(too_long);

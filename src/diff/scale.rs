@@ -14,7 +14,7 @@ const DEFAULT: (usize, usize) = (2, 32);
 const DEFAULT_NET: &str = "cifar";
 
 /// The net asked for, or that of the first claim, or the only one a file defines.
-pub(super) fn net(files: [&File; 2], options: &Options) -> String {
+pub(super) fn net(files: [&File; 2], options: &Options<'_>) -> String {
     let claimed = || files.into_iter().flat_map(claims).next().map(|claim| claim.net.name.clone());
     let defined = |file| {
         let mut nets = nets(file).map(|net| net.name.name.clone());
@@ -32,7 +32,7 @@ pub(super) fn of<'m>(
     mut modules: impl Iterator<Item = &'m Module>,
     files: [&File; 2],
     net: &str,
-    options: &Options,
+    options: &Options<'_>,
 ) -> (usize, usize) {
     let claimed = || {
         let claim = files.into_iter().flat_map(claims).find(|claim| claim.net.name == net)?;

@@ -6,7 +6,7 @@
 use super::Kind;
 use crate::check::IDENTITY;
 use crate::ir::{
-    Combine, CombineOp, CombineUse, Module, OpUse, OpUseKind, Primitive, Value, ValueKind,
+    Combine, CombineOp, CombineUse, Module, OpUse, OpUseKind, Origin, Primitive, Value, ValueKind,
 };
 use crate::space::Genotype;
 use crate::syntax::print;
@@ -38,7 +38,7 @@ impl Labels<'_> {
         let (kind, attrs) = match &op.kind {
             OpUseKind::Op { op, attrs } => {
                 let op = &self.module.ops[op.0];
-                let is_identity = op.is_prelude && op.name.name == IDENTITY;
+                let is_identity = op.origin == Origin::Prelude && op.name.name == IDENTITY;
                 (if is_identity { Kind::Identity } else { Kind::Operation }, attrs)
             }
             OpUseKind::Primitive { primitive: Primitive::Concat | Primitive::Mul, attrs } => {
@@ -62,7 +62,7 @@ impl Labels<'_> {
                 let op = &self.module.ops[op.0];
                 let names: Vec<&str> = op.params.iter().map(|param| param.name.as_str()).collect();
                 let name = op.name.name.as_str();
-                match (op.is_prelude, name) {
+                match (op.origin == Origin::Prelude, name) {
                     (true, IDENTITY) => "identity".into(),
                     (true, "sep" | "dil" | "avg" | "max") => self.window(name, &names, attrs),
                     (true, "conv_bn") => self.window("conv", &names, attrs),

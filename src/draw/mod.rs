@@ -228,14 +228,14 @@ fn genotype<'a>(module: &Module, options: &'a Options) -> Result<Option<&'a Geno
 
 fn cells<'m>(module: &'m Module, subject: &Subject) -> Result<Vec<&'m Cell>, Error> {
     let Subject::Cell(name) = subject else {
-        if module.cells.is_empty() {
+        if module.own_cells().next().is_none() {
             return Err(Error::Config {
                 setting: "cell",
                 value: "missing".into(),
                 reason: "the file has no cells".into(),
             });
         }
-        return Ok(module.cells.iter().collect());
+        return Ok(module.own_cells().collect());
     };
     let known = module.cells.iter().map(|cell| cell.name.name.as_str());
     module.cell(name).map(|cell| vec![cell]).ok_or_else(|| unknown("cell", name, known))

@@ -12,18 +12,18 @@ use super::{
 use crate::syntax::print;
 
 impl fmt::Display for Module {
-    /// The file's own definitions; those of the prelude are left out.
+    /// The file's own definitions; those of other files are left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for op in self.ops.iter().filter(|op| !op.is_prelude) {
+        for op in self.ops.iter().filter(|op| !op.origin.is_foreign()) {
             self.write_op(op, f)?;
         }
-        for constant in self.constants.iter().filter(|constant| !constant.is_prelude) {
+        for constant in self.constants.iter().filter(|constant| !constant.origin.is_foreign()) {
             writeln!(f, "let {} = {}", constant.name.name, self.value(&constant.value, &[]))?;
         }
-        for cell in &self.cells {
+        for cell in self.own_cells() {
             self.write_cell(cell, f)?;
         }
-        for net in self.nets.iter().filter(|net| !net.is_prelude) {
+        for net in self.nets.iter().filter(|net| !net.origin.is_foreign()) {
             let stages = |stages: &[OpUse]| {
                 stages.iter().map(|stage| self.op_use(stage, &[])).collect::<Vec<_>>().join(" |> ")
             };
@@ -271,7 +271,8 @@ impl Module {
     }
 }
 
-fn builtin_name(builtin: Builtin) -> &'static str {
+/// The name of a static name that the language defines.
+pub(crate) fn builtin_name(builtin: Builtin) -> &'static str {
     match builtin {
         Builtin::Width => "c",
         Builtin::Stride => "stride",

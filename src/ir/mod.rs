@@ -14,6 +14,8 @@
 //!   its uses.
 //! - A [`Net`] turns an image into logits by stacking cells. Cells are found by name, so the nets of
 //!   the prelude work on the cells of any file.
+//! - Definitions of other files come first and keep their ids; their [`Origin`] says which file they stand
+//!   in, and what a name means there is told by [`Module::op_in`].
 //! - A hole is a choice between alternatives that are all present; it carries the index of its
 //!   [`Decision`](crate::space::Decision). Without a space there are none.
 //!
@@ -25,11 +27,17 @@
 
 mod dump;
 mod primitive;
+mod scopes;
+
+use std::collections::BTreeSet;
 
 use crate::source::Span;
 use crate::space::SearchSpace;
 use crate::syntax::ast;
+pub(crate) use dump::builtin_name;
 pub use primitive::{AttrDefault, AttrSpec, Primitive};
+pub(crate) use scopes::Scopes;
+pub use scopes::{Origin, UsedFile};
 
 pub use ast::CombineOp;
 
@@ -41,37 +49,57 @@ pub struct OpId(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LocalId(pub usize);
 
-/// A checked file, the prelude included.
+/// A checked file, with the prelude and the files it uses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Module {
-    /// Named static values; those of the prelude come first. A later one may read those before it.
+    /// Named static values; those of other files come first. A later one may read those before it.
     pub constants: Vec<Constant>,
-    /// Operations; those of the prelude come first.
+    /// Operations; those of other files come first.
     pub ops: Vec<Op>,
-    /// Cells of the file or of its space.
+    /// Cells that nets find: those of used files, then those of the file and its space.
     pub cells: Vec<Cell>,
-    /// Nets; those of the prelude come first.
+    /// Nets; those of other files come first.
     pub nets: Vec<Net>,
     /// The search space, if the file has one.
     pub space: Option<Space>,
     /// Claims about the file's cells.
     pub expects: Vec<Expect>,
+    /// The files used, and those that these use; one that uses another comes after it.
+    pub used: Vec<UsedFile>,
+    /// Those whose definitions the file itself sees, by index in `used`.
+    pub sees: BTreeSet<usize>,
 }
 
 impl Module {
-    /// The cell of this name.
+    /// The cell of this name; one of the file hides one of another file.
     pub fn cell(&self, name: &str) -> Option<&Cell> {
-        self.cells.iter().find(|cell| cell.name.name == name)
+        self.cells.iter().rfind(|cell| cell.name.name == name)
     }
 
-    /// The net of this name; one of the file hides one of the prelude.
+    /// The net of this name; one of the file hides one of another file.
     pub fn net(&self, name: &str) -> Option<&Net> {
         self.nets.iter().rev().find(|net| net.name.name == name)
     }
 
-    /// The operation of this name that the file sees; one of the file hides one of the prelude.
+    /// The cells that stand in the file itself.
+    pub fn own_cells(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().filter(|cell| !cell.origin.is_foreign())
+    }
+
+    /// The operation of this name that the file sees; one of the file hides one of another file.
     pub fn op(&self, name: &str) -> Option<OpId> {
-        self.ops.iter().rposition(|op| op.name.name == name).map(OpId)
+        self.op_in(Origin::Own, name)
+    }
+
+    /// The operation that this name means in the file of `origin`.
+    pub fn op_in(&self, origin: Origin, name: &str) -> Option<OpId> {
+        let is_meant = |op: &Op| op.name.name == name && self.does_see(origin, op.origin);
+        self.ops.iter().rposition(is_meant).map(OpId)
+    }
+
+    /// True if the file of `from` sees what stands in that of `of`, as long as nothing hides it.
+    pub(crate) fn does_see(&self, from: Origin, of: Origin) -> bool {
+        scopes::does_see(&self.used, &self.sees, from, of)
     }
 }
 
@@ -81,13 +109,13 @@ pub struct Space {
     /// The decisions in the order they are taken.
     pub decisions: SearchSpace,
     /// The space's cells with `repeat` unrolled and option sets written out, holes still open; in the
-    /// order of [`Module::cells`].
+    /// order of [`Module::own_cells`].
     pub expanded: Vec<ast::Cell>,
     /// The space's operations with option sets written out, holes still open.
     pub ops: Vec<(OpId, ast::Op)>,
     /// The space's constants by their index in [`Module::constants`], holes still open.
     pub constants: Vec<(usize, ast::Constant)>,
-    /// What a point must meet, in order.
+    /// What a point must meet, in order; see [`Requirements`](crate::space::Requirements).
     pub requires: Vec<Require>,
 }
 
@@ -100,8 +128,8 @@ pub struct Constant {
     pub value: Value,
     /// The decisions of its holes in the order of the text.
     pub holes: Vec<usize>,
-    /// True if it comes from the prelude.
-    pub is_prelude: bool,
+    /// The file it stands in.
+    pub origin: Origin,
 }
 
 impl Op {
@@ -128,8 +156,8 @@ pub struct Op {
     pub result: OpResult,
     /// The decisions of its holes in the order of the text; only an operation of a space has any.
     pub holes: Vec<usize>,
-    /// True if it comes from the prelude, whose text a diagnostic cannot show.
-    pub is_prelude: bool,
+    /// The file it stands in; a diagnostic cannot show the text of another one.
+    pub origin: Origin,
 }
 
 /// An attribute of an operation or cell.
@@ -171,6 +199,8 @@ pub enum StaticKind {
 pub struct Require {
     /// The condition.
     pub cond: Value,
+    /// The condition as it is written.
+    pub text: String,
     /// The author's message, with `{name}` for the value of an attribute.
     pub message: Option<String>,
     /// The statement.
@@ -208,6 +238,8 @@ pub struct Cell {
     pub blocks: Vec<Block>,
     /// Its outputs in order, at least one.
     pub outputs: Vec<Output>,
+    /// The file it stands in.
+    pub origin: Origin,
 }
 
 /// Names of attributes, then of the values named among `statics`: what [`ValueKind::Param`] counts.
@@ -462,8 +494,8 @@ pub struct Net {
     pub head: Vec<OpUse>,
     /// The auxiliary head.
     pub aux: Option<Aux>,
-    /// True if it comes from the prelude.
-    pub is_prelude: bool,
+    /// The file it stands in.
+    pub origin: Origin,
 }
 
 impl Net {

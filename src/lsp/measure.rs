@@ -70,7 +70,7 @@ impl Measured {
                 (net, "the scale of the file's first `expect`".to_owned(), lowered)
             }
             None => {
-                let own = module.nets.iter().find(|net| !net.is_prelude);
+                let own = module.nets.iter().find(|net| !net.origin.is_foreign());
                 let net = own.map_or(DEFAULT_NET, |net| net.name.name.as_str());
                 let lowered = smallest(module, net)?;
                 let why = format!(

@@ -43,11 +43,10 @@ use lsp_types::{Position, Range, TextEdit};
 
 use self::definitions::{Definition, Kind};
 use self::measure::Measured;
-use crate::check;
-use crate::compile;
 use crate::diagnostic::Diagnostic;
 use crate::ir::Module;
-use crate::source::{SourceFile, Span};
+use crate::link::check_parsed;
+use crate::source::{Library, Loader, SourceFile, Span};
 use crate::syntax::{self, ast};
 
 /// One version of a text and what is known of it.
@@ -71,19 +70,25 @@ pub struct Document {
 }
 
 impl Document {
-    /// Parses and checks a text. `before` is the version that it replaces.
+    /// Parses and checks a text, which may use files of the library of cells. `before` is the version that
+    /// it replaces.
     pub fn new(source: SourceFile, before: Option<&Document>) -> Self {
+        Self::new_with(source, before, &Library)
+    }
+
+    /// Parses and checks a text, which may use the files that `loader` finds.
+    pub fn new_with(source: SourceFile, before: Option<&Document>, loader: &dyn Loader) -> Self {
         let (file, outcome) = syntax::parse_leniently(&source);
         let does_parse = outcome.is_ok();
         let mut definitions = definitions::of_file(&source.text, &file);
         let mut module = None;
         let mut faults = Vec::new();
-        match outcome.and_then(|()| check::check(&file, compile::prelude())) {
+        match outcome.and_then(|()| check_parsed(&source, &file, loader)) {
             Ok(checked) => module = Some(checked),
             Err(found) => {
                 faults.extend(found);
                 if does_parse {
-                    module = without_claims(&file);
+                    module = without_claims(&source, &file, loader);
                 }
             }
         }
@@ -139,8 +144,8 @@ impl Document {
 
 /// The meaning of a file apart from its claims: a claim goes wrong with every change of a block, which is
 /// when the counts are wanted most.
-fn without_claims(file: &ast::File) -> Option<Module> {
+fn without_claims(source: &SourceFile, file: &ast::File, loader: &dyn Loader) -> Option<Module> {
     let items = file.items.iter().filter(|item| !matches!(item, ast::Item::Expect(_)));
     let file = ast::File { items: items.cloned().collect(), ..ast::File::default() };
-    check::check(&file, compile::prelude()).ok()
+    check_parsed(source, &file, loader).ok()
 }

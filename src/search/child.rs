@@ -10,9 +10,10 @@ use crate::error::Error;
 use crate::graph::cost::Cost;
 use crate::graph::lower::{Lowered, Scale, Width};
 use crate::ir::Module;
+use crate::link::{link, write_out};
 use crate::network::Network;
-use crate::source::SourceFile;
-use crate::space::{self, Genotype, SearchSpace};
+use crate::source::{Library, Loader, SourceFile};
+use crate::space::{self, Genotype, Requirements, SearchSpace};
 use crate::syntax::{self, ast};
 use crate::train::{TrainConfig, TrainSet, accuracy, fit};
 
@@ -72,7 +73,8 @@ pub enum SpaceFault {
 }
 
 impl TrainEvaluator {
-    /// An evaluator of the space in `source`; `seed` decides which images are held out.
+    /// An evaluator of the space in `source`, which may use files of the library of cells; `seed` decides
+    /// which images are held out.
     ///
     /// # Errors
     /// [`SpaceFault::Cells`] if the file has faults, [`SpaceFault::Request`] if it holds no space or the
@@ -84,9 +86,23 @@ impl TrainEvaluator {
         config: ChildConfig,
         seed: u64,
     ) -> Result<Self, SpaceFault> {
+        Self::new_with(source, &Library, data, data_name, config, seed)
+    }
+
+    /// As [`new`](Self::new), for a file that may use those that `loader` finds.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn new_with(
+        source: &SourceFile,
+        loader: &dyn Loader,
+        data: Dataset,
+        data_name: &str,
+        config: ChildConfig,
+        seed: u64,
+    ) -> Result<Self, SpaceFault> {
         config.train.check()?;
-        let file = syntax::parse(source)?;
-        let module = crate::check::check(&file, compile::prelude())?;
+        let (file, module) = link(source, loader)?;
         let refuse = |setting, value: String, reason: &str| Error::Config {
             setting,
             value,
@@ -138,6 +154,10 @@ impl Evaluator for TrainEvaluator {
     }
 
     fn evaluate(&self, genotype: &Genotype, seed: u64) -> Result<Evaluation, Failure> {
+        if let Some(unmet) = self.requirements().unmet(genotype) {
+            let reason = format!("the space requires {unmet}");
+            return Err(Failure::new(FailureKind::Rejected, reason));
+        }
         let lowered = self
             .network(genotype)
             .map_err(|fault| Failure::new(FailureKind::Rejected, fault.to_string()))?;
@@ -188,12 +208,17 @@ impl Evaluator for TrainEvaluator {
         header + &syntax::print(&space::fill(&self.file, &self.module, genotype))
     }
 
+    fn requirements(&self) -> Requirements<'_> {
+        Requirements::of(&self.module)
+    }
+
     fn settings(&self) -> Vec<(String, String)> {
         let ChildConfig { net, n, base, max_params, validation, train } = &self.config;
         let train = serde_json::to_string(train).expect("a training configuration is plain data");
         [
-            // The file defines more than the space: operations and nets decide rewards as well.
-            ("file", text_hash(&syntax::print(&self.file))),
+            // The file defines more than the space: operations and nets decide rewards as well, those of
+            // used files too.
+            ("file", text_hash(&syntax::print(&write_out(&self.file, &self.module)))),
             ("data", self.data_name.clone()),
             ("net", net.clone()),
             ("n", n.to_string()),

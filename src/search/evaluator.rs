@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::space::Genotype;
+use crate::space::{Genotype, Requirements};
 
 /// Scores architectures. Called from several worker threads at once.
 ///
@@ -27,6 +27,12 @@ pub trait Evaluator: Sync {
 
     /// The architecture as formatted `.cell` text under a header that says where it came from.
     fn cell_text(&self, genotype: &Genotype, provenance: &Provenance) -> String;
+
+    /// What an architecture must meet to be proposed at all; nothing, unless an evaluator says more.
+    /// Strategies propose none that does not.
+    fn requirements(&self) -> Requirements<'_> {
+        Requirements::default()
+    }
 
     /// Everything else that the scores depend on (data set, epochs, scale, batch size ...) as names
     /// and values. A run is resumed only under equal settings.

@@ -6,7 +6,7 @@
 use super::SearchConfig;
 use super::evaluator::Evaluator;
 use crate::rng::{Purpose, derive};
-use crate::space::SearchSpace;
+use crate::space::{SearchSpace, When};
 
 /// Hash of all decisions of a space, their options and conditions, as 16 hexadecimal digits.
 pub fn space_hash(space: &SearchSpace) -> String {
@@ -16,13 +16,17 @@ pub fn space_hash(space: &SearchSpace) -> String {
         hash.text(&decision.label);
         hash.number(decision.options.len() as u64);
         decision.options.iter().for_each(|option| hash.text(option));
-        match decision.when {
+        match &decision.when {
             None => hash.number(0),
-            Some((parent, option)) => {
-                hash.number(1);
-                hash.number(parent as u64);
-                hash.number(option as u64);
+            Some(When { decision, options }) => {
+                hash.number(1 + options.len() as u64);
+                hash.number(*decision as u64);
+                options.iter().for_each(|&option| hash.number(option as u64));
             }
+        }
+        // Only where the file says something: a hash outlives releases.
+        if decision.is_weighted() {
+            decision.weights.iter().for_each(|&weight| hash.number(weight));
         }
     }
     format!("{:016x}", hash.0)
@@ -134,17 +138,21 @@ mod tests {
 
     #[test]
     fn every_part_of_a_space_is_hashed() {
-        let decision = |label: &str, options: &[&str], when| Decision {
-            label: label.into(),
-            options: options.iter().map(|&option| option.into()).collect(),
-            weights: vec![1; options.len()],
-            when,
+        let decision = |label: &str, options: &[&str], when: Option<usize>| Decision {
+            when: when.map(|option| When { decision: 0, options: vec![option] }),
+            ..Decision::new(label, options.iter().map(|&option| option.into()).collect())
+        };
+        let weighted = |weights: &[u64]| Decision {
+            weights: weights.to_vec(),
+            ..decision("a", &["x", "y"], None)
         };
         let space = |decisions| space_hash(&SearchSpace { name: "s".into(), decisions });
         let base = space(vec![decision("a", &["x", "y"], None), decision("b", &["z"], None)]);
         let others = [
             space(vec![decision("a", &["x"], None), decision("b", &["y", "z"], None)]),
-            space(vec![decision("a", &["x", "y"], None), decision("b", &["z"], Some((0, 1)))]),
+            space(vec![decision("a", &["x", "y"], None), decision("b", &["z"], Some(1))]),
+            space(vec![weighted(&[1, 2]), decision("b", &["z"], None)]),
+            space(vec![weighted(&[2, 1]), decision("b", &["z"], None)]),
             space(vec![decision("a", &["xy", ""], None), decision("b", &["z"], None)]),
             space(vec![decision("a", &["x", "y"], None)]),
         ];

@@ -130,7 +130,8 @@ pub struct SearchHistory {
 ///
 /// # Errors
 /// [`Error::Config`] for settings out of range; [`Error::RunExists`] for [`RunFolder::New`] on a folder
-/// that has a ledger; [`Error::Ledger`] if a run to be resumed was made by other settings or is
+/// that has a ledger; [`Error::Requirements`] if no architecture was found that meets what the evaluator
+/// requires; [`Error::Ledger`] if a run to be resumed was made by other settings or is
 /// damaged; [`Error::Read`], [`Error::Write`], [`Error::Threads`] from the system.
 ///
 /// # Determinism
@@ -149,7 +150,9 @@ pub fn run(
             return Err(Error::Config { setting, value: value.to_string(), reason });
         }
     }
-    let strategy = config.strategy.build(space, config.seed)?;
+    let mut strategy = config.strategy.build(space, config.seed)?;
+    // Before there is a folder: a space whose requirements cannot be met leaves none behind.
+    let first_batch = strategy.ask(1, evaluator.requirements())?;
     let run_dir = RunDir::open(folder, &identity::config_text(space, config, evaluator), space)?;
     let provenance = Provenance {
         space: space.name.clone(),
@@ -171,7 +174,7 @@ pub fn run(
             first_of,
             unevaluated,
         };
-        search.run(strategy)
+        search.run(strategy, first_batch)
     })
 }
 
@@ -191,7 +194,11 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn run(mut self, mut strategy: Box<dyn Strategy>) -> Result<SearchHistory, Error> {
+    fn run(
+        mut self,
+        mut strategy: Box<dyn Strategy>,
+        first_batch: Vec<Genotype>,
+    ) -> Result<SearchHistory, Error> {
         self.run_dir.restore_cells(|record| {
             let (trial, reward) = (record.trial, record.reward());
             let provenance = Provenance { trial, reward, ..self.provenance.clone() };
@@ -204,8 +211,12 @@ impl Search<'_> {
         }
         let mut updates = Vec::new();
         let mut first = 1;
+        let mut first_batch = Some(first_batch);
         while first <= self.config.trials && flow.is_continue() {
-            let genotypes = strategy.ask(first);
+            let genotypes = match first_batch.take() {
+                Some(genotypes) => genotypes,
+                None => strategy.ask(first, self.evaluator.requirements())?,
+            };
             let end = first + genotypes.len();
             let asked = genotypes.len().min(self.config.trials + 1 - first);
             flow = self.evaluate(first, &genotypes[..asked])?;

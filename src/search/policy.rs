@@ -3,7 +3,8 @@
 //! As in the NASNet paper (appendix A): one layer of 100 units, one softmax for each decision, weights
 //! uniform in [-0.1, 0.1]. What the paper leaves open is done as in ENAS: a start token is the first
 //! input, and the embedding of the option just chosen is the next one; each decision has an output layer and an
-//! embedding table of its own.
+//! embedding table of its own. The logarithms of an option's weight are added to its logits, so that a
+//! controller that has learned nothing yet draws by weight.
 //!
 //! All episodes of a batch advance together, decision by decision. Where a decision is inactive in an
 //! episode, that episode's state and next input stay as they are, which is the same as skipping the
@@ -70,6 +71,8 @@ struct Head {
     bias: Matrix,
     /// The next input for each option, `[O, U]`.
     embedding: Matrix,
+    /// Logarithms of the options' weights; `None` if they are equal.
+    prior: Option<Vec<f32>>,
 }
 
 /// What the controller makes of a batch of episodes.
@@ -111,6 +114,9 @@ impl Policy {
                 weight: matrix(UNITS, decision.options.len()),
                 bias: matrix(1, decision.options.len()),
                 embedding: matrix(decision.options.len(), UNITS),
+                prior: decision.is_weighted().then(|| {
+                    decision.weights.iter().map(|&weight| (weight as f64).ln() as f32).collect()
+                }),
             })
             .collect();
         Policy { space, device, start, gates, heads }
@@ -138,10 +144,15 @@ impl Policy {
         for Gate { input, recurrent, bias } in gates {
             all.extend([input, recurrent, bias]);
         }
-        for Head { weight, bias, embedding } in heads {
+        for Head { weight, bias, embedding, prior: _ } in heads {
             all.extend([weight, bias, embedding]);
         }
         all
+    }
+
+    /// The space whose decisions it takes.
+    pub(super) fn space(&self) -> &SearchSpace {
+        &self.space
     }
 
     /// Where the weights are.
@@ -197,6 +208,14 @@ impl Policy {
 
             let bias = rows(tape, &head.bias, &first_row, &self.device);
             let logits = on(tape, |t| h.clone().put_tape(t).matmul(head.weight.clone()) + bias);
+            let logits = match &head.prior {
+                None => logits,
+                Some(prior) => {
+                    let prior = prior.repeat(episodes);
+                    let prior: Matrix = self.device.tensor_from_vec(prior, *logits.shape());
+                    on(tape, |t| logits.put_tape(t) + prior)
+                }
+            };
             let log_probs: Matrix = on(tape, |t| logits.put_tape(t).log_softmax::<Axis<1>>());
 
             let options = self.space.decisions[decision].options.len();

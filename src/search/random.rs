@@ -1,10 +1,13 @@
-//! Uniform random search: the baseline that every other strategy must beat.
+//! Random search: the baseline that every other strategy must beat.
 //!
-//! Every decision is drawn uniformly, as in section 4.4 of the NASNet paper.
+//! Every decision is drawn by the weights of its options: uniformly, as in section 4.4 of the NASNet
+//! paper, where the space gives none.
 
 use super::strategy::{Metrics, Scored, Strategy};
+use crate::error::Error;
 use crate::rng::{Purpose, stream};
-use crate::space::{Genotype, SearchSpace};
+use crate::space::sampler::Hunt;
+use crate::space::{Genotype, Requirements, SearchSpace};
 
 /// Trials at a time: nothing is learned from them, so there only have to be enough for all workers.
 const BATCH: usize = 64;
@@ -28,9 +31,16 @@ impl Strategy for RandomSearch {
         BATCH
     }
 
-    fn ask(&mut self, first_trial: usize) -> Vec<Genotype> {
+    fn ask(
+        &mut self,
+        first_trial: usize,
+        requirements: Requirements<'_>,
+    ) -> Result<Vec<Genotype>, Error> {
         (first_trial..first_trial + BATCH)
-            .map(|trial| self.space.sample(&mut stream(self.seed, Purpose::Sample, trial as u64)))
+            .map(|trial| {
+                let mut rng = stream(self.seed, Purpose::Sample, trial as u64);
+                Hunt::new(&self.space, requirements).run(&mut rng, |rng| self.space.sample(rng))
+            })
             .collect()
     }
 

@@ -7,7 +7,7 @@
 use super::ppo::{Ppo, PpoConfig};
 use super::random::RandomSearch;
 use crate::error::Error;
-use crate::space::{Genotype, SearchSpace};
+use crate::space::{Genotype, Requirements, SearchSpace};
 
 /// Chooses genotypes batch by batch.
 ///
@@ -18,8 +18,16 @@ pub trait Strategy {
     /// Trials asked for at a time. The trials of one batch are evaluated in parallel.
     fn batch(&self) -> usize;
 
-    /// Genotypes for the trials `first_trial .. first_trial + batch`, counted from 1.
-    fn ask(&mut self, first_trial: usize) -> Vec<Genotype>;
+    /// Genotypes for the trials `first_trial .. first_trial + batch`, counted from 1, all of which meet
+    /// `requirements`.
+    ///
+    /// # Errors
+    /// [`Error::Requirements`] if none was found that does.
+    fn ask(
+        &mut self,
+        first_trial: usize,
+        requirements: Requirements<'_>,
+    ) -> Result<Vec<Genotype>, Error>;
 
     /// The results of the batch asked for last, in order of trials. Returns what a log of the search
     /// should show about the update, by name.
@@ -45,7 +53,7 @@ pub type Metrics = Vec<(&'static str, f64)>;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum StrategyConfig {
-    /// Uniform random search.
+    /// Random search.
     Random,
     /// The LSTM controller trained by proximal policy optimization.
     Ppo(PpoConfig),

@@ -2,21 +2,21 @@
 //!
 //! What a search writes is the language it reads: the file of a trial holds the operations and nets
 //! its space's file defined, and the cells with the chosen options in place of the holes, so it compiles
-//! alone at any scale.
-
-use std::collections::BTreeSet;
+//! alone at any scale and in any folder.
 
 use super::Genotype;
 use crate::ir::Module;
+use crate::link::write_out;
 use crate::syntax::ast::{
     Alternative, Cell, CellBody, CellStmt, Combine, CombineRef, Constant, Expr, ExprKind, File,
     Item, Op, OpBody, OpRef, OpRefKind, OpStmt, Output, Require, Value, ValueKind,
 };
+use crate::syntax::unused::name_unused;
 
 /// The file of `genotype`, a point of the space in `module`, which was checked from `file`.
 ///
 /// Blocks that `concat(unused)` stands for are named. Items outside the space are kept as they are,
-/// comments are not.
+/// comments are not. What the file reaches of those it uses is written out, see [`write_out`].
 ///
 /// # Panics
 /// If `module` has no space, or `genotype` is no point of it.
@@ -56,7 +56,7 @@ pub fn fill(file: &File, module: &Module, genotype: &Genotype) -> File {
             .map(|(id, op)| Item::Op(Filler::new(choices, &module.ops[id.0].holes).definition(op))),
     );
     items.extend(of_kind(|item| matches!(item, Item::Net(_))));
-    for (cell, expanded) in module.cells.iter().zip(&space.expanded) {
+    for (cell, expanded) in module.own_cells().zip(&space.expanded) {
         let CellBody::Block(statements) = &expanded.body else {
             unreachable!("check::expand writes cells out")
         };
@@ -98,7 +98,7 @@ pub fn fill(file: &File, module: &Module, genotype: &Genotype) -> File {
         name_unused(&mut filled);
         items.push(Item::Cell(Cell { body: CellBody::Block(filled), ..expanded.clone() }));
     }
-    File { items, ..File::default() }
+    write_out(&File { items, ..File::default() }, module)
 }
 
 /// Fills the holes of one definition, met in the order of the text.
@@ -232,48 +232,5 @@ impl<'x> Filler<'x> {
             ValueKind::Choice(options) => return self.chosen(options, Self::value),
         };
         Value { kind, span: value.span }
-    }
-}
-
-/// Replaces `concat(unused)` by the names of the blocks that no block reads.
-pub(crate) fn name_unused(statements: &mut [CellStmt]) {
-    let mut read = BTreeSet::new();
-    let mut bound = Vec::new();
-    for statement in statements.iter() {
-        if let CellStmt::Let { name, value, .. } = statement {
-            bound.push(name.name.clone());
-            note_reads(value, &mut read);
-        }
-    }
-    let Some(CellStmt::Out { outputs, .. }) = statements.last_mut() else { return };
-    for Output { value, .. } in outputs {
-        let span = value.span;
-        if let ExprKind::Call { args, .. } = &mut value.kind {
-            let is_unused = matches!(args.as_slice(), [Expr { kind: ExprKind::Name(name), .. }]
-                if name == "unused" && !bound.contains(name));
-            if is_unused {
-                let names = bound.iter().filter(|name| !read.contains(*name)).cloned();
-                *args = names.map(|name| Expr { kind: ExprKind::Name(name), span }).collect();
-            }
-        }
-    }
-}
-
-fn note_reads(expr: &Expr, read: &mut BTreeSet<String>) {
-    match &expr.kind {
-        ExprKind::Name(name) => {
-            read.insert(name.clone());
-        }
-        ExprKind::Call { args, .. } => args.iter().for_each(|arg| note_reads(arg, read)),
-        ExprKind::Choice(options) => {
-            options.iter().for_each(|option| note_reads(&option.item, read));
-        }
-        ExprKind::Pipe { input, .. } => note_reads(input, read),
-        ExprKind::Binary { left, right, .. } => {
-            note_reads(left, read);
-            note_reads(right, read);
-        }
-        ExprKind::Paren(inner) => note_reads(inner, read),
-        ExprKind::Earlier => {}
     }
 }

@@ -439,6 +439,7 @@ pub struct StackEntry {
 
 /// What an entry of a `stack` stacks.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a file has few stacks, nearly all of cells alone")]
 pub enum StackItem {
     /// A cell.
     Cell(StackedCell),

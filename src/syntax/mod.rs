@@ -10,7 +10,9 @@ mod fault;
 mod grammar;
 pub(crate) mod print;
 mod recover;
+pub(crate) mod rename;
 mod scan;
+pub(crate) mod unused;
 
 pub use self::print::{WIDTH, print};
 

@@ -6,7 +6,7 @@ use cellc::compile;
 use cellc::draw::{self, Figure, Options, Subject};
 use cellc::ir::Module;
 use cellc::rng::{Purpose, stream};
-use cellc::source::SourceFile;
+use cellc::source::{Folders, SourceFile};
 use cellc::space::Genotype;
 
 /// A module and what is drawn of it.
@@ -25,7 +25,8 @@ impl Case {
 }
 
 pub fn checked(name: &str, text: &str) -> Module {
-    compile::check(&SourceFile::new(name, text)).unwrap_or_else(|faults| panic!("{name}: {faults}"))
+    compile::check_with(&SourceFile::new(name, text), &Folders)
+        .unwrap_or_else(|faults| panic!("{name}: {faults}"))
 }
 
 pub fn embedded(name: &str) -> Module {
@@ -43,7 +44,7 @@ pub fn files() -> Vec<Case> {
     paths.sort();
     let corpus = paths.into_iter().map(|path| {
         let text = fs::read_to_string(&path).expect("readable");
-        (path.file_name().expect("a name").to_string_lossy().into_owned(), text)
+        (path.to_string_lossy().into_owned(), text)
     });
     let cases: Vec<Case> = library
         .chain(corpus)

@@ -10,10 +10,12 @@ fn overlap(a: &Rect, b: &Rect) -> bool {
 }
 
 fn holds(outer: &Rect, inner: &Rect) -> bool {
-    outer.x <= inner.x
-        && outer.y <= inner.y
-        && inner.right() <= outer.right()
-        && inner.bottom() <= outer.bottom()
+    /// Sums of coordinates round, here below a millionth of a pixel.
+    const ROUNDING: f64 = 1e-6;
+    outer.x <= inner.x + ROUNDING
+        && outer.y <= inner.y + ROUNDING
+        && inner.right() <= outer.right() + ROUNDING
+        && inner.bottom() <= outer.bottom() + ROUNDING
 }
 
 /// Boxes and captions with words for them.

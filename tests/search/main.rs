@@ -4,6 +4,7 @@
 
 mod failures;
 mod records;
+mod requirements;
 mod resume;
 mod table;
 

@@ -12,12 +12,12 @@ use cellc::search::{
     Evaluation, Evaluator, Event, Failure, PpoConfig, Provenance, RunFolder, SearchConfig,
     SearchHistory, StrategyConfig, run,
 };
-use cellc::space::{Decision, Genotype, SearchSpace};
+use cellc::space::{Decision, Genotype, SearchSpace, When};
 
 fn decision(label: impl Into<String>, options: usize, when: Option<(usize, usize)>) -> Decision {
-    let weights = vec![1; options];
     let options = (0..options).map(|option| format!("op{option}")).collect();
-    Decision { label: label.into(), options, weights, when }
+    let when = when.map(|(decision, option)| When { decision, options: vec![option] });
+    Decision { when, ..Decision::new(label, options) }
 }
 
 /// `n` decisions of `options` each.

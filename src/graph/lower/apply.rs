@@ -130,7 +130,7 @@ impl Lowering<'_> {
     ) -> Option<NodeId> {
         let op = self.chosen(op);
         let outer_site = self.site;
-        if !frame.in_prelude {
+        if !frame.is_foreign {
             self.site = op.span;
         }
         let stride = self.stride(args[0], frame);
@@ -221,7 +221,7 @@ impl Lowering<'_> {
             stride,
             is_op: true,
             is_out: false,
-            in_prelude: op.is_prelude,
+            is_foreign: op.origin.is_foreign(),
         }
     }
 
@@ -298,7 +298,7 @@ impl Lowering<'_> {
             return Some(());
         }
         let mut fault = self.unmet(&op.name.name, require, frame, self.place(span, caller));
-        if !op.is_prelude {
+        if !op.origin.is_foreign() {
             fault = fault.also(require.span, "required here");
         }
         self.faults.push(fault.note(format!("change the attributes of `{}`", op.name.name)));
@@ -482,7 +482,7 @@ impl Lowering<'_> {
                     .note(format!("channels are counted from 0 to {}", operand.channels - 1))
             }
         };
-        if !frame.in_prelude && inputs.len() > 1 {
+        if !frame.is_foreign && inputs.len() > 1 {
             for (cause, &input) in causes.iter().zip(inputs) {
                 if let Some(cause) =
                     cause.filter(|cause| !diagnostic.secondary.iter().any(|l| l.span == *cause))

@@ -6,6 +6,7 @@ use crate::check::FIXUP;
 use crate::diagnostic::{Code, Diagnostic, suggest};
 use crate::graph::{NodeId, Op};
 use crate::ir::{self, Cell, ExprKind, OpUse, OpUseKind, StackedCell};
+use crate::source::Span;
 
 /// Where a cell stands.
 #[derive(Clone, Copy)]
@@ -16,8 +17,8 @@ pub(super) struct CellPlace<'a> {
     pub width: usize,
     /// True if no cell is before it.
     pub is_first: bool,
-    /// The entry of the stack it stands in, if it stands in one, and whether the entry's text is the
-    /// prelude's.
+    /// The entry of the stack it stands in, if it stands in one, and whether the entry's text is that
+    /// of another file.
     pub entry: Option<(&'a StackedCell, bool)>,
 }
 
@@ -39,7 +40,7 @@ impl Lowering<'_> {
             stride,
             is_op: false,
             is_out: false,
-            in_prelude: false,
+            is_foreign: cell.origin.is_foreign(),
         };
         self.bind_attributes(cell, place.entry, &mut frame)?;
         let mut statics = cell.statics.iter().peekable();
@@ -88,15 +89,15 @@ impl Lowering<'_> {
         frame: &mut Frame<'c>,
     ) -> Option<()> {
         let mut given: Vec<Option<Static>> = vec![None; cell.params.len()];
-        if let Some((entry, in_prelude)) = entry {
-            let net_frame = self.net_frame(0, in_prelude);
+        if let Some((entry, is_foreign)) = entry {
+            let net_frame = self.net_frame(0, is_foreign);
             for (name, value) in &entry.attrs {
                 let index = match name {
                     Some(name) => cell.params.iter().position(|param| param.name == name.name),
                     None => given.iter().position(Option::is_none),
                 };
                 let Some(index) = index.filter(|&index| given[index].is_none()) else {
-                    self.misplaced_attribute(cell, entry, name.as_ref(), in_prelude);
+                    self.misplaced_attribute(cell, entry, name.as_ref(), is_foreign);
                     return None;
                 };
                 given[index] = Some(self.value(value, &net_frame)?);
@@ -107,8 +108,7 @@ impl Lowering<'_> {
                 (Some(value), _) => value,
                 (None, Some(default)) => self.value(default, frame)?,
                 (None, None) => {
-                    let span = entry.filter(|(_, in_prelude)| !in_prelude);
-                    let span = span.map_or(cell.name.span, |(entry, _)| entry.cell.span);
+                    let span = self.site_of(cell, entry);
                     let (cell, param) = (&cell.name.name, &param.name);
                     self.faults.push(
                         Diagnostic::new(
@@ -126,21 +126,31 @@ impl Lowering<'_> {
         Some(())
     }
 
+    /// Where a fault of a cell in its place can be shown: its entry in a stack, or its name.
+    pub(super) fn site_of(&self, cell: &Cell, entry: Option<(&StackedCell, bool)>) -> Span {
+        match entry {
+            Some((entry, false)) => entry.cell.span,
+            _ if cell.origin.is_foreign() => self.site,
+            _ => cell.name.span,
+        }
+    }
+
     fn misplaced_attribute(
         &mut self,
         cell: &Cell,
         entry: &StackedCell,
         name: Option<&crate::syntax::ast::Ident>,
-        in_prelude: bool,
+        is_foreign: bool,
     ) {
         let known: Vec<&str> = cell.params.iter().map(|param| param.name.as_str()).collect();
         let fault = match name {
             Some(name) if !known.contains(&name.name.as_str()) => {
-                let span = if in_prelude { cell.name.span } else { name.span };
+                let site = self.site_of(cell, Some((entry, is_foreign)));
+                let span = if is_foreign { site } else { name.span };
                 let message = format!("cell `{}` has no attribute `{}`", cell.name.name, name.name);
                 let fault = Diagnostic::new(Code::UnknownAttribute, span, message);
                 match suggest::nearest(&name.name, known.iter().copied()) {
-                    Some(near) if !in_prelude => {
+                    Some(near) if !is_foreign => {
                         fault.replace(span, near, format!("attribute `{near}` has a similar name"))
                     }
                     _ if known.is_empty() => fault.note("it has none"),
@@ -148,7 +158,7 @@ impl Lowering<'_> {
                 }
             }
             _ => {
-                let span = if in_prelude { cell.name.span } else { entry.cell.span };
+                let span = self.site_of(cell, Some((entry, is_foreign)));
                 let message = format!(
                     "cell `{}` takes {} attributes, each once",
                     cell.name.name,
@@ -178,7 +188,8 @@ impl Lowering<'_> {
             }
             ir::StaticKind::Require(require) => {
                 if !self.cond(&require.cond, frame)? {
-                    let fault = self.unmet(&cell.name.name, require, frame, require.span);
+                    let span = self.place(require.span, frame);
+                    let fault = self.unmet(&cell.name.name, require, frame, span);
                     self.faults
                         .push(fault.note(format!("change `{}` or its place", cell.name.name)));
                     return None;
@@ -189,12 +200,7 @@ impl Lowering<'_> {
     }
 
     /// `concat(unused)`: every block that no block read.
-    fn concat_unused(
-        &mut self,
-        cell: &Cell,
-        frame: &mut Frame,
-        span: crate::source::Span,
-    ) -> Option<NodeId> {
+    fn concat_unused(&mut self, cell: &Cell, frame: &mut Frame, span: Span) -> Option<NodeId> {
         let mut nodes = Vec::new();
         let mut causes = Vec::new();
         for (index, block) in cell.blocks.iter().enumerate() {
@@ -202,8 +208,10 @@ impl Lowering<'_> {
             if frame.used[local] {
                 continue;
             }
-            let fixup =
-                self.module.op(FIXUP).expect("check::cells finds `fixup` for `concat(unused)`");
+            let fixup = self
+                .module
+                .op_in(cell.origin, FIXUP)
+                .expect("check::cells finds `fixup` for `concat(unused)`");
             let attrs = vec![None; self.module.ops[fixup.0].params.len()];
             let op = OpUse { kind: OpUseKind::Op { op: fixup, attrs }, span };
             nodes.push(frame.locals[local].and_then(|node| {

@@ -26,6 +26,7 @@ mod primitive;
 mod value;
 
 pub(crate) use net::MAX_TIMES;
+pub(crate) use value::floor_div;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -308,7 +309,8 @@ fn solve_base(
         }
     }
     let last = target.net.stacked().last().and_then(|entry| module.cell(&entry.cell.name));
-    let out = last.map(|cell| cell.outputs[0].block.value.span);
+    let own = last.filter(|cell| !cell.origin.is_foreign());
+    let out = own.map(|cell| cell.outputs[0].block.value.span);
     let span = target.scale_span.or(out).unwrap_or_default();
     let fault = Diagnostic::new(
         Code::FiltersDoNotDivide,
@@ -377,7 +379,7 @@ pub(crate) fn probe(
         inputs: &inputs,
         width: context.width,
         is_first: context.previous.is_none(),
-        entry: context.entry.map(|(net, entry)| (entry, net.is_prelude)),
+        entry: context.entry.map(|(net, entry)| (entry, net.origin.is_foreign())),
     };
     let is_ready = context.entry.is_none_or(|(net, _)| lowering.net_statics(net).is_some());
     if !is_ready {
@@ -416,13 +418,13 @@ struct Lowering<'m> {
     graph: Graph,
     faults: Vec<Diagnostic>,
     scale: ScaleContext,
-    /// The net at hand, if it is one of the prelude, whose text a diagnostic cannot show.
+    /// The net at hand, if it is one of another file, whose text a diagnostic cannot show.
     net: Option<&'m str>,
     /// Values of the module's constants; `None` where a fault was reported.
     constants: Vec<Option<Static>>,
     /// Values that the net has named so far.
     net_params: Vec<Static>,
-    /// The innermost place in the user's text; faults inside the prelude are reported there.
+    /// The innermost place in the user's text; faults inside other files are reported there.
     site: Span,
     /// Expressions being evaluated.
     depth: usize,
@@ -471,8 +473,8 @@ struct Frame<'f> {
     is_op: bool,
     /// True in the output of a cell.
     is_out: bool,
-    /// True inside an operation of the prelude.
-    in_prelude: bool,
+    /// True in a text other than the user's own.
+    is_foreign: bool,
 }
 
 impl<'m> Lowering<'m> {
@@ -483,7 +485,7 @@ impl<'m> Lowering<'m> {
             Width::Filters(f) => f,
             Width::Base(_) => 0,
         };
-        let first_cell = module.cells.first().map(|cell| cell.name.span);
+        let first_cell = module.own_cells().next().map(|cell| cell.name.span);
         let mut lowering = Lowering {
             module,
             genotype: &genotype.choices,
@@ -495,7 +497,7 @@ impl<'m> Lowering<'m> {
                 base,
                 classes: target.classes.unwrap_or(target.net.classes),
             },
-            net: target.net.is_prelude.then_some(target.net.name.name.as_str()),
+            net: target.net.origin.is_foreign().then_some(target.net.name.name.as_str()),
             constants: Vec::new(),
             net_params: Vec::new(),
             site: target.scale_span.or(first_cell).unwrap_or_default(),
@@ -515,7 +517,7 @@ impl<'m> Lowering<'m> {
     /// Evaluates the module's constants, each of which may read those before it.
     fn evaluate_constants(&mut self) {
         for constant in &self.module.constants {
-            let frame = self.net_frame(0, constant.is_prelude);
+            let frame = self.net_frame(0, constant.origin.is_foreign());
             let value = self.value(&constant.value, &frame);
             self.constants.push(value);
         }
@@ -548,13 +550,13 @@ impl<'m> Lowering<'m> {
 
     /// Where a fault at `span` of the text `frame` was written in can be shown.
     fn place(&self, span: Span, frame: &Frame) -> Span {
-        if frame.in_prelude { self.site } else { span }
+        if frame.is_foreign { self.site } else { span }
     }
 
     /// Names the net whose stem or head has the fault, if its text cannot be shown.
     fn in_net(&self, fault: Diagnostic, frame: &Frame) -> Diagnostic {
         match self.net {
-            Some(net) if frame.in_prelude && frame.cell.is_none() => {
+            Some(net) if frame.is_foreign && frame.cell.is_none() => {
                 let part = if self.prefix.is_empty() { "stack" } else { self.prefix.as_str() };
                 fault.label(format!("in the `{part}` of net `{net}`"))
             }

@@ -2,9 +2,12 @@
 
 use super::cell::CellPlace;
 use super::{Frame, Lowering, Target};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Help};
 use crate::graph::{NodeId, Op};
-use crate::ir::{Cell, Net, OpUse, StackEntry, StackItem, StackedCell, StaticKind, WidthChange};
+use crate::ir::{
+    Cell, Net, OpUse, Origin, StackEntry, StackItem, StackedCell, StaticKind, WidthChange,
+};
+use crate::source::Span;
 
 /// The most often one entry of a stack may stack its cell.
 pub(crate) const MAX_TIMES: usize = 10_000;
@@ -74,13 +77,14 @@ impl Lowering<'_> {
         self.scale.f = filters;
         self.section = self.graph.section("head", None);
         if let Some(output) =
-            self.classifier("head", &target.net.head, body.last, target.net.is_prelude)
+            self.classifier("head", &target.net.head, body.last, target.net.origin.is_foreign())
         {
             self.graph.output = output;
         }
         if let (true, Some(aux), Some(from)) = (target.with_aux, &target.net.aux, body.aux_from) {
             self.section = self.graph.section("aux", None);
-            self.graph.aux = self.classifier("aux", &aux.stages, from, target.net.is_prelude);
+            self.graph.aux =
+                self.classifier("aux", &aux.stages, from, target.net.origin.is_foreign());
         }
         filters
     }
@@ -91,7 +95,7 @@ impl Lowering<'_> {
         self.net_statics(net)?;
         self.section = self.graph.section("stem", None);
         self.prefix = "stem".into();
-        let stem = self.pipeline(&net.stem, self.graph.input, net.is_prelude)?;
+        let stem = self.pipeline(&net.stem, self.graph.input, net.origin.is_foreign())?;
         let mut progress = Progress {
             stem,
             placed: Vec::new(),
@@ -118,7 +122,7 @@ impl Lowering<'_> {
     pub(super) fn net_statics(&mut self, net: &Net) -> Option<()> {
         self.net_params.clear();
         for statement in &net.statics {
-            let mut frame = self.net_frame(0, net.is_prelude);
+            let mut frame = self.net_frame(0, net.origin.is_foreign());
             match &statement.kind {
                 StaticKind::Let { value, .. } => {
                     let value = self.value(value, &frame)?;
@@ -135,7 +139,7 @@ impl Lowering<'_> {
                             })
                             .take(frame.params.len())
                             .collect();
-                        let span = if net.is_prelude { self.site } else { require.span };
+                        let span = if net.origin.is_foreign() { self.site } else { require.span };
                         let mut fault = self.unmet(&net.name.name, require, &frame, span);
                         // Of the scale that was asked for; another one may meet it.
                         fault.code = Code::ScaleOutOfRange;
@@ -156,7 +160,7 @@ impl Lowering<'_> {
         progress: &mut Progress,
     ) -> Option<()> {
         for entry in entries {
-            let frame = self.net_frame(0, net.is_prelude);
+            let frame = self.net_frame(0, net.origin.is_foreign());
             if let StackItem::Cell(cell) = &entry.item {
                 self.change_width(cell, &frame, progress)?;
             }
@@ -217,7 +221,7 @@ impl Lowering<'_> {
             self.faults.push(
                 Diagnostic::new(
                     Code::UnknownName,
-                    if net.is_prelude { self.site } else { stacked.cell.span },
+                    if net.origin.is_foreign() { self.site } else { stacked.cell.span },
                     format!("net `{}` needs a cell `{}`", net.name.name, stacked.cell.name),
                 )
                 .note(format!("cells of this file: {known}")),
@@ -229,7 +233,9 @@ impl Lowering<'_> {
         self.prefix = format!("cells.{index}");
         let (mut inputs, sent) = progress.arrivals(cell.inputs.len());
         if sent > cell.inputs.len() {
-            self.too_many_states(cell, index, sent);
+            let entry = (stacked, net.origin.is_foreign());
+            let foreign = cell.origin.is_foreign().then(|| self.site_of(cell, Some(entry)));
+            self.too_many_states(cell, foreign.unwrap_or(cell.name.span), index, sent);
             return None;
         }
         inputs.truncate(cell.inputs.len());
@@ -238,9 +244,16 @@ impl Lowering<'_> {
             inputs: &inputs,
             width: progress.width,
             is_first: index == 0,
-            entry: Some((stacked, net.is_prelude)),
+            entry: Some((stacked, net.origin.is_foreign())),
         };
-        let nodes = self.cell(cell, place)?;
+        let outer_site = self.site;
+        if cell.origin.is_foreign() && !net.origin.is_foreign() {
+            self.site = stacked.cell.span;
+        }
+        let nodes = self.cell(cell, place);
+        self.site = outer_site;
+        self.in_foreign_cell(cell, faults);
+        let nodes = nodes?;
         if self.faults.len() > faults {
             // The cells behind it would only repeat what is wrong with this one.
             return None;
@@ -255,12 +268,22 @@ impl Lowering<'_> {
         Some(())
     }
 
-    fn too_many_states(&mut self, cell: &Cell, index: usize, sent: usize) {
+    /// Says of the faults from `first` on which cell they are in, if its text cannot be shown.
+    fn in_foreign_cell(&mut self, cell: &Cell, first: usize) {
+        let Origin::Used(index) = cell.origin else { return };
+        let file = &self.module.used[index].name;
+        for fault in &mut self.faults[first..] {
+            let note = format!("this is in cell `{}` of `{file}`", cell.name.name);
+            fault.help.push(Help::Note(note));
+        }
+    }
+
+    fn too_many_states(&mut self, cell: &Cell, span: Span, index: usize, sent: usize) {
         let name = &cell.name.name;
         self.faults.push(
             Diagnostic::new(
                 Code::MalformedNet,
-                cell.name.span,
+                span,
                 format!("cell `{name}` takes {} states, but {sent} arrive", cell.inputs.len()),
             )
             .label(format!("as cell {index} of the stack"))
@@ -279,7 +302,7 @@ impl Lowering<'_> {
     }
 
     /// What an expression of a net can read.
-    pub(super) fn net_frame(&self, width: usize, is_prelude: bool) -> Frame<'static> {
+    pub(super) fn net_frame(&self, width: usize, is_foreign: bool) -> Frame<'static> {
         Frame {
             params: self.net_params.clone(),
             names: Vec::new(),
@@ -292,15 +315,15 @@ impl Lowering<'_> {
             stride: 1,
             is_op: false,
             is_out: false,
-            in_prelude: is_prelude,
+            is_foreign,
         }
     }
 
     /// Applies operations one after the other.
-    fn pipeline(&mut self, stages: &[OpUse], input: NodeId, is_prelude: bool) -> Option<NodeId> {
+    fn pipeline(&mut self, stages: &[OpUse], input: NodeId, is_foreign: bool) -> Option<NodeId> {
         let mut node = input;
         for stage in stages {
-            let mut frame = self.net_frame(self.graph.ty(node).channels, is_prelude);
+            let mut frame = self.net_frame(self.graph.ty(node).channels, is_foreign);
             node = self.apply(stage, &[node], &mut frame)?;
         }
         Some(node)
@@ -312,13 +335,13 @@ impl Lowering<'_> {
         part: &str,
         stages: &[OpUse],
         input: NodeId,
-        is_prelude: bool,
+        is_foreign: bool,
     ) -> Option<NodeId> {
         self.prefix = part.into();
-        let output = self.pipeline(stages, input, is_prelude)?;
+        let output = self.pipeline(stages, input, is_foreign)?;
         let ty = self.graph.ty(output);
         if ty.area() != 1 || ty.channels != self.scale.classes {
-            let written = stages.last().filter(|_| !is_prelude).map(|stage| stage.span);
+            let written = stages.last().filter(|_| !is_foreign).map(|stage| stage.span);
             let at = written.unwrap_or(self.site);
             self.faults.push(
                 Diagnostic::new(

@@ -1,22 +1,23 @@
 //! The controller against a plain implementation in double precision.
 
 use super::*;
-use crate::space::Decision;
+use crate::space::{Decision, When};
 
-/// Five decisions: the third is active for option 1 of the first, the fourth for option 0 of the third.
+/// Five decisions: the third is active for option 1 of the first, the fourth for options 0 and 2 of the
+/// third; the options of the first and the last are weighted.
 fn space() -> SearchSpace {
-    let decision = |label: &str, options: usize, when| Decision {
-        label: label.into(),
-        options: (0..options).map(|option| option.to_string()).collect(),
-        weights: vec![1; options],
-        when,
+    let decision = |label: &str, options: usize, when: Option<(usize, &[usize])>| Decision {
+        when: when.map(|(decision, options)| When { decision, options: options.to_vec() }),
+        ..Decision::new(label, (0..options).map(|option| option.to_string()).collect())
     };
+    let weighted =
+        |decision: Decision, weights: &[u64]| Decision { weights: weights.to_vec(), ..decision };
     let decisions = vec![
-        decision("a", 3, None),
+        weighted(decision("a", 3, None), &[1, 3, 2]),
         decision("b", 2, None),
-        decision("c", 4, Some((0, 1))),
-        decision("d", 2, Some((2, 0))),
-        decision("e", 5, None),
+        decision("c", 4, Some((0, &[1]))),
+        decision("d", 2, Some((2, &[0, 2]))),
+        weighted(decision("e", 5, None), &[1, 1, 4, 1, 2]),
     ];
     SearchSpace { name: "test".into(), decisions }
 }
@@ -69,8 +70,12 @@ fn reference(space: &SearchSpace, weights: &[f64], genotype: &Genotype) -> (f64,
             c[u] = sigmoid(z[1][u]) * c[u] + sigmoid(z[0][u]) * z[2][u].tanh();
             h[u] = sigmoid(z[3][u]) * c[u].tanh();
         }
-        let logits: Vec<f64> =
-            product(&h, &weight).iter().zip(bias[0]).map(|(logit, bias)| logit + bias).collect();
+        let logits: Vec<f64> = product(&h, &weight)
+            .iter()
+            .zip(bias[0])
+            .zip(&decision.weights)
+            .map(|((logit, bias), &weight)| logit + bias + (weight as f64).ln())
+            .collect();
         let normalizer = logits.iter().map(|logit| logit.exp()).sum::<f64>().ln();
         log_prob += logits[genotype.choices[index]] - normalizer;
         entropy -= logits.iter().map(|l| (l - normalizer).exp() * (l - normalizer)).sum::<f64>();
@@ -91,7 +96,7 @@ fn policy() -> (Policy, Vec<f64>) {
     (policy, flat)
 }
 
-const CASES: [[usize; 5]; 4] = [[0, 1, 0, 0, 4], [1, 0, 0, 1, 2], [1, 1, 3, 0, 0], [2, 0, 0, 0, 1]];
+const CASES: [[usize; 5]; 4] = [[0, 1, 0, 0, 4], [1, 0, 0, 1, 2], [1, 1, 2, 1, 0], [2, 0, 0, 0, 1]];
 
 #[test]
 fn log_probabilities_and_entropies_equal_the_reference() {

@@ -7,6 +7,12 @@
 //! Names and order are those of CleanRL's `ppo.py`, and its minibatches of whole episodes those of
 //! `ppo_atari_lstm.py`.
 //!
+//! Where the space requires something, an episode is drawn again until it meets it, a bounded number of
+//! times, and then repaired. Log-probabilities are those of the choices as they are proposed, under the
+//! policy that drew them, so that the first ratio of an update is 1 whatever a repair changed. That the
+//! episodes are drawn given that they meet the requirements is not part of them; its probability is the same
+//! for all episodes of a batch.
+//!
 //! # Determinism
 //! All tensor work runs in a thread pool of one thread, so the caller's threads change no bit.
 //!
@@ -14,6 +20,7 @@
 //! Schulman et al., "Proximal Policy Optimization Algorithms", equation 7; Huang et al., "CleanRL".
 
 use dfdx::optim::AdamConfig;
+use dfdx::tensor::NoneTape;
 use rand::seq::SliceRandom;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -25,11 +32,12 @@ use update::{Minibatch, Step};
 pub use config::PpoConfig;
 
 use super::optimizer::Adam;
-use super::policy::Policy;
+use super::policy::{Policy, Unrolled};
 use super::strategy::{Metrics, Scored, Strategy};
 use crate::error::Error;
 use crate::rng::{Pcg64, Purpose, stream};
-use crate::space::{Genotype, SearchSpace};
+use crate::space::sampler::Hunt;
+use crate::space::{Genotype, Requirements, SearchSpace};
 
 /// The strategy: samples from a [`Policy`] and updates it after each batch.
 pub struct Ppo {
@@ -96,27 +104,67 @@ impl Ppo {
     }
 }
 
+impl Rollout {
+    fn of(unrolled: Unrolled) -> Self {
+        Rollout {
+            log_prob: unrolled.log_prob.as_vec(),
+            active: unrolled.active.as_vec(),
+            genotypes: unrolled.genotypes,
+        }
+    }
+}
+
+/// One episode for each generator, all of which meet the requirements.
+fn draw(
+    policy: &Policy,
+    rngs: &mut [Pcg64],
+    requirements: Requirements<'_>,
+) -> Result<Rollout, Error> {
+    let sampled = policy.sample(rngs);
+    let mut hunts: Vec<Hunt> =
+        rngs.iter().map(|_| Hunt::new(policy.space(), requirements)).collect();
+    let mut genotypes = sampled.genotypes.clone();
+    let mut open: Vec<usize> =
+        (0..rngs.len()).filter(|&episode| !hunts[episode].meets(&genotypes[episode])).collect();
+    if open.is_empty() {
+        return Ok(Rollout::of(sampled));
+    }
+    while open.first().is_some_and(|&episode| hunts[episode].may_draw()) {
+        let mut open_rngs: Vec<Pcg64> = open.iter().map(|&episode| rngs[episode].clone()).collect();
+        let again = policy.sample(&mut open_rngs).genotypes;
+        for ((&episode, rng), genotype) in open.iter().zip(open_rngs).zip(again) {
+            (rngs[episode], genotypes[episode]) = (rng, genotype);
+        }
+        open.retain(|&episode| !hunts[episode].meets(&genotypes[episode]));
+    }
+    let mut hunts: Vec<Option<Hunt>> = hunts.into_iter().map(Some).collect();
+    for episode in open {
+        let hunt = hunts[episode].take().expect("an episode is repaired once");
+        genotypes[episode] = hunt.repair(&mut rngs[episode], |rng| {
+            policy.sample(std::slice::from_mut(rng)).genotypes.swap_remove(0)
+        })?;
+    }
+    Ok(Rollout::of(policy.evaluate(&mut NoneTape, &genotypes.iter().collect::<Vec<_>>())))
+}
+
 impl Strategy for Ppo {
     fn batch(&self) -> usize {
         self.config.batch_size
     }
 
-    fn ask(&mut self, first_trial: usize) -> Vec<Genotype> {
+    fn ask(
+        &mut self,
+        first_trial: usize,
+        requirements: Requirements<'_>,
+    ) -> Result<Vec<Genotype>, Error> {
         let mut rngs: Vec<Pcg64> = (first_trial..first_trial + self.config.batch_size)
             .map(|trial| stream(self.seed, Purpose::Sample, trial as u64))
             .collect();
         let Ppo { policy, pool, .. } = self;
-        let rollout = pool.install(|| {
-            let sampled = policy.sample(&mut rngs);
-            Rollout {
-                log_prob: sampled.log_prob.as_vec(),
-                active: sampled.active.as_vec(),
-                genotypes: sampled.genotypes,
-            }
-        });
+        let rollout = pool.install(|| draw(policy, &mut rngs, requirements))?;
         let genotypes = rollout.genotypes.clone();
         self.rollout = Some(rollout);
-        genotypes
+        Ok(genotypes)
     }
 
     /// # Panics
@@ -173,19 +221,15 @@ mod tests {
 
     fn ppo(config: PpoConfig) -> Ppo {
         let decisions = (0..4)
-            .map(|index| Decision {
-                label: index.to_string(),
-                options: vec!["x".into(), "y".into(), "z".into()],
-                weights: vec![1; 3],
-                when: None,
-            })
+            .map(|index| Decision::new(index.to_string(), vec!["x".into(), "y".into(), "z".into()]))
             .collect();
         Ppo::new(SearchSpace { name: "test".into(), decisions }, &config, 1).unwrap()
     }
 
     fn tell(ppo: &mut Ppo, reward: impl Fn(&Genotype) -> f64) -> Metrics {
         let results: Vec<Scored> = ppo
-            .ask(1)
+            .ask(1, Requirements::default())
+            .unwrap()
             .into_iter()
             .map(|genotype| Scored { reward: reward(&genotype), genotype })
             .collect();
@@ -202,6 +246,32 @@ mod tests {
         for _ in 0..3 {
             let metrics = tell(&mut ppo, |genotype| genotype.choices[0] as f64);
             assert!(metric(&metrics, "approx_kl").abs() < 1e-9, "{metrics:?}");
+            assert!(metric(&metrics, "old_approx_kl").abs() < 1e-6, "{metrics:?}");
+            assert_eq!(metric(&metrics, "clipfrac"), 0.0);
+        }
+    }
+
+    #[test]
+    fn ratios_of_repaired_episodes_start_at_one() {
+        let text = "space s {
+            let a = ?{ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 }
+            let b = ?{ 0, 1, 2, 3, 4, 5, 6, 7, 8, ?{ 9, 10 } }
+            let d = ?{ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 }
+            require 100 * a + 10 * b + d >= 1008
+            cell normal(h, prev) { out h |> ?{ relu, sigmoid } }
+        }";
+        let module = crate::compile::check(&crate::source::SourceFile::new("s", text)).unwrap();
+        let space = module.space.as_ref().unwrap().decisions.clone();
+        let config = PpoConfig { update_epochs: 1, ..PpoConfig::paper() };
+        let mut ppo = Ppo::new(space.clone(), &config, 1).unwrap();
+        for _ in 0..2 {
+            let asked = ppo.ask(1, Requirements::of(&module)).unwrap();
+            // a = 9, b = 10 and d = 8 or 9: one point in a thousand.
+            assert!(asked.iter().all(|genotype| genotype.choices[..3] == [9, 9, 1]), "{asked:?}");
+            assert!(asked.iter().all(|genotype| space.contains(genotype)));
+            let scored =
+                |genotype: Genotype| Scored { reward: genotype.choices[4] as f64, genotype };
+            let metrics = ppo.tell(&asked.into_iter().map(scored).collect::<Vec<_>>());
             assert!(metric(&metrics, "old_approx_kl").abs() < 1e-6, "{metrics:?}");
             assert_eq!(metric(&metrics, "clipfrac"), 0.0);
         }
