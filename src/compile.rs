@@ -29,17 +29,20 @@ use crate::space::{Genotype, Requirements};
 use crate::syntax;
 
 /// The library of cells: every file of `cells/`, by name; first the prelude, then the rest by the alphabet.
-pub const EMBEDDED: [(&str, &str); 20] = [
+pub const EMBEDDED: [(&str, &str); 23] = [
     ("prelude.cell", include_str!("../cells/prelude.cell")),
     ("cifar.cell", include_str!("../cells/cifar.cell")),
     ("imagenet.cell", include_str!("../cells/imagenet.cell")),
+    ("amoebanet.cell", include_str!("../cells/amoebanet.cell")),
     ("amoebanet_a.cell", include_str!("../cells/amoebanet_a.cell")),
     ("amoebanet_b.cell", include_str!("../cells/amoebanet_b.cell")),
     ("amoebanet_c.cell", include_str!("../cells/amoebanet_c.cell")),
     ("amoebanet_d.cell", include_str!("../cells/amoebanet_d.cell")),
+    ("darts.cell", include_str!("../cells/darts.cell")),
     ("darts_space.cell", include_str!("../cells/darts_space.cell")),
     ("darts_v1.cell", include_str!("../cells/darts_v1.cell")),
     ("darts_v2.cell", include_str!("../cells/darts_v2.cell")),
+    ("enas.cell", include_str!("../cells/enas.cell")),
     ("enas_micro.cell", include_str!("../cells/enas_micro.cell")),
     ("enas_space.cell", include_str!("../cells/enas_space.cell")),
     ("nasbench201_space.cell", include_str!("../cells/nasbench201_space.cell")),

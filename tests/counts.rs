@@ -190,6 +190,16 @@ fn published_networks_have_their_counts() {
 }
 
 #[test]
+fn every_file_of_the_library_is_in_the_program() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("cells");
+    let listed = std::fs::read_dir(folder).expect("the library").map(|entry| {
+        entry.expect("an entry").file_name().into_string().expect("names are plain text")
+    });
+    let embedded = compile::EMBEDDED.iter().map(|(name, _)| name.to_string());
+    assert_eq!(listed.collect::<BTreeSet<_>>(), embedded.collect::<BTreeSet<_>>());
+}
+
+#[test]
 fn every_claim_of_the_library_is_here() {
     let mut claimed = BTreeSet::new();
     for (name, _) in compile::EMBEDDED {

@@ -2,11 +2,12 @@
 
 use cellc::compile::{self, Request};
 use cellc::diff::{Change, ChangeKind, Diff, Effect, Options, Verdict, diff};
+use cellc::error::Error;
 use cellc::graph::cost::{Cost, Counts};
 use cellc::graph::lower::{Scale, Width};
 use cellc::ir::Module;
 use cellc::rng::{Purpose, stream};
-use cellc::source::SourceFile;
+use cellc::source::{Loader, SourceFile};
 use cellc::space::{self, Genotype};
 use cellc::syntax;
 use rand::Rng;
@@ -649,7 +650,7 @@ fn each_new_construct_is_one_line_with_its_counts() {
 #[test]
 fn conditions_are_one_line_and_cost_nothing() {
     let cases: [(&str, &str, &[&str]); 4] = [
-        ("N >= 1", "N < 9", &["net tiny.require: N >= 1 -> N < 9"]),
+        ("N >= 1", "N >= 2", &["net tiny.require: N >= 1 -> N >= 2"]),
         ("\"even\"", "\"odd\"", &["normal.require: c % 2 == 0 : \"even\" -> c % 2 == 0 : \"odd\""]),
         ("    require N >= 1\n", "", &["net tiny.require: removed, was N >= 1"]),
         (
@@ -763,6 +764,46 @@ fn files_used_are_listed() {
         lines(&between(&old, &new)),
         ["use: \"a.cell\" -> \"c.cell\"", "use: added, \"d.cell\""]
     );
+}
+
+/// Files whose one operation has the kernel that their path names.
+struct Kernels;
+
+impl Loader for Kernels {
+    fn load(&self, path: &str, _: &SourceFile) -> Result<SourceFile, Error> {
+        let kernel = path.trim_end_matches(".cell");
+        Ok(SourceFile::new(path, format!("op body(x) = x |> sep<{kernel}>")))
+    }
+
+    fn candidates(&self, _: &str, _: &SourceFile) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn another_file_used_is_counted() {
+    let cells = "cell normal(h) { out body(h) } cell reduction(h) stride 2 = normal";
+    let scale = Some(Scale { n: 1, f: 768 });
+    let options = Options { scale, loader: &Kernels, ..Options::default() };
+    let of = |old: &str, new: &str, cells: &str| {
+        let file = |path: &str| SourceFile::new("one.cell", format!("use \"{path}\" {cells}"));
+        diff(&file(old), &file(new), &options)
+    };
+    let found = of("3.cell", "5.cell", cells);
+    assert_eq!(lines(&found), ["use: \"3.cell\" -> \"5.cell\""]);
+    let network = found.network.as_ref().expect("both are networks");
+    let (before, after) = (network.before.expect("counted"), network.after.expect("counted"));
+    let counted = Effect::Counts {
+        params: after.params as i64 - before.params as i64,
+        macs: after.macs as i64 - before.macs as i64,
+        is_exact: true,
+    };
+    assert!(after.params > before.params, "{found}");
+    assert_eq!(found.changes[0].effect, Some(counted), "{found}");
+    // Only a cell that no net stacks reads the file.
+    let spare = "cell normal(h) { out h } cell reduction(h) stride 2 = normal \
+                 cell spare(h) { out body(h) }";
+    assert_eq!(of("3.cell", "5.cell", spare).verdict, Verdict::Different);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use super::cells::CellView;
 use super::changes::{Found, Own};
 use super::edit::{Edit, apply};
-use super::{Effect, Network, Options, Points, Verdict};
+use super::{Effect, Network, Options, Points, Verdict, scale};
 use crate::compile::{self, Fault, Request};
 use crate::diagnostic::Diagnostics;
 use crate::graph::Graph;
@@ -20,13 +20,6 @@ use crate::syntax::ast::{File, Item};
 
 /// Files compiled to count changes; the parts' own counts stand for the changes after these.
 const MOST_COMPILED: usize = 256;
-
-/// N and base width where neither the user nor a claim names a scale: the smallest net with cells of
-/// every kind in a row, at the width of the published CIFAR nets.
-const DEFAULT: (usize, usize) = (2, 32);
-
-/// The net of files that name none.
-const DEFAULT_NET: &str = "cifar";
 
 /// What the comparison of two compiled files says.
 #[derive(Debug, Default)]
@@ -59,9 +52,10 @@ pub(super) fn count(
     found: &mut [Found],
     options: &Options<'_>,
 ) -> Counted {
-    let net = net_of(files, options);
+    let net = scale::net(files, options);
     let mut sides = [0, 1].map(|at| Side::new(sources[at], files[at], options.loader));
-    let (n, base) = scale_of(&sides, files, &net, options);
+    let modules = sides.iter().filter_map(|side| side.module.as_ref());
+    let (n, base) = scale::of(modules, files, &net, options);
     let request = Request { width: Width::Base(base), n, ..Request::new(&net, Scale { n, f: 0 }) };
     for (side, views) in sides.iter_mut().zip(views) {
         side.lower(&request, !views.is_empty());
@@ -100,18 +94,19 @@ pub(super) fn count(
 impl Counted {
     /// The verdict on files that differ in some way.
     pub(super) fn verdict(&self, found: &[Found], cells: &[String]) -> Verdict {
-        let is_stacked = |cell: &String| self.used.contains(cell);
-        let has_spare = !cells.iter().all(is_stacked);
+        let is_stacked = |cell: &str| self.used.iter().any(|used| used == cell);
+        let has_spare = !cells.iter().all(|cell| is_stacked(cell));
         let net = self.network.as_ref().map_or("", |network| network.net.as_str());
         let is_used = |found: &Found| {
             let place = found.change.place.split('.').next().unwrap_or_default();
             match place.split_once(' ') {
-                Some(("cell", cell)) => is_stacked(&cell.to_string()),
+                Some(("cell", cell)) => is_stacked(cell),
                 // What every cell may read is read in cells that no net stacks, too.
                 Some(("op" | "let", _)) => !has_spare,
                 Some(("net", name)) => name == net,
                 Some(_) => true,
-                None => !cells.iter().any(|cell| cell == place) || is_stacked(&place.to_string()),
+                None if place == "use" => !has_spare,
+                None => !cells.iter().any(|cell| cell == place) || is_stacked(place),
             }
         };
         let is_layout = |found: &Found| found.change.kind.is_layout();
@@ -184,70 +179,6 @@ fn checked(source: &SourceFile, file: &File, loader: &dyn Loader) -> Result<Modu
     });
     let file = File { items: items.cloned().collect(), ..File::default() };
     link::check_parsed(source, &file, loader)
-}
-
-/// The net asked for, or that of the first claim, or the only one a file defines.
-fn net_of(files: [&File; 2], options: &Options<'_>) -> String {
-    let claimed = || {
-        let mut items = files.iter().flat_map(|file| &file.items);
-        items.find_map(|item| match item {
-            Item::Expect(expect) => Some(expect.net.name.clone()),
-            Item::Use(_)
-            | Item::Constant(_)
-            | Item::Op(_)
-            | Item::Cell(_)
-            | Item::Space(_)
-            | Item::Net(_) => None,
-        })
-    };
-    let defined = |file: &File| {
-        let mut nets = file.items.iter().filter_map(|item| match item {
-            Item::Net(net) => Some(net.name.name.clone()),
-            Item::Use(_)
-            | Item::Constant(_)
-            | Item::Op(_)
-            | Item::Cell(_)
-            | Item::Space(_)
-            | Item::Expect(_) => None,
-        });
-        nets.next().filter(|_| nets.next().is_none())
-    };
-    let asked = options.net.clone().or_else(claimed);
-    asked
-        .or_else(|| defined(files[0]).or_else(|| defined(files[1])))
-        .unwrap_or_else(|| DEFAULT_NET.into())
-}
-
-/// N, and the base width that F gives in the old file, or in the new one if it has none there. Both
-/// files are counted at this base width, so that a change of the output does not change every block.
-fn scale_of(
-    sides: &[Side; 2],
-    files: [&File; 2],
-    net: &str,
-    options: &Options<'_>,
-) -> (usize, usize) {
-    let claimed = || {
-        let mut items = files.iter().flat_map(|file| &file.items);
-        items.find_map(|item| match item {
-            Item::Expect(expect) if expect.net.name == net => {
-                let (n, f) = (expect.scale.n.value as usize, expect.scale.f.value as usize);
-                Some(Scale { n, f })
-            }
-            Item::Expect(_)
-            | Item::Use(_)
-            | Item::Constant(_)
-            | Item::Op(_)
-            | Item::Cell(_)
-            | Item::Space(_)
-            | Item::Net(_) => None,
-        })
-    };
-    let Some(scale) = options.scale.or_else(claimed) else { return DEFAULT };
-    let base = sides.iter().find_map(|side| {
-        let module = side.module.as_ref().filter(|module| module.space.is_none())?;
-        Some(compile::lower_only(module, &Request::new(net, scale)).ok()?.base)
-    });
-    base.map_or(DEFAULT, |base| (scale.n, base))
 }
 
 /// Whether two networks are one architecture: where they are counted, and at the scale that identities

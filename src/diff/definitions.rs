@@ -9,7 +9,7 @@ use super::skeletons::{net, space};
 use super::statics;
 use super::text::grouped;
 use super::{Change, ChangeKind, operations};
-use crate::syntax::ast::{Claim, Constant, Expect, File, Item, Net, Op, Space, SpaceItem};
+use crate::syntax::ast::{Claim, Constant, Expect, File, Item, Net, Op, Space, SpaceItem, Use};
 use crate::syntax::print;
 
 /// Compares the items that are not cells. `cell_names` are the old names of the new file's cells.
@@ -145,32 +145,41 @@ fn changed(
 
 /// Other files that are used. Their order means nothing.
 fn uses(old: &File, new: &File, all: &mut Vec<Found>) {
-    let paths = |file: &File| -> Vec<String> {
-        let items = file.items.iter().filter_map(|item| match item {
-            Item::Use(used) => Some(format!("\"{}\"", used.path.text)),
-            Item::Constant(_)
-            | Item::Op(_)
-            | Item::Cell(_)
-            | Item::Space(_)
-            | Item::Net(_)
-            | Item::Expect(_) => None,
-        });
-        items.collect()
+    let (old, new) = (used(old), used(new));
+    let is_in = |(_, one): &&(usize, &Use), list: &[(usize, &Use)]| {
+        list.iter().any(|(_, other)| other.path.text == one.path.text)
     };
-    let (old, new) = (paths(old), paths(new));
-    let mut gone = old.iter().filter(|path| !new.contains(path));
-    let mut fresh = new.iter().filter(|path| !old.contains(path));
+    let mut gone = old.iter().filter(|one| !is_in(one, &new));
+    let mut fresh = new.iter().filter(|one| !is_in(one, &old));
     loop {
-        let (before, after) = (gone.next().cloned(), fresh.next().cloned());
-        let kind = match (&before, &after) {
+        let (before, after) = (gone.next(), fresh.next());
+        let item = after.map(|(_, used)| Box::new(Item::Use((*used).clone())));
+        let (kind, edit) = match (before, item) {
             (None, None) => return,
-            (Some(_), None) => ChangeKind::Removed,
-            (None, Some(_)) => ChangeKind::Added,
-            (Some(_), Some(_)) => ChangeKind::Changed,
+            (None, Some(item)) => (ChangeKind::Added, Edit::Added { item, in_space: false }),
+            (Some((item, _)), new) => {
+                let kind = if new.is_some() { ChangeKind::Changed } else { ChangeKind::Removed };
+                (kind, Edit::Item { at: At { item: *item, part: None }, item: new })
+            }
         };
-        let change = Change { before, after, ..Change::new("use", kind) };
-        all.push(found(change, Edit::None));
+        let text = |used: &(usize, &Use)| format!("\"{}\"", used.1.path.text);
+        let (before, after) = (before.map(text), after.map(text));
+        all.push(found(Change { before, after, ..Change::new("use", kind) }, edit));
     }
+}
+
+/// The files that a file uses, with the indices of their items.
+fn used(file: &File) -> Vec<(usize, &Use)> {
+    let items = file.items.iter().enumerate().filter_map(|(at, item)| match item {
+        Item::Use(used) => Some((at, used)),
+        Item::Constant(_)
+        | Item::Op(_)
+        | Item::Cell(_)
+        | Item::Space(_)
+        | Item::Net(_)
+        | Item::Expect(_) => None,
+    });
+    items.collect()
 }
 
 /// Claims, by net, scale, image, classes and count.

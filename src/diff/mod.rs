@@ -8,9 +8,10 @@
 //! 1. `cells` reads the cells of both files as lists of blocks, shorthands written out.
 //! 2. `matching` says which block is which, by name and by structure.
 //! 3. `changes` compares matched blocks, `operands` their values down to the operand, `statics` named
-//!    values and conditions; `definitions`, `operations` and `skeletons` compare everything that is no cell. `term` knows which expressions differ in layout
-//!    alone, `names` translates new names to old ones, `align` aligns lists.
-//! 4. `cost` makes each change alone in the old file (`edit`), compiles it, and counts.
+//!    values and conditions, `header` the rest of a cell; `definitions`, `operations` and `skeletons`
+//!    compare everything that is no cell. `term` knows which expressions differ in layout alone and
+//!    `joint` how two tensors become one, `names` translates new names to old ones, `align` aligns lists.
+//! 4. `cost` makes each change alone in the old file (`edit`), compiles it at one `scale`, and counts.
 //! 5. `text` writes the result for people.
 //!
 //! ```
@@ -32,11 +33,14 @@ mod changes;
 mod cost;
 mod definitions;
 mod edit;
+mod header;
+mod joint;
 mod matching;
 mod names;
 mod operands;
 mod operations;
 mod report;
+mod scale;
 mod skeletons;
 mod statics;
 mod term;

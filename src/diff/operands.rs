@@ -5,7 +5,8 @@
 
 use super::changes::{CellComparison, Found, Own};
 use super::edit::Edit;
-use super::term::{Joint, Parts, Term};
+use super::joint::Joint;
+use super::term::{Parts, Term};
 use super::{Change, ChangeKind};
 use crate::check::MAX_BLOCKS;
 use crate::syntax::ast::{Expr, ExprKind};

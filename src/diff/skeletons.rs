@@ -6,9 +6,9 @@ use std::ops::Range;
 use super::align::differences;
 use super::changes::{Found, found};
 use super::edit::Edit;
+use super::joint::weighted;
 use super::names::Names;
 use super::statics::{self, Static};
-use super::term::weighted;
 use super::{Change, ChangeKind};
 use crate::syntax::ast::{
     Net, NetItem, Number, OpRef, Space, SpaceItem, StackEntry, StackItem, Value,
