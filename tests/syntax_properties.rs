@@ -109,6 +109,7 @@ proptest! {
     #[test]
     fn token_soup_never_panics(tokens in prop::collection::vec(prop::sample::select(vec![
         "op", "cell", "space", "net", "expect", "when", "otherwise", "require", "repeat", "as",
+        "use", "let", "to", "at", "on", "skip", "4M", "2.35B", "%",
         "out", "and", "or", "not", "stride", "stem", "stack", "head", "aux", "after", "stage",
         "input", "classes", "a", "b", "sep", "x", "1", "2", "3_000", "99999999999999999999",
         "6@768", "1x7", "kxk", "32x32x3", "\"text\"", "\"", "//c", "(", ")", "{", "}", "<", ">",

@@ -84,9 +84,13 @@ fn alternative<T: std::fmt::Debug>(
     (item, of(number())).prop_map(|(item, weight)| Alternative { item, weight })
 }
 
+/// A name that can stand where a value does: `axa` would be a pair there.
+fn plain_ident() -> impl Strategy<Value = Ident> {
+    ident().prop_filter("a pair", |ident| !reads_as_pair(&ident.name))
+}
+
 fn constant() -> impl Strategy<Value = Constant> {
-    let name = ident().prop_filter("read as a pair", |ident| !reads_as_pair(&ident.name));
-    (name, value()).prop_map(|(name, value)| Constant { name, value, span: none() })
+    (plain_ident(), value()).prop_map(|(name, value)| Constant { name, value, span: none() })
 }
 
 fn require() -> impl Strategy<Value = Require> {
@@ -106,7 +110,7 @@ pub fn value() -> BoxedStrategy<Value> {
         number().prop_map(|number| ValueKind::Number(number.value)),
         value_name().prop_map(ValueKind::Name),
         (side.clone(), side).prop_map(|(height, width)| ValueKind::Pair(height, width)),
-        (ident(), ident(), scale()).prop_map(|(count, net, scale)| ValueKind::Cost {
+        (plain_ident(), ident(), scale()).prop_map(|(count, net, scale)| ValueKind::Cost {
             count,
             net,
             scale
