@@ -72,6 +72,33 @@ fn stats_reports_every_count() {
     assert_eq!(json["sections"].as_array().map(Vec::len), Some(1 + 20 + 1));
 }
 
+/// A search of a space whose file, or a file it uses, has a net of its own once put its cells into `cifar`.
+#[test]
+fn commands_take_the_net_of_the_file() {
+    let folder = scratch();
+    for (file, net) in
+        [("darts_v2", "darts"), ("pnasnet_5", "pnasnet_large"), ("nasnet_a_figure", "cifar")]
+    {
+        let text = fine(folder.path(), &["stats", file, "--scale", "4@5760"]);
+        assert!(text.contains(&format!("net {net} at 4@5760")), "{file}: {text}");
+    }
+    for (space, net) in [
+        ("nasbench_macro_space", "nasbench_macro"),
+        ("nasbench201_space", "nasbench201"),
+        ("darts_space", "darts"),
+        ("nasnet_space", "cifar"),
+    ] {
+        let args =
+            ["search", space, "--trials", "1", "--epochs", "1", "--name", space, "--workers"];
+        fine(folder.path(), &[&args[..], &["1", "-N", "2", "--strategy", "random"]].concat());
+        let config = folder.path().join("runs").join(space).join("config.toml");
+        let config = fs::read_to_string(config).expect("written");
+        assert!(config.contains(&format!("\"{net}\"")), "{space}: {config}");
+        let trials = ledger(folder.path(), space);
+        assert_eq!(trials[0]["status"], "ok", "{space}: {}", trials[0]);
+    }
+}
+
 #[test]
 fn show_prints_every_stage() {
     let folder = scratch();

@@ -8,6 +8,7 @@ use crate::graph::passes::simplify;
 use crate::ir::{ClaimKind, Expect, Module};
 use crate::space::Genotype;
 use crate::syntax::ast::ScaleLit;
+use crate::syntax::print;
 
 /// The most operations of all networks that a file claims something about.
 const MAX_NODES: usize = 1 << 17;
@@ -84,29 +85,16 @@ fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<D
             },
         };
         if counted != claimed.value {
-            let text = grouped(counted);
+            let text = print::number(counted);
             faults.push(
                 Diagnostic::new(
                     Code::ClaimFails,
                     claimed.span,
                     format!("`{}` of {} {scale} is {text}", kind.name(), net.name.name),
                 )
-                .label(format!("claimed {}", grouped(claimed.value)))
+                .label(format!("claimed {}", print::number(claimed.value)))
                 .replace(claimed.span, text, "write the counted number"),
             );
         }
     }
-}
-
-/// A number with an underscore between groups of three digits, as files write it.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push('_');
-        }
-        text.push(digit);
-    }
-    text
 }

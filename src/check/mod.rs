@@ -32,7 +32,6 @@ mod requires;
 mod shapes;
 mod values;
 
-pub(crate) use claims::grouped;
 pub(crate) use exprs::{FIXUP, IDENTITY};
 pub(crate) use names::alias;
 #[cfg(feature = "lsp")]

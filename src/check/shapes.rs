@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Help};
 use crate::graph::TensorType;
 use crate::graph::lower::{self, ProbeContext, Scale, Target, Width, probe};
-use crate::ir::{Cell, Module, Net, Origin, StackEntry, StackItem, StackedCell, ValueKind};
+use crate::ir::{Cell, Module, Net, StackEntry, StackItem, StackedCell, ValueKind};
 use crate::space::{Decision, Genotype, Requirements, When};
 
 /// Width and size of the probe; large enough that divisions such as `c / 4` leave something.
@@ -51,8 +51,13 @@ pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
 }
 
 fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
-    let all_contexts: Vec<Vec<ProbeContext>> =
-        module.own_cells().map(|cell| contexts_of(module, cell, SMALL)).collect();
+    if module.own_cells().next().is_none() {
+        // The files of the prelude are checked before it has a net that could be meant.
+        return;
+    }
+    let nets = nets_of(module);
+    let all_places: Vec<Places> =
+        module.own_cells().map(|cell| places(module, &nets, cell)).collect();
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
     let mut steps = 0;
     for number in 0..cover.len() {
@@ -60,9 +65,9 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
         if Requirements::of(module).exclude(&genotype) {
             continue;
         }
-        for (cell, contexts) in module.own_cells().zip(&all_contexts) {
+        for (cell, places) in module.own_cells().zip(&all_places) {
             let mut at_fault = None;
-            for (at, context) in contexts.iter().enumerate() {
+            for (at, context) in contexts_of(cell, places, SMALL).iter().enumerate() {
                 // The same fault in another context of this entry would only repeat itself.
                 if at_fault == Some(context.entry.map(|(_, entry)| std::ptr::from_ref(entry))) {
                     continue;
@@ -74,11 +79,11 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
                 };
                 let mut found = attempt(context);
                 if found.iter().any(|fault| is_about_size(fault.code)) {
-                    found = attempt(&contexts_of(module, cell, LARGE)[at]);
+                    found = attempt(&contexts_of(cell, places, LARGE)[at]);
                     found.retain(|fault| fault.code != Code::WindowTooLarge);
                 }
                 if found.iter().any(|fault| is_about_width(fault.code)) {
-                    let again = attempt(&contexts_of(module, cell, DIVISIBLE)[at]);
+                    let again = attempt(&contexts_of(cell, places, DIVISIBLE)[at]);
                     keep_lasting(&mut found, &again);
                 }
                 if !found.is_empty() {
@@ -109,7 +114,7 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
     let Some(choices) = points.find(|choices| !requirements.exclude(choices)) else { return };
     let genotype = Genotype { choices };
     let mut nodes = 0;
-    for net in module.nets.iter().filter(|net| !net.origin.is_foreign() && applies(module, net)) {
+    for net in module.nets.iter().filter(|net| !net.origin.is_foreign() && module.completes(net)) {
         let attempt = |width: usize| {
             let target = Target::new(net, Scale { n: N, f: 1 });
             let target = Target { width: Width::Base(width), with_aux: true, ..target };
@@ -135,20 +140,6 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
     }
 }
 
-/// True if the file has every cell of the net's stack.
-fn applies(module: &Module, net: &Net) -> bool {
-    fn all(module: &Module, entries: &[StackEntry]) -> bool {
-        entries.iter().all(|entry| {
-            entry.times.kind == ValueKind::Int(0)
-                || match &entry.item {
-                    StackItem::Cell(cell) => module.cell(&cell.cell.name).is_some(),
-                    StackItem::Group(entries) => all(module, entries),
-                }
-        })
-    }
-    all(module, &net.stack)
-}
-
 /// Where a cell can stand.
 #[derive(Default)]
 struct Places<'m> {
@@ -160,8 +151,7 @@ struct Places<'m> {
     entries: Vec<(&'m Net, &'m StackedCell)>,
 }
 
-fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
-    let nets = nets_of(module);
+fn places<'m>(module: &'m Module, nets: &[&'m Net], cell: &Cell) -> Places<'m> {
     let mut found = Places::default();
     // How the counts of a stack come out decides which cells are neighbors.
     for (net, unknown_count) in nets.iter().flat_map(|net| [(net, 1), (net, 2)]) {
@@ -193,9 +183,9 @@ fn places<'m>(module: &'m Module, cell: &Cell) -> Places<'m> {
 }
 
 /// The nets that say where a file's cells stand: its own; without any, those it claims something about;
-/// without any, the first of the prelude if it finds its cells in the file.
+/// without any, the one that is meant by default, if it finds its cells in the file.
 fn nets_of(module: &Module) -> Vec<&Net> {
-    let applies = |net: &&Net| applies(module, net);
+    let applies = |net: &&Net| module.completes(net);
     let own: Vec<&Net> =
         module.nets.iter().filter(|net| !net.origin.is_foreign()).filter(applies).collect();
     if !own.is_empty() {
@@ -207,8 +197,7 @@ fn nets_of(module: &Module) -> Vec<&Net> {
     if !claimed.is_empty() {
         return claimed;
     }
-    let first = module.nets.iter().find(|net| net.origin == Origin::Prelude);
-    first.filter(applies).into_iter().collect()
+    module.net(module.default_net()).filter(applies).into_iter().collect()
 }
 
 /// The cells of a stack in order, as many of each as a cell with `n_inputs` inputs can look back on.
@@ -243,13 +232,12 @@ fn unroll<'m>(
 }
 
 /// The places to try a cell in; none for one whose attributes no stack gives, which stands for others.
-fn contexts_of<'m>(module: &'m Module, cell: &Cell, size: [usize; 2]) -> Vec<ProbeContext<'m>> {
-    let places = places(module, cell);
+fn contexts_of<'m>(cell: &Cell, places: &Places<'m>, size: [usize; 2]) -> Vec<ProbeContext<'m>> {
     if places.entries.is_empty() {
         let is_complete = cell.params.iter().all(|param| param.default.is_some());
-        return if is_complete { contexts_in(&places, None, size) } else { Vec::new() };
+        return if is_complete { contexts_in(places, None, size) } else { Vec::new() };
     }
-    places.entries.iter().flat_map(|&entry| contexts_in(&places, Some(entry), size)).collect()
+    places.entries.iter().flat_map(|&entry| contexts_in(places, Some(entry), size)).collect()
 }
 
 fn contexts_in<'m>(

@@ -92,11 +92,12 @@ pub struct FmtArgs {
 /// The network that a command is about.
 #[derive(Debug, Args)]
 pub struct NetArgs {
-    /// The net: the skeleton the cells are put into.
-    #[arg(long, default_value = "cifar")]
-    pub net: String,
+    /// The net: the skeleton the cells are put into. The default is that of the file's first `expect`,
+    /// else a net of the file or of one that it uses, else `cifar`.
+    #[arg(long)]
+    pub net: Option<String>,
     /// N@F: N normal cells a stage, F filters out of the last cell. The default is the scale of the
-    /// file's first `expect`.
+    /// file's first `expect` about the net.
     #[arg(long, value_name = "N@F")]
     pub scale: Option<Scale>,
 }
@@ -156,8 +157,8 @@ pub struct DiffArgs {
     /// The file after.
     #[arg(required_unless_present = "git")]
     pub after: Option<PathBuf>,
-    /// The net in which to count: by default that of the files' first `expect`, else the only net of a
-    /// file, else `cifar`.
+    /// The net in which to count: by default that of the files' first `expect`, else a net of the first
+    /// file that compiles or of one that it uses, else `cifar`.
     #[arg(long)]
     pub net: Option<String>,
     /// N@F: where to count. The default is the scale of the first `expect` about the net, else N = 2
@@ -352,9 +353,10 @@ pub struct SearchArgs {
     /// the same for any number.
     #[arg(long, alias = "threads")]
     pub workers: Option<usize>,
-    /// The net the children are put into.
-    #[arg(long, default_value = "cifar")]
-    pub net: String,
+    /// The net the children are put into. The default is a net of the file or of one that it uses, else
+    /// `cifar`.
+    #[arg(long)]
+    pub net: Option<String>,
     /// N of the children: normal cells a stage.
     #[arg(short = 'N', long = "normal-cells", default_value_t = 1)]
     pub n: usize,

@@ -113,10 +113,16 @@ impl Input {
         write_out(&self.file, &self.module)
     }
 
+    /// The net asked for, or the one that the file means.
+    pub fn net<'a>(&'a self, args: &'a NetArgs) -> &'a str {
+        args.net.as_deref().unwrap_or_else(|| self.module.default_net())
+    }
+
     /// The scale asked for, or that of the file's first claim about this net.
     pub fn scale(&self, args: &NetArgs) -> Result<Scale, Failure> {
+        let net = self.net(args);
         let claimed = || {
-            let expect = self.module.expects.iter().find(|expect| expect.net.name == args.net)?;
+            let expect = self.module.expects.iter().find(|expect| expect.net.name == net)?;
             let (n, f) = (expect.scale.n.value as usize, expect.scale.f.value as usize);
             Some(Scale { n, f })
         };
@@ -125,8 +131,8 @@ impl Input {
                 setting: "scale",
                 value: "missing".into(),
                 reason: format!(
-                    "`{}` claims nothing about net `{}`; give a scale such as --scale 2@96",
-                    self.source.name, args.net
+                    "`{}` claims nothing about net `{net}`; give a scale such as --scale 2@96",
+                    self.source.name
                 ),
             })
         })

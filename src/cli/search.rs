@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use cellc::data;
 use cellc::error::Error;
+use cellc::graph::cost::grouped;
 use cellc::graph::lower::Scale;
 use cellc::search::{
     self, ChildConfig, Event, PpoConfig, Record, RunFolder, SearchConfig, SpaceFault,
@@ -18,7 +19,6 @@ use super::args::{Preset, SearchArgs, Strategy};
 use super::input::{self, Failure};
 use super::output;
 use super::progress::Progress;
-use super::table::grouped;
 
 /// How much larger than the children the network of the suggested command is.
 const RETRAIN_N: usize = 2;
@@ -135,7 +135,7 @@ fn line(record: &Record, is_best: bool) -> String {
         (Ok(found), None) => format!(
             "{:6.2} %  {:>9} params  {:>6}  {:5.1} s",
             100.0 * found.val_accuracy,
-            grouped(found.params),
+            grouped(found.params, ','),
             found.scale,
             record.secs
         ),

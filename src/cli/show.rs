@@ -25,7 +25,7 @@ pub fn run(args: &ShowArgs) -> Result<(), Failure> {
         Stage::Graph | Stage::Simplified | Stage::Plan => {
             let scale = input.scale(&args.net)?;
             let genotype = args.genotype.clone().map(|choices| Genotype { choices });
-            let request = Request { genotype, ..Request::new(&args.net.net, scale) };
+            let request = Request { genotype, ..Request::new(input.net(&args.net), scale) };
             match args.stage {
                 Stage::Graph => compile::lower_only(&input.module, &request)
                     .map_err(|fault| input.fault(fault))?

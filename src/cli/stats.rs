@@ -1,22 +1,22 @@
 //! `cellc stats`: parameters and multiply-adds of a network, part by part.
 
 use cellc::compile::Request;
-use cellc::graph::cost::{Cost, Counts};
+use cellc::graph::cost::{Cost, Counts, grouped};
 use serde_json::json;
 
 use super::args::{Report, StatsArgs};
 use super::input::{self, Failure};
 use super::output;
-use super::table::{grouped, table};
+use super::table::table;
 
 /// Prints the counts of a file's network, with and without its auxiliary head.
 pub fn run(args: &StatsArgs) -> Result<(), Failure> {
     let input = input::load(&args.file)?;
     let scale = input.scale(&args.net)?;
-    let request = Request::new(&args.net.net, scale);
+    let request = Request::new(input.net(&args.net), scale);
     let lowered = input.network(&request)?;
     let cost = Cost::of(&lowered.graph);
-    let has_aux = input.module.net(&args.net.net).is_some_and(|net| net.aux.is_some());
+    let has_aux = input.module.net(input.net(&args.net)).is_some_and(|net| net.aux.is_some());
     // An auxiliary head may not fit maps this small; the counts without it stand all the same.
     let with_aux = if has_aux {
         input
@@ -30,7 +30,7 @@ pub fn run(args: &StatsArgs) -> Result<(), Failure> {
         Report::Json => {
             let aux = with_aux.as_ref().map(|cost| cost.total);
             let report = json!({
-                "file": input.source.name, "net": args.net.net, "scale": scale.to_string(),
+                "file": input.source.name, "net": input.net(&args.net), "scale": scale.to_string(),
                 "base": lowered.base, "total": cost.total, "with_aux": aux, "sections": cost.sections,
             });
             output(&format!("{report}\n"))
@@ -57,11 +57,15 @@ pub fn run(args: &StatsArgs) -> Result<(), Failure> {
             }
             let title = format!(
                 "{}: net {} at {scale}, base width {}\n\n",
-                input.source.name, args.net.net, lowered.base
+                input.source.name,
+                input.net(&args.net),
+                lowered.base
             );
             let all = cost.total.params + cost.total.statistics;
-            let note =
-                format!("\n{} parameters with batch-norm statistics, without aux\n", grouped(all));
+            let note = format!(
+                "\n{} parameters with batch-norm statistics, without aux\n",
+                grouped(all, ',')
+            );
             output(&(title + &table(&rows, 2) + &note))
         }
     }
@@ -72,9 +76,9 @@ fn row(section: &str, cell: &str, counts: &Counts) -> Vec<String> {
     vec![
         section.into(),
         cell.into(),
-        grouped(params),
-        grouped(statistics),
-        grouped(macs),
+        grouped(params, ','),
+        grouped(statistics, ','),
+        grouped(macs, ','),
         format!("{:.1} KiB", activation_bytes as f64 / 1024.0),
     ]
 }

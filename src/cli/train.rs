@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cellc::compile::Request;
 use cellc::data::{self, HoldOut, split};
+use cellc::graph::cost::{Cost, grouped};
 use cellc::network::Network;
 use cellc::syntax;
 use cellc::train::{Checkpoint, Event, TrainConfig, TrainSet, accuracy, fit};
@@ -11,7 +12,6 @@ use cellc::train::{Checkpoint, Event, TrainConfig, TrainSet, accuracy, fit};
 use super::args::TrainArgs;
 use super::input::{self, Failure};
 use super::progress::Progress;
-use super::table::grouped;
 use super::{output, use_threads};
 
 /// Trains, writes the checkpoint, and states the test accuracy on the last line.
@@ -24,8 +24,9 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let data = data::load(&args.data)?;
     let augment = if args.no_augment { data::Augment::NONE } else { data.augment };
     let config = TrainConfig { augment, ..config };
-    let request = Request { with_aux: args.aux_weight > 0.0, ..Request::new(&args.net.net, scale) }
-        .with_data(data.train.ty(), data.classes);
+    let request =
+        Request { with_aux: args.aux_weight > 0.0, ..Request::new(input.net(&args.net), scale) }
+            .with_data(data.train.ty(), data.classes);
     let lowered = input.network(&request)?;
     let out = args.out.clone().unwrap_or_else(|| beside(&args.file));
     let held = split(&data.train, HoldOut::Fraction(args.validation), args.seed)?;
@@ -37,7 +38,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let checkpoint = |val_accuracy, test_accuracy| Checkpoint {
         cellc: env!("CARGO_PKG_VERSION").into(),
         cell: syntax::print(&input.written_out()),
-        net: args.net.net.clone(),
+        net: input.net(&args.net).into(),
         scale: scale.to_string(),
         image: [data.train.ty().channels, data.train.ty().height, data.train.ty().width],
         classes: data.classes,
@@ -53,7 +54,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     output(&format!(
         "{} at {scale}: {} parameters; {}: {} training, {} validation and {} test images\n",
         input.source.name,
-        grouped(cellc::graph::cost::Cost::of(&lowered.graph).total.params),
+        grouped(Cost::of(&lowered.graph).total.params, ','),
         args.data,
         held.train.len(),
         held.validation.len(),

@@ -52,9 +52,9 @@ pub(super) fn count(
     found: &mut [Found],
     options: &Options<'_>,
 ) -> Counted {
-    let net = scale::net(files, options);
     let mut sides = [0, 1].map(|at| Side::new(sources[at], files[at], options.loader));
     let modules = sides.iter().filter_map(|side| side.module.as_ref());
+    let net = scale::net(modules.clone(), files, options);
     let (n, base) = scale::of(modules, files, &net, options);
     let request = Request { width: Width::Base(base), n, ..Request::new(&net, Scale { n, f: 0 }) };
     for (side, views) in sides.iter_mut().zip(views) {

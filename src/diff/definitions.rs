@@ -7,8 +7,8 @@ use super::changes::{Found, found};
 use super::edit::{At, Edit};
 use super::skeletons::{net, space};
 use super::statics;
-use super::text::grouped;
 use super::{Change, ChangeKind, operations};
+use crate::graph::cost::grouped;
 use crate::syntax::ast::{Claim, Constant, Expect, File, Item, Net, Op, Space, SpaceItem, Use};
 use crate::syntax::print;
 
@@ -206,7 +206,7 @@ fn claims(old: &File, new: &File, all: &mut Vec<Found>) {
 fn claims_of(file: &File) -> BTreeMap<(String, String), String> {
     let of = |expect: &Expect| {
         let claim = |claim: &Claim| {
-            let value = grouped(claim.value.value);
+            let value = grouped(claim.value.value, ',');
             ((print::expect_head(expect), claim.name.name.clone()), value)
         };
         expect.claims.iter().map(claim).collect::<Vec<_>>()

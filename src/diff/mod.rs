@@ -59,7 +59,8 @@ pub use report::{Change, ChangeKind, Diff, Effect, Network, Points, Verdict};
 /// Where to count, and where used files come from.
 #[derive(Clone)]
 pub struct Options<'l> {
-    /// The net; if `None`, that of the first claim, or the only net of a file, or `cifar`.
+    /// The net; if `None`, that of the first claim, or the one that the first file that compiles means, see
+    /// [`Module::default_net`](crate::ir::Module::default_net).
     pub net: Option<String>,
     /// The scale; if `None`, that of the first claim about the net, or N = 2 and base width 32.
     pub scale: Option<Scale>,

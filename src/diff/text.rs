@@ -1,5 +1,6 @@
 //! A difference for people: a line for each change, then the counts.
 
+use crate::graph::cost::grouped;
 use std::fmt;
 
 use super::align::differences;
@@ -132,10 +133,10 @@ fn totals(network: &Network) -> String {
         text += &match (before, after) {
             (Some(before), Some(after)) => {
                 let change = percent(after as i64 - before as i64, before);
-                format!("{name} {} -> {} ({change})\n", grouped(before), grouped(after))
+                format!("{name} {} -> {} ({change})\n", grouped(before, ','), grouped(after, ','))
             }
-            (Some(before), None) => format!("{name} {} -> none\n", grouped(before)),
-            (None, Some(after)) => format!("{name} none -> {}\n", grouped(after)),
+            (Some(before), None) => format!("{name} {} -> none\n", grouped(before, ',')),
+            (None, Some(after)) => format!("{name} none -> {}\n", grouped(after, ',')),
             (None, None) => String::new(),
         };
     };
@@ -174,20 +175,7 @@ fn percent(change: i64, of: u64) -> String {
 
 fn signed(number: i64) -> String {
     let sign = if number < 0 { '-' } else { '+' };
-    format!("{sign}{}", grouped(number.unsigned_abs()))
-}
-
-/// A number with commas between groups of three digits.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    format!("{sign}{}", grouped(number.unsigned_abs(), ','))
 }
 
 /// The lines in which two texts differ.

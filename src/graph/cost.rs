@@ -158,3 +158,16 @@ fn macs(graph: &Graph, node: &Node) -> u64 {
         | Op::Zero { .. } => 0,
     }
 }
+
+/// A number with `separator` between groups of three digits, as `3,346,538`.
+pub fn grouped(number: u64, separator: char) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(separator);
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -81,6 +81,39 @@ impl Module {
         self.nets.iter().rev().find(|net| net.name.name == name)
     }
 
+    /// True if the module has every cell of the net's stack.
+    pub fn completes(&self, net: &Net) -> bool {
+        fn all(module: &Module, entries: &[StackEntry]) -> bool {
+            entries.iter().all(|entry| {
+                entry.times.kind == ValueKind::Int(0)
+                    || match &entry.item {
+                        StackItem::Cell(cell) => module.cell(&cell.cell.name).is_some(),
+                        StackItem::Group(entries) => all(module, entries),
+                    }
+            })
+        }
+        all(self, &net.stack)
+    }
+
+    /// The net that is meant where nobody names one: that of the first claim; else the first that the
+    /// file defines and has the cells for; else the first of a file that it uses; else the prelude's
+    /// first.
+    ///
+    /// # Panics
+    /// If there is no net, as only in a module that was made without the prelude.
+    pub fn default_net(&self) -> &str {
+        let complete = |is_of: fn(Origin) -> bool| {
+            self.nets.iter().find(|net| is_of(net.origin) && self.completes(net))
+        };
+        let claimed = self.expects.first().map(|expect| expect.net.name.as_str());
+        let own = || complete(|origin| origin == Origin::Own);
+        let used = || complete(|origin| matches!(origin, Origin::Used(_)));
+        claimed
+            .or_else(|| own().or_else(used).map(|net| net.name.name.as_str()))
+            .or_else(|| self.nets.first().map(|net| net.name.name.as_str()))
+            .expect("the prelude has a net")
+    }
+
     /// The cells that stand in the file itself.
     pub fn own_cells(&self) -> impl Iterator<Item = &Cell> {
         self.cells.iter().filter(|cell| !cell.origin.is_foreign())

@@ -8,7 +8,7 @@ use super::definitions::{Definition, Kind};
 use super::measure::TensorCost;
 use super::names::{self, Name, Owner, Role};
 use super::{Document, bindings};
-use crate::check::{BUILTINS, MAX_BLOCKS, MAX_SAME, grouped};
+use crate::check::{BUILTINS, MAX_BLOCKS, MAX_SAME};
 use crate::ir::{Builtin, ClaimKind};
 use crate::syntax::ast::{Cell, CellBody, CellStmt, Item, Param, SpaceItem};
 use crate::syntax::print;
@@ -75,7 +75,7 @@ fn cost_of_cell(document: &Document, cell: &str) -> String {
     match document.measured() {
         Ok(measured) => {
             let (number, params, macs) = measured.cell(cell);
-            let (params, macs) = (grouped(params), grouped(macs));
+            let (params, macs) = (print::number(params), print::number(macs));
             let network = &measured.network;
             format!("\n{params} parameters and {macs} multiply-adds in {number} cells; {network}\n")
         }
@@ -112,7 +112,7 @@ fn row(label: &str, cost: &TensorCost) -> String {
     });
     let shapes = shapes.collect::<Vec<_>>().join(", ");
     let (params, macs) = match &cost.counts {
-        Some(counts) => (grouped(counts.params), grouped(counts.macs)),
+        Some(counts) => (print::number(counts.params), print::number(counts.macs)),
         None => Default::default(),
     };
     format!("| `{label}` | {shapes} | {params} | {macs} |\n")

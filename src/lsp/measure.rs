@@ -8,10 +8,7 @@ use crate::graph::cost::{Counts, by_block};
 use crate::graph::lower::{CellShapes, Lowered, Scale, Width};
 use crate::ir::{self, Module};
 use crate::space::Genotype;
-use crate::syntax::ast::{self, Item};
-
-/// The net of a file that claims nothing and defines no net.
-const DEFAULT_NET: &str = "cifar";
+use crate::syntax::ast;
 
 /// N where the file names none.
 const DEFAULT_N: usize = 2;
@@ -41,19 +38,11 @@ pub(super) struct TensorCost {
 }
 
 impl Measured {
-    /// Counts a file: in the net and at the scale of its first claim, else in its own net or `cifar` with
-    /// two normal cells a stage at the smallest base width it can be built at. Of a space, the
+    /// Counts a file: in the net and at the scale of its first claim, else in its default net with two
+    /// normal cells a stage at the smallest base width it can be built at. Of a space, the
     /// architecture of all first options.
     pub(super) fn of(module: &Module, file: &ast::File) -> Result<Measured, String> {
-        let expect = file.items.iter().find_map(|item| match item {
-            Item::Expect(expect) => Some(expect),
-            Item::Use(_)
-            | Item::Constant(_)
-            | Item::Op(_)
-            | Item::Cell(_)
-            | Item::Space(_)
-            | Item::Net(_) => None,
-        });
+        let expect = file.claims().next();
         let (net, why, lowered) = match expect {
             Some(expect) => {
                 let net = expect.net.name.as_str();
@@ -70,8 +59,7 @@ impl Measured {
                 (net, "the scale of the file's first `expect`".to_owned(), lowered)
             }
             None => {
-                let own = module.nets.iter().find(|net| !net.origin.is_foreign());
-                let net = own.map_or(DEFAULT_NET, |net| net.name.name.as_str());
+                let net = module.default_net();
                 let lowered = smallest(module, net)?;
                 let why = format!(
                     "base width {}, the smallest that fits, since the file has no `expect`",

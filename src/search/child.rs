@@ -20,8 +20,8 @@ use crate::train::{TrainConfig, TrainSet, accuracy, fit};
 /// How large children are and how long they learn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChildConfig {
-    /// The net they are put into.
-    pub net: String,
+    /// The net they are put into; if `None`, the one that the file means, see [`Module::default_net`].
+    pub net: Option<String>,
     /// N: normal cells a stage.
     pub n: usize,
     /// Base width: channels of an operation in the first cell. Fixed for all children, while F depends
@@ -39,7 +39,7 @@ impl Default for ChildConfig {
     /// Children that learn the digits in a second or two on one core.
     fn default() -> Self {
         ChildConfig {
-            net: "cifar".into(),
+            net: None,
             n: 1,
             base: 4,
             max_params: 50_000_000,
@@ -58,6 +58,8 @@ pub struct TrainEvaluator {
     /// The data set as the user named it.
     data_name: String,
     split: Split,
+    /// The net of the configuration, or else of the file.
+    net: String,
     config: ChildConfig,
 }
 
@@ -121,7 +123,8 @@ impl TrainEvaluator {
             let reason = "no image would be held out, so no child would have a reward";
             return Err(refuse("validation", config.validation.to_string(), reason).into());
         }
-        Ok(TrainEvaluator { file, module, data, data_name: data_name.into(), split, config })
+        let net = config.net.clone().unwrap_or_else(|| module.default_net().into());
+        Ok(TrainEvaluator { file, module, data, data_name: data_name.into(), split, net, config })
     }
 
     /// The space that is searched.
@@ -136,7 +139,7 @@ impl TrainEvaluator {
         let request = Request {
             width: Width::Base(self.config.base),
             genotype: Some(genotype.clone()),
-            ..Request::new(&self.config.net, Scale { n: self.config.n, f: 0 })
+            ..Request::new(&self.net, Scale { n: self.config.n, f: 0 })
         };
         compile::network(&self.module, &request.with_data(self.data.train.ty(), self.data.classes))
     }
@@ -144,13 +147,11 @@ impl TrainEvaluator {
 
 impl Evaluator for TrainEvaluator {
     fn id(&self, genotype: &Genotype) -> String {
-        compile::architecture_id(&self.module, &self.config.net, Some(genotype)).unwrap_or_else(
-            |_| {
-                // No network, so no two of them are the same network.
-                let choices: Vec<String> = genotype.choices.iter().map(usize::to_string).collect();
-                format!("invalid-{}", choices.join("-"))
-            },
-        )
+        compile::architecture_id(&self.module, &self.net, Some(genotype)).unwrap_or_else(|_| {
+            // No network, so no two of them are the same network.
+            let choices: Vec<String> = genotype.choices.iter().map(usize::to_string).collect();
+            format!("invalid-{}", choices.join("-"))
+        })
     }
 
     fn evaluate(&self, genotype: &Genotype, seed: u64) -> Result<Evaluation, Failure> {
@@ -196,7 +197,8 @@ impl Evaluator for TrainEvaluator {
     }
 
     fn cell_text(&self, genotype: &Genotype, provenance: &Provenance) -> String {
-        let ChildConfig { net, n, base, train, .. } = &self.config;
+        let ChildConfig { n, base, train, .. } = &self.config;
+        let net = &self.net;
         let scale = self.network(genotype).map_or_else(
             |_| format!("N = {n}, base width {base}"),
             |lowered| format!("{} (base width {base})", lowered.scale),
@@ -213,14 +215,14 @@ impl Evaluator for TrainEvaluator {
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        let ChildConfig { net, n, base, max_params, validation, train } = &self.config;
+        let ChildConfig { net: _, n, base, max_params, validation, train } = &self.config;
         let train = serde_json::to_string(train).expect("a training configuration is plain data");
         [
             // The file defines more than the space: operations and nets decide rewards as well, those of
             // used files too.
             ("file", text_hash(&syntax::print(&write_out(&self.file, &self.module)))),
             ("data", self.data_name.clone()),
-            ("net", net.clone()),
+            ("net", self.net.clone()),
             ("n", n.to_string()),
             ("base", base.to_string()),
             ("max_params", max_params.to_string()),

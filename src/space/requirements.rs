@@ -6,12 +6,12 @@ use std::fmt;
 
 use super::Genotype;
 use super::condition::{Evaluation, Known, Reads, Truth, Unknown, costs};
-use crate::check::grouped;
 use crate::graph::cost::{Cost, Counts};
 use crate::graph::lower::{self, Scale, Target};
 use crate::graph::passes::simplify;
 use crate::ir::{ClaimKind, Module, Require, builtin_name};
 use crate::syntax::ast::{Ident, ScaleLit};
+use crate::syntax::print;
 
 /// The violation of a condition that has no distance, above that of any comparison: the network whose
 /// cost it asks for cannot be built, or a division is by zero.
@@ -179,7 +179,7 @@ impl<'m> Point<'m> {
         for (count, net, scale) in costs(&require.cond) {
             let scale_text = format!("{}@{}", scale.n.value, scale.f.value);
             let text = match self.cost(count, net, scale) {
-                Ok(number) => grouped(number.unsigned_abs()),
+                Ok(number) => print::number(number.unsigned_abs()),
                 Err(Unknown::Unbuildable(why)) => format!("no network ({why})"),
                 Err(Unknown::Open | Unknown::Kind { .. } | Unknown::Arithmetic) => {
                     "no number".into()

@@ -17,6 +17,21 @@ pub struct File {
     pub blank_lines: Vec<usize>,
 }
 
+impl File {
+    /// Its claims, in order.
+    pub fn claims(&self) -> impl Iterator<Item = &Expect> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Expect(expect) => Some(expect),
+            Item::Use(_)
+            | Item::Constant(_)
+            | Item::Op(_)
+            | Item::Cell(_)
+            | Item::Space(_)
+            | Item::Net(_) => None,
+        })
+    }
+}
+
 /// One comment, `//` or `///`, up to the end of its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {

@@ -16,7 +16,7 @@ mod phrase;
 mod statement;
 mod text;
 
-pub(crate) use phrase::{combine_op as combine, value_op};
+pub(crate) use phrase::{combine_op as combine, number, value_op};
 pub(crate) use statement::expect_head;
 pub(crate) use text::{cell_use, combine_ref, expr, op_ref, stack_entry, value};
 

@@ -1,6 +1,7 @@
 //! Expressions, values and lists to pieces; no lines yet.
 
 use super::layout::Piece;
+use crate::graph::cost::grouped;
 use crate::source::Span;
 use crate::syntax::ast::*;
 
@@ -459,17 +460,6 @@ pub(super) fn scale_lit(scale: &ScaleLit) -> String {
 }
 
 /// Digits, in groups of three if there are five or more.
-pub(super) fn number(value: u64) -> String {
-    let digits = value.to_string();
-    if value < 10_000 {
-        return digits;
-    }
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push('_');
-        }
-        grouped.push(digit);
-    }
-    grouped
+pub(crate) fn number(value: u64) -> String {
+    if value < 10_000 { value.to_string() } else { grouped(value, '_') }
 }
