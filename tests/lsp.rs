@@ -316,9 +316,12 @@ fn hover_shows_the_counts_of_the_compiler() {
     assert_eq!(client.end().code(), Some(0));
 }
 
-/// Digits in groups of three, as the language writes numbers.
+/// A number as the formatter writes it: in groups of three from five digits on.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
     let groups: Vec<&str> = digits
         .as_bytes()
         .rchunks(3)
