@@ -80,8 +80,7 @@ impl Cell {
         let output = self.ops.len() - 1;
         let channels = self.channels();
         let mut text = String::from("cell normal(x) {\n");
-        for vertex in 1..output {
-            let width = &channels[vertex];
+        for (vertex, width) in channels.iter().enumerate().take(output).skip(1) {
             let operands: Vec<String> = (0..vertex)
                 .filter(|&from| self.edges[from][vertex])
                 .map(|from| match from {
