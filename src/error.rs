@@ -57,7 +57,9 @@ pub enum Error {
         fault: String,
     },
     /// A data set specification such as `cifar10:DIR` is not one of the known forms.
-    #[error("unknown data set `{spec}`: expected `digits`, `cifar10:DIR` or `idx:DIR`")]
+    #[error(
+        "unknown data set `{spec}`: expected `digits`, `cifar10:DIR`, `cifar100:DIR`, `idx:DIR`, `folder:DIR` or `parquet:DIR`"
+    )]
     UnknownDataSet {
         /// What the user wrote.
         spec: String,

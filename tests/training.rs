@@ -125,7 +125,7 @@ fn runs_repeat_bit_by_bit_for_any_number_of_threads() {
         batch: 144,
         dropout: 0.2,
         clip_norm: Some(0.1),
-        augment: Augment { pad: 1, flip: true },
+        augment: Augment { pad: 1, flip: true, ..Augment::NONE },
         nesterov: true,
         seed: 5,
         ..quick()

@@ -40,6 +40,7 @@ fn all() -> Images {
         .read_to_end(&mut labels)
         .expect("the embedded file is whole, see the tests");
     let pixels = labels.split_off(COUNT);
+    let labels = labels.into_iter().map(u16::from).collect();
     Images::new(pixels, labels, TensorType::new(1, 8, 8))
 }
 
@@ -53,9 +54,15 @@ mod tests {
         assert_eq!(all.len(), 1797);
         // Counts and pixels as scikit-learn's `load_digits` gives them.
         assert_eq!(all.class_counts(), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
-        assert_eq!(all.image(0)[..16], [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0]);
-        assert_eq!(all.pixels().iter().max(), Some(&16));
-        assert_eq!(all.pixels().iter().map(|&p| u64::from(p)).sum::<u64>(), 561_718);
+        assert_eq!(
+            all.image(0).expect("bytes in memory")[..16],
+            [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0]
+        );
+        let pixels: Vec<u8> = (0..all.len())
+            .flat_map(|index| all.image(index).expect("bytes in memory").into_owned())
+            .collect();
+        assert_eq!(pixels.iter().max(), Some(&16));
+        assert_eq!(pixels.iter().map(|&p| u64::from(p)).sum::<u64>(), 561_718);
     }
 
     #[test]
