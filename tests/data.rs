@@ -121,6 +121,45 @@ fn cifar10_faults_name_the_file() {
     assert!(matches!(load_cifar10(&dir), Err(Error::Read { .. })));
 }
 
+#[test]
+fn cifar100_takes_the_fine_labels() {
+    let dir = TempDir::new().unwrap();
+    let file = |name: &str, labels: &[[u8; 2]]| {
+        let record = |(image, label): (usize, &[u8; 2])| {
+            [label.to_vec(), (0..3072).map(|at| pixel(image, at)).collect()].concat()
+        };
+        let bytes: Vec<u8> = labels.iter().enumerate().flat_map(record).collect();
+        fs::write(dir.path().join(name), bytes).unwrap();
+    };
+    let load = || load(&DataSpec::Cifar100(dir.path().into()));
+    file("train.bin", &[[1, 99], [19, 0], [3, 42]]);
+    file("test.bin", &[[0, 7]]);
+    let data = load().unwrap();
+    assert_eq!((data.name, data.classes), ("cifar100", 100));
+    assert_eq!((data.train.labels(), data.test.labels()), (&[99, 0, 42][..], &[7][..]));
+    let third: Vec<u8> = (0..3072).map(|at| pixel(2, at)).collect();
+    assert_eq!(*data.train.image(2).unwrap(), third);
+    assert_eq!((&*data.class_names[0], &*data.class_names[99]), ("0", "99"));
+
+    let names: Vec<String> = (0..100).map(|class| format!("class_{class}")).collect();
+    fs::write(dir.path().join("fine_label_names.txt"), names.join("\n")).unwrap();
+    assert_eq!(load().unwrap().class_names, names);
+    fs::write(dir.path().join("fine_label_names.txt"), "apple\nbear\n").unwrap();
+    assert_eq!(data_fault(load()).1, "2 names for 100 classes");
+    fs::remove_file(dir.path().join("fine_label_names.txt")).unwrap();
+
+    for (labels, expected) in
+        [(&[][..], "no images"), (&[[0, 5], [0, 100]], "record 1: label 100 of 100 classes")]
+    {
+        file("test.bin", labels);
+        assert_eq!(data_fault(load()), ("test.bin".into(), expected.into()));
+    }
+    fs::write(dir.path().join("test.bin"), [0; 3075]).unwrap();
+    let expected =
+        "3075 bytes are no whole number of records of 3074 bytes: 1 bytes after record 1";
+    assert_eq!(data_fault(load()), ("test.bin".into(), expected.into()));
+}
+
 /// An IDX file of bytes.
 fn idx(axes: &[u32], bytes: &[u8]) -> Vec<u8> {
     let mut file = vec![0, 0, 8, axes.len() as u8];
@@ -167,9 +206,9 @@ fn idx_round_trip_under_every_name() {
             assert_eq!((data.name, data.classes), ("idx", 3));
             assert_eq!(data.train.ty().to_string(), "[N, 1, 2, 3]");
             assert_eq!(data.train.labels(), [2, 0, 1, 0]);
-            assert_eq!(data.train.pixels(), pixels(4));
+            assert_eq!(data.train.pixels().unwrap(), pixels(4));
             assert_eq!(data.test.labels(), [1, 2]);
-            assert_eq!(data.test.pixels(), pixels(2));
+            assert_eq!(data.test.pixels().unwrap(), pixels(2));
         }
     }
 }

@@ -173,8 +173,10 @@ fn one_step_is_sgd() {
 
     let device = Cpu::default();
     let whiten = |p: &u8| (f32::from(*p) - whitening.mean[0]) / whitening.std[0];
-    let x = device
-        .tensor_from_vec(images.pixels().iter().map(whiten).collect::<Vec<_>>(), (6, 1, 8, 8));
+    let x = device.tensor_from_vec(
+        images.pixels().unwrap().iter().map(whiten).collect::<Vec<_>>(),
+        (6, 1, 8, 8),
+    );
     let mut rows = vec![0.0; 60];
     for (image, &label) in images.labels().iter().enumerate() {
         rows[image * 10 + usize::from(label)] = 1.0;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use cellc::data::DataSpec;
+use cellc::data::{DataSpec, LoadConfig};
 use cellc::graph::lower::Scale;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -249,6 +249,26 @@ pub struct CellsArgs {
     pub name: Option<String>,
 }
 
+/// How much of a data set is used, and in which size.
+#[derive(Debug, Args)]
+pub struct ImageArgs {
+    /// Height and width of the images of `folder:` and `parquet:`, in pixels: others are resized. By
+    /// default all must have the size of the first.
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<usize>,
+    /// Use at most this many training images and this many test images, with equal shares of every
+    /// class and always the same ones.
+    #[arg(long, value_name = "IMAGES")]
+    pub limit: Option<usize>,
+}
+
+impl ImageArgs {
+    /// The settings of the library.
+    pub fn config(&self) -> LoadConfig {
+        LoadConfig { image_size: self.image_size, limit: self.limit }
+    }
+}
+
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
@@ -257,10 +277,13 @@ pub struct TrainArgs {
     /// Which network.
     #[command(flatten)]
     pub net: NetArgs,
-    /// The data set: `digits`, `cifar10:DIR` or `idx:DIR`. It decides image size, channels and
-    /// classes.
+    /// The data set: `digits`, `cifar10:DIR`, `cifar100:DIR`, `idx:DIR`, `folder:DIR` or
+    /// `parquet:DIR`. It decides image size, channels and classes.
     #[arg(long, default_value = "digits")]
     pub data: DataSpec,
+    /// Which part of it.
+    #[command(flatten)]
+    pub images: ImageArgs,
     /// Passes over the training images.
     #[arg(long, default_value_t = 20)]
     pub epochs: usize,
@@ -291,9 +314,13 @@ pub struct TrainArgs {
     /// Share of the training images held out; their accuracy is shown after every epoch.
     #[arg(long, default_value_t = 0.0)]
     pub validation: f64,
-    /// Show the training images as they are: no random crops or flips.
-    #[arg(long)]
+    /// Show the training images as they are: no random crops, flips or cutout.
+    #[arg(long, conflicts_with = "cutout")]
     pub no_augment: bool,
+    /// Side of a square that is zeroed at a random place of every training image, in pixels; 0 for
+    /// none.
+    #[arg(long, default_value_t = 0, value_name = "PIXELS")]
+    pub cutout: usize,
     /// Seed of weights, order of images, augmentation and dropout.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -316,6 +343,9 @@ pub struct EvalArgs {
     /// The data set; the one it was trained on if not given.
     #[arg(long)]
     pub data: Option<DataSpec>,
+    /// Use at most this many test images, with equal shares of every class and always the same ones.
+    #[arg(long, value_name = "IMAGES")]
+    pub limit: Option<usize>,
     /// Images in a batch.
     #[arg(long, default_value_t = 100)]
     pub batch: usize,
@@ -357,9 +387,13 @@ pub struct SearchArgs {
     /// The file that holds the space.
     #[arg(default_value = "nasnet_space", value_name = "SPACE")]
     pub space: PathBuf,
-    /// The data set: `digits`, `cifar10:DIR` or `idx:DIR`.
+    /// The data set: `digits`, `cifar10:DIR`, `cifar100:DIR`, `idx:DIR`, `folder:DIR` or
+    /// `parquet:DIR`.
     #[arg(long, default_value = "digits")]
     pub data: DataSpec,
+    /// Which part of it.
+    #[command(flatten)]
+    pub images: ImageArgs,
     /// Architectures to try in all.
     #[arg(long, default_value_t = 80)]
     pub trials: usize,

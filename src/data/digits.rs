@@ -58,9 +58,7 @@ mod tests {
             all.image(0).expect("bytes in memory")[..16],
             [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0]
         );
-        let pixels: Vec<u8> = (0..all.len())
-            .flat_map(|index| all.image(index).expect("bytes in memory").into_owned())
-            .collect();
+        let pixels = all.pixels().expect("bytes in memory");
         assert_eq!(pixels.iter().max(), Some(&16));
         assert_eq!(pixels.iter().map(|&p| u64::from(p)).sum::<u64>(), 561_718);
     }

@@ -87,6 +87,15 @@ impl Images {
         self.ty
     }
 
+    /// All pixels, `[N, C, H, W]`, if they are in memory.
+    pub fn pixels(&self) -> Option<&[u8]> {
+        match &self.store {
+            Store::Bytes(pixels) => Some(pixels),
+            #[cfg(feature = "images")]
+            Store::Encoded { .. } => None,
+        }
+    }
+
     /// All labels, `[N]`.
     pub fn labels(&self) -> &[u16] {
         &self.labels
@@ -94,11 +103,7 @@ impl Images {
 
     /// True if images are read and decoded at each use, false if they are bytes in memory.
     pub fn is_encoded(&self) -> bool {
-        match &self.store {
-            Store::Bytes(_) => false,
-            #[cfg(feature = "images")]
-            Store::Encoded { .. } => true,
-        }
+        self.pixels().is_none()
     }
 
     /// The pixels of one image as it is evaluated, `[C, H, W]`: an image of another size is resized
@@ -178,8 +183,8 @@ mod tests {
     fn selection_keeps_order() {
         let images = Images::new(vec![10, 11, 12], vec![0, 1, 2], TensorType::new(1, 1, 1));
         let selected = images.select(&[2, 0]);
-        let pixels = |index| selected.image(index).expect("bytes in memory")[0];
-        assert_eq!([pixels(0), pixels(1)], [12, 10]);
+        assert_eq!(selected.pixels(), Some(&[12, 10][..]));
+        assert_eq!(*selected.image(1).expect("bytes in memory"), [10]);
         assert_eq!(selected.labels(), [2, 0]);
         assert_eq!(selected.class_counts(), [1, 0, 1]);
     }
