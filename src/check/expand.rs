@@ -19,7 +19,7 @@ use crate::syntax::ast::{
 use crate::syntax::rename::{Mover, NewNames};
 
 /// The most blocks of all cells of a file.
-const MAX_BLOCKS_OF_ALL: usize = 1 << 14;
+const MAX_BLOCKS_OF_ALL: usize = 1 << 17;
 
 /// The most options of all holes of a file.
 const MAX_ALTERNATIVES_OF_ALL: usize = 1 << 18;

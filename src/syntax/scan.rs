@@ -13,7 +13,7 @@ pub(super) const MAX_NESTING: usize = 64;
 
 /// How many tokens a file may have. The largest published cells have about a thousand; the limit
 /// bounds the time that parsing takes.
-const MAX_TOKENS: usize = 1 << 18;
+const MAX_TOKENS: usize = 1 << 20;
 
 /// Faults after which a pass stops looking: nobody reads more.
 pub(super) const MAX_FAULTS: usize = 200;
