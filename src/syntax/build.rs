@@ -574,6 +574,12 @@ impl<'f> Builder<'f> {
         }
         Span::new(start + self.shift, last.as_span().end() + self.shift)
     }
+
+    /// From the first to the last token of pairs in a row.
+    fn span_of(&self, row: &[Pair<'_, Rule>]) -> Span {
+        let [first, .., last] = row else { return self.span(&row[0]) };
+        self.span(first).to(self.span(last))
+    }
 }
 
 /// The value of `3_346_538`, `4M` or `2.35B`; `None` if it is not whole or too large.
