@@ -81,7 +81,8 @@ struct Draws(u64);
 impl Draws {
     fn below(&mut self, count: usize) -> usize {
         // Knuth's MMIX generator; the high bits are the good ones.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % count
     }
 
@@ -122,7 +123,11 @@ fn cells() -> String {
         for block in 1..=5 {
             let [left, right] = [0, 1].map(|_| draws.below(names.len()));
             let [first, second] = [0, 1].map(|_| draws.of(&OPS));
-            let _ = writeln!(text, "    n{block} = {first}({}) + {second}({})", names[left], names[right]);
+            let _ = writeln!(
+                text,
+                "    n{block} = {first}({}) + {second}({})",
+                names[left], names[right]
+            );
             names.push(format!("n{block}"));
         }
         text.push_str("    out concat(unused)\n}\n\n");

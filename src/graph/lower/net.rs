@@ -130,7 +130,7 @@ impl Lowering<'_> {
                 }
                 StaticKind::Require(require) => {
                     if !self.cond(&require.cond, &frame)? {
-                        frame.names = net
+                        frame.lets = net
                             .statics
                             .iter()
                             .filter_map(|statement| match &statement.kind {
@@ -305,7 +305,8 @@ impl Lowering<'_> {
     pub(super) fn net_frame(&self, width: usize, is_foreign: bool) -> Frame<'static> {
         Frame {
             params: self.net_params.clone(),
-            names: Vec::new(),
+            attrs: &[],
+            lets: Vec::new(),
             locals: Vec::new(),
             spans: Vec::new(),
             local_names: Vec::new(),
