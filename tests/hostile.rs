@@ -266,12 +266,12 @@ fn every_file_gets_its_diagnostic() {
             Some("E0102"),
         ),
         (
-            "an attribute of 10,000 numbers in an option taken 10,000 times",
+            "an option of 600 bytes taken 5,000 times",
             format!(
                 "space s {{ ops = {{ conv<1, out = {}>, id }}
-                     cell normal(h) {{ a = concat({}h) out a }} }}",
-                ["(c + c)"; 64].join(" - "),
-                "?ops(h), ".repeat(10_000)
+                     cell normal(h) {{ {} out b }} }}",
+                ["(c + c)"; 60].join(" - "),
+                format!("b = concat({}h)\n", "?ops(h), ".repeat(500)).repeat(10)
             ),
             Some("E0102"),
         ),
@@ -317,7 +317,7 @@ fn every_file_gets_its_diagnostic() {
                 },
                 "",
             ),
-            Some("E0201"),
+            Some("E0402"),
         ),
         ("4 MiB of tokens", "(".repeat(4 << 20), Some("E0102")),
         (
