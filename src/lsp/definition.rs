@@ -30,7 +30,7 @@ pub(super) fn span(document: &Document, name: &Name<'_>) -> Option<Span> {
             let params = &document.define(kind, of)?.params;
             params.iter().find(|param| param.name == name.text)?.span
         }
-        Role::Function | Role::Claim => None,
+        Role::Function | Role::Claim | Role::Published => None,
     }
 }
 
