@@ -87,7 +87,7 @@ fn the_papers_rows_agree_as_counted_by_hand() {
 
 #[test]
 fn figures_that_are_known_not_to_agree_are_said_not_to() {
-    let tables = library(Option::None);
+    let tables = library(None);
     let rows = tables.iter().flat_map(|table| &table.rows);
     let differ: Vec<String> = rows
         .filter(|row| row.published.as_ref().is_some_and(|published| !published.agrees()))
@@ -163,7 +163,7 @@ proptest! {
     ) {
         let text = match fraction {
             Some(fraction) => format!("{whole}.{fraction}{unit}"),
-            Option::None => format!("{whole}{unit}"),
+            None => format!("{whole}{unit}"),
         };
         let plain = figure(&text).to_string().replace('_', "");
         prop_assert_eq!(plain, text);
@@ -190,7 +190,7 @@ fn text() -> String {
         let fault = faults.iter().next().expect("a fault").clone();
         let help = fault.help.into_iter().find_map(|help| match help {
             cellc::diagnostic::Help::Replace { span, with, .. } => Some((span, with)),
-            cellc::diagnostic::Help::Note(_) => Option::None,
+            cellc::diagnostic::Help::Note(_) => None,
         });
         let (span, with) = help.expect("a wrong claim is put right");
         text.replace_range(span.start..span.end, &with);
@@ -205,7 +205,7 @@ fn networks_are_those_of_the_claims_unless_asked_otherwise() {
         let selection = Selection {
             nets: nets.iter().map(|&net| net.into()).collect(),
             scales: scales.iter().map(|scale| scale.parse().expect("a scale")).collect(),
-            source: Option::None,
+            source: None,
         };
         let place = |row: &Row| {
             let source = row.published.as_ref().map_or("-", |one| &one.source[..3]);
@@ -227,7 +227,7 @@ fn networks_are_those_of_the_claims_unless_asked_otherwise() {
 fn an_unknown_net_is_a_fault_where_there_are_scales() {
     let module = compile::check(&SourceFile::new("mine.cell", text())).expect("it is fine");
     let scales = vec!["1@8".parse().expect("a scale")];
-    let selection = Selection { nets: vec!["other".into()], scales, source: Option::None };
+    let selection = Selection { nets: vec!["other".into()], scales, source: None };
     let fault = compare::rows("mine.cell", &module, &selection).expect_err("there is no such net");
     assert!(fault.to_string().contains("no such net"), "{fault}");
 }

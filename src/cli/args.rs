@@ -28,8 +28,7 @@ pub enum Command {
     Show(ShowArgs),
     /// Count parameters and multiply-adds, for each cell and in total.
     Stats(StatsArgs),
-    /// Print counts beside published ones, in a table for each source: with no files, the tables of the
-    /// papers whose cells come with the program.
+    /// Print counts beside those that papers print, in a table for each source.
     Compare(CompareArgs),
     /// Train the network of a file and write a checkpoint.
     Train(TrainArgs),
