@@ -105,8 +105,15 @@ fn percent(share: f64) -> String {
     format!("{percent:+.decimals$} %")
 }
 
+/// A column of a table.
+struct Column {
+    is_number: bool,
+    /// Its head, then an entry for each row.
+    entries: Vec<String>,
+}
+
 /// The entries of all rows under their heads, without the columns that are empty in every row.
-fn filled(table: &Table) -> Vec<(bool, Vec<String>)> {
+fn filled(table: &Table) -> Vec<Column> {
     let rows: Vec<_> = table.rows.iter().map(|row| entries(row, Some(','))).collect();
     COLUMNS
         .iter()
@@ -114,7 +121,8 @@ fn filled(table: &Table) -> Vec<(bool, Vec<String>)> {
         .filter(|(column, _)| rows.iter().any(|row| !row[*column].is_empty()))
         .map(|(column, (head, is_number))| {
             let entries = rows.iter().map(|row| row[column].clone());
-            (*is_number, std::iter::once((*head).to_owned()).chain(entries).collect())
+            let entries = std::iter::once((*head).to_owned()).chain(entries).collect();
+            Column { is_number: *is_number, entries }
         })
         .collect()
 }
@@ -122,11 +130,11 @@ fn filled(table: &Table) -> Vec<(bool, Vec<String>)> {
 fn text(table: &Table) -> String {
     let columns = filled(table);
     let mut lines = vec![String::new(); table.rows.len() + 1];
-    for (at, (is_number, column)) in columns.iter().enumerate() {
-        let width = column.iter().map(|entry| entry.chars().count()).max().unwrap_or(0);
-        for (line, entry) in lines.iter_mut().zip(column) {
+    for (at, column) in columns.iter().enumerate() {
+        let width = column.entries.iter().map(|entry| entry.chars().count()).max().unwrap_or(0);
+        for (line, entry) in lines.iter_mut().zip(&column.entries) {
             line.push_str(if at > 0 { "  " } else { "" });
-            line.push_str(&match is_number {
+            line.push_str(&match column.is_number {
                 true => format!("{entry:>width$}"),
                 false => format!("{entry:<width$}"),
             });
@@ -138,15 +146,15 @@ fn text(table: &Table) -> String {
 
 fn markdown(table: &Table) -> String {
     let columns = filled(table);
-    let line = |entry: &dyn Fn(&(bool, Vec<String>)) -> String| {
+    let line = |entry: &dyn Fn(&Column) -> String| {
         columns.iter().map(entry).fold(String::from("|"), |line, entry| line + &entry + "|") + "\n"
     };
     let cell = |text: &str| format!(" {} ", text.replace('|', "\\|"));
     let mut text = format!("**{}**\n\n", title(table));
-    text += &line(&|(_, column)| cell(&column[0]));
-    text += &line(&|(is_number, _)| if *is_number { "--:" } else { "---" }.to_owned());
+    text += &line(&|column| cell(&column.entries[0]));
+    text += &line(&|column| if column.is_number { "--:" } else { "---" }.to_owned());
     for row in 1..=table.rows.len() {
-        text += &line(&|(_, column)| cell(&column[row]));
+        text += &line(&|column| cell(&column.entries[row]));
     }
     text
 }
