@@ -24,10 +24,10 @@ use crate::syntax;
 use crate::syntax::ast::{self, Item, Use};
 
 /// The longest chain of files each of which uses the next.
-const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// The most files that a file may use, through others as well.
-const MAX_FILES: usize = 256;
+pub(crate) const MAX_FILES: usize = 256;
 
 /// The most bytes of all files that a file uses, through others as well.
 const MAX_BYTES: u64 = MAX_SOURCE_BYTES;
