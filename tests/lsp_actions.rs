@@ -3,7 +3,6 @@
 #![cfg(all(feature = "cli", feature = "lsp"))]
 
 #[path = "support/client.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
 mod client;
 
 use cellc::fix::fix;

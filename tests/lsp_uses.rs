@@ -3,7 +3,6 @@
 #![cfg(all(feature = "cli", feature = "lsp", unix))]
 
 #[path = "support/client.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
 mod client;
 
 use std::fs;
@@ -163,7 +162,7 @@ fn unsaved_texts_of_used_files_count() {
     // Two lines more, and another name, in the editor alone.
     let unsaved = format!("// new\n// lines\n{}", OPS.replace("mixed", "blended"));
     client.uri = ops.clone();
-    assert_eq!(client.open(&unsaved), Vec::<Value>::new());
+    client.show(&unsaved);
     client.uri = main;
     let faults = client.diagnostics(1);
     assert!(faults.iter().any(|fault| fault["code"] == "E0201"), "{faults:?}");

@@ -1,5 +1,7 @@
 //! An editor with a server: the program itself, over its standard streams.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -113,9 +115,14 @@ impl Client {
 
     /// Opens a text under the URI at hand; gives its diagnostics.
     pub fn open(&mut self, text: &str) -> Vec<Value> {
+        self.show(text);
+        self.diagnostics(1)
+    }
+
+    /// Opens a text without waiting for its diagnostics.
+    pub fn show(&mut self, text: &str) {
         let document = json!({ "uri": self.uri, "languageId": "cell", "version": 1, "text": text });
         self.tell("textDocument/didOpen", json!({ "textDocument": document }));
-        self.diagnostics(1)
     }
 
     pub fn change(&mut self, version: i64, changes: Value) -> Vec<Value> {
