@@ -102,12 +102,45 @@ fn commands_take_the_net_of_the_file() {
 #[test]
 fn show_prints_every_stage() {
     let folder = scratch();
-    for stage in ["ast", "ir", "space", "graph", "simplified", "plan"] {
+    for stage in ["ast", "ir", "space", "expression", "graph", "simplified", "plan"] {
         let text = fine(folder.path(), &["show", "nasnet_a", "--stage", stage, "--scale", "1@24"]);
         assert!(!text.is_empty(), "stage {stage}");
     }
     let text = fine(folder.path(), &["show", "nasnet_space", "--stage", "space"]);
     assert!(text.starts_with("space nasnet: 50 decisions"), "{text}");
+}
+
+#[test]
+fn hash_tells_networks_apart_and_classes_less() {
+    let folder = scratch();
+    let hash = |args: &[&str]| {
+        let line = fine(folder.path(), args);
+        line.split_once("  ").expect("hash, two spaces, name").0.to_string()
+    };
+    let nasnet = fine(folder.path(), &["cells", "nasnet_a"]);
+    let cells = &nasnet[..nasnet.find("expect").expect("a claim")];
+    // Blocks renamed, operands swapped.
+    let same =
+        cells.replace("n1", "first").replace("sep<5>(a) + sep<3>(b)", "sep<3>(b) + sep<5>(a)");
+    assert_ne!(same, cells);
+    let other = cells.replacen("sep<5>(b)", "sep<7>(b)", 1);
+    fs::write(folder.path().join("same.cell"), same).expect("written");
+    fs::write(folder.path().join("other.cell"), other).expect("written");
+    for kind in [&["hash"][..], &["hash", "--class"]] {
+        let of = |file: &str| hash(&[kind, &[file]].concat());
+        assert_eq!(of("nasnet_a"), of("same.cell"), "{kind:?}");
+        assert_ne!(of("nasnet_a"), of("other.cell"), "{kind:?}");
+    }
+    // A point of a space: 3x3 convolution of zeros is zeros to the class alone.
+    let point = |kind: &[&str], genotype: &str| {
+        hash(&[kind, &["nasbench201_space", "--genotype", genotype]].concat())
+    };
+    let (a, b) = ("0,3,0,2,3,4", "0,3,0,2,2,4");
+    assert_ne!(point(&["hash"], a), point(&["hash"], b));
+    assert_eq!(point(&["hash", "--class"], a), point(&["hash", "--class"], b));
+    let space = cellc(folder.path(), &["hash", "nasbench201_space"]);
+    assert_eq!(space.status.code(), Some(1));
+    assert!(stderr(&space).contains("is the search space `nasbench201`"), "{}", stderr(&space));
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Search a space and write the cells that were found.
     Search(SearchArgs),
+    /// Print the hash of the architecture in each file: equal for equal networks.
+    Hash(HashArgs),
     /// Say which blocks differ between two files, and what that costs.
     Diff(DiffArgs),
     /// Draw the cells of a file, or the skeleton of a net, as SVG or for Graphviz.
@@ -114,6 +116,8 @@ pub enum Stage {
     Ir,
     /// The decisions of a search space.
     Space,
+    /// What each cell computes, written out without names: what `cellc hash --class` tells apart.
+    Expression,
     /// The graph of primitive operations.
     Graph,
     /// The graph after the passes.
@@ -136,6 +140,25 @@ pub struct ShowArgs {
     /// For a search space: the options of its decisions, such as `0,3,1`.
     #[arg(long, value_delimiter = ',', value_name = "OPTIONS")]
     pub genotype: Option<Vec<usize>>,
+}
+
+/// Arguments of `hash`.
+#[derive(Debug, Args)]
+pub struct HashArgs {
+    /// The files; a name without a folder may also be one of `cellc cells`.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The net whose network is hashed. The default is that of the file's first `expect`, else a net of
+    /// the file or of one that it uses, else `cifar`.
+    #[arg(long, conflicts_with = "class")]
+    pub net: Option<String>,
+    /// For a search space: the options of its decisions, such as `0,3,1`.
+    #[arg(long, value_delimiter = ',', value_name = "OPTIONS")]
+    pub genotype: Option<Vec<usize>>,
+    /// The class of the cells in the sense of NAS-Bench-201 instead: operations that are zeros or
+    /// identities are folded, and shared blocks count as written twice.
+    #[arg(long)]
+    pub class: bool,
 }
 
 /// Arguments of `stats`.

@@ -10,6 +10,7 @@ mod draw;
 mod eval;
 mod explain;
 mod fmt;
+mod hash;
 mod input;
 #[cfg(feature = "lsp")]
 mod lsp;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Search(args) => search::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Draw(args) => draw::run(args),
+        Command::Hash(args) => hash::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Cells(args) => cells::run(args),
         #[cfg(feature = "lsp")]

@@ -206,7 +206,7 @@ impl Module {
         }
     }
 
-    fn op_use(&self, op: &OpUse, names: &[&str]) -> String {
+    pub(super) fn op_use(&self, op: &OpUse, names: &[&str]) -> String {
         let (name, specs, attrs): (&str, Vec<&str>, &[Option<Value>]) = match &op.kind {
             OpUseKind::Op { op, attrs } => {
                 let op = &self.ops[op.0];

@@ -26,6 +26,7 @@
 //! decision exists and has as many options as the hole has alternatives. `check` establishes them.
 
 mod dump;
+pub mod expression;
 mod primitive;
 mod scopes;
 
