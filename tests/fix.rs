@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cellc::diagnostic::{Code, Diagnostic, Stage};
+use cellc::diagnostic::{Code, Diagnostic, Diagnostics, Stage};
 use cellc::fix::{Fixed, applicable, fix};
+use cellc::rng::{Purpose, stream};
 use cellc::source::{Folders, Library, SourceFile};
 use cellc::syntax;
+use rand::Rng;
 
 /// The invalid files of the corpus, each under its path, so that it finds the files it uses.
 fn corpus() -> Vec<SourceFile> {
@@ -207,4 +209,53 @@ fn a_fixed_text_can_be_formatted() {
             assert_eq!(again.source.text, formatted, "{}", source.name);
         }
     }
+}
+
+/// Small texts with a piece left out or written twice: whatever is fixed, the text is no worse for it.
+#[test]
+fn spoiled_texts_get_no_worse() {
+    let cells = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cells/valid");
+    let mut texts: Vec<String> = fs::read_dir(cells)
+        .expect("the corpus")
+        .map(|entry| entry.expect("listed").path())
+        .filter(|path| path.is_file())
+        .map(|path| fs::read_to_string(path).expect("readable"))
+        .collect();
+    texts.sort();
+    texts.extend(corpus().into_iter().map(|source| source.text));
+    texts.retain(|text| text.is_ascii() && (1..2000).contains(&text.len()));
+    assert!(texts.len() > 100, "the corpus is missing");
+    let mut rng = stream(0, Purpose::Sample, 0);
+    let mut n_fixed = 0;
+    for text in &texts {
+        for _ in 0..12 {
+            let start = rng.gen_range(0..text.len());
+            let end = (start + rng.gen_range(1..4)).min(text.len());
+            let spoiled = match rng.gen_range(0..3) {
+                0 => format!("{}{}", &text[..start], &text[end..]),
+                1 => format!("{}{}", &text[..end], &text[start..]),
+                _ => format!("{};{}", &text[..start], &text[start..]),
+            };
+            let source = SourceFile::new("mine.cell", spoiled.as_str());
+            let progress = |outcome: Option<(Stage, usize)>| {
+                outcome.map(|(stage, count)| (std::cmp::Reverse(stage), count))
+            };
+            let rank = |faults: Option<&Diagnostics>| {
+                progress(faults.map(|faults| (faults.stage(), faults.count())))
+            };
+            let before = cellc::compile::check(&source);
+            let after = fix(&source, &Library);
+            let (was, is) = (rank(before.as_ref().err()), rank(after.outcome.as_ref().err()));
+            if after.applied.is_empty() {
+                assert_eq!(after.source.text, spoiled);
+                assert_eq!(is, was);
+            } else {
+                n_fixed += 1;
+                assert!(is < was, "{was:?} became {is:?}:\n{spoiled}");
+            }
+            let comments = |text: &str| text.matches("//").count();
+            assert!(comments(&after.source.text) >= comments(&spoiled), "{spoiled}");
+        }
+    }
+    assert!(n_fixed > 200, "{n_fixed} texts were fixed");
 }

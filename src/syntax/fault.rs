@@ -213,7 +213,13 @@ impl Failure<'_> {
                 fault.note(format!("`{found}` is a keyword and cannot be a name"))
             }
             ";" => fault.replace(span, "", "statements end by themselves"),
-            "[" | "]" => fault.note("attributes stand in `<...>`, tensors in `(...)`"),
+            "[" | "]" => {
+                let why = "attributes stand in `<...>`, tensors in `(...)`";
+                match self.bracketed_attributes(is_word(previous) && !is_apart) {
+                    Some((whole, angles)) => fault.replace(whole, angles, why),
+                    None => fault.note(why),
+                }
+            }
             "||" if self.expects(Rule::kw_or) => {
                 fault.replace(span, self.apart(span, "or"), "this is spelled `or`")
             }
@@ -311,6 +317,15 @@ impl Failure<'_> {
             _ if expects_name => fault.note("a name starts with a letter or `_`"),
             _ => fault,
         }
+    }
+
+    /// `[5]` in `sep[5](x)`: where it stands and what it is in angles.
+    fn bracketed_attributes(&self, follows_name: bool) -> Option<(Span, String)> {
+        let inside = self.text[self.at..].strip_prefix('[').filter(|_| follows_name)?;
+        let len = inside.find(['[', ']', '(', '{', '\n'])?;
+        let is_applied = inside[len..].starts_with("](");
+        let whole = Span::new(self.at, self.at + len + 2);
+        is_applied.then(|| (whole, format!("<{}>", &inside[..len])))
     }
 
     /// The word that is missing before the token, if only one can stand there and the token can follow it,
