@@ -44,6 +44,7 @@
 //! wrong at run time is one enum, [`error::Error`].
 
 pub mod check;
+pub mod compare;
 pub mod compile;
 pub mod data;
 pub mod device;

@@ -260,6 +260,12 @@ fn completion_knows_the_place() {
     has(&offers(&GOOD.replace("= normal", "= ^")), &["normal", "reduction"], &["sep"]);
     has(&offers(&GOOD.replace("cifar", "^")), &["cifar"], &["normal"]);
     has(&offers(&GOOD.replace("params 1", "^")), &["params", "macs"], &["cifar"]);
+    let published = GOOD.replace("params 1 }", "params 1 } published \"a paper\" { ^");
+    has(&offers(&published), &["params", "macs"], &["params_with_aux", "cifar"]);
+    let published = GOOD.replace("params 1 }", "params 1 } published \"a\" as \"b\" { macs 5M, ^");
+    has(&offers(&published), &["params", "macs"], &["params_with_aux", "cifar"]);
+    has(&offers(&(published.replace('^', "") + "}\n^")), &["op", "expect"], &["macs"]);
+    has(&offers("cell published(^h) {\n}\n"), &[], &["params"]);
     has(&offers(&GOOD.replace("/// Twice", "/// ^Twice")), &[], &["op", "cell"]);
     has(&offers(&GOOD.replace("expect", "^\nexpect")), &["op", "cell", "expect"], &["out"]);
     has(&offers(&GOOD.replace("    out", "    ^\n    out")), &["repeat", "out"], &["op", "sep"]);

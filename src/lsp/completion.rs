@@ -7,7 +7,7 @@ use lsp_types::{
 };
 
 use super::definitions::{Definition, Kind};
-use super::hover::{FUNCTIONS, claim, meaning};
+use super::hover::{FUNCTIONS, claim, meaning, published};
 use super::place::{Body, Context, PARTS, Place, context};
 use super::{Document, Known};
 use crate::check::BUILTINS;
@@ -52,7 +52,7 @@ impl Offers<'_> {
                     self.words(&["stride", "at"]);
                 }
             }
-            Place::Statement(Body::Expect) => {}
+            Place::Statement(Body::Expect | Body::Published) => {}
             Place::Operand => self.operands(),
             Place::Stage => self.definitions(Kind::Op, |op| op.arity == (1, 1)),
             Place::Combine => self.definitions(Kind::Op, |op| op.arity.0 <= 2 && op.arity.1 >= 2),
@@ -77,6 +77,12 @@ impl Offers<'_> {
             Place::Claim => {
                 for kind in ClaimKind::ALL {
                     self.push(kind.name(), CompletionItemKind::FIELD, claim(kind));
+                }
+            }
+            Place::Published => {
+                for name in ["params", "macs"] {
+                    let detail = published(name).unwrap_or_default();
+                    self.push(name, CompletionItemKind::FIELD, detail);
                 }
             }
         }

@@ -66,7 +66,7 @@ fn place<'d>(document: &'d Document, name: &Name<'_>) -> Option<(Option<&'d Used
             let param = definition.params.iter().find(|param| param.name == name.text)?;
             Some((used, param.span?))
         }
-        Role::Function | Role::Claim => None,
+        Role::Function | Role::Claim | Role::Published => None,
     }
 }
 

@@ -52,6 +52,7 @@ fn describe(document: &Document, name: &Name<'_>) -> Option<String> {
             let kind = ClaimKind::ALL.into_iter().find(|kind| kind.name() == name.text)?;
             Some(claim(kind).to_owned())
         }
+        Role::Published => published(name.text).map(str::to_owned),
     }
 }
 
@@ -285,6 +286,15 @@ pub(super) const FUNCTIONS: [(&str, &str); 5] = [
 
 fn function(name: &str) -> Option<&'static str> {
     FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// What a paper prints, in a line.
+pub(super) fn published(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "params" => "parameters as published, whether with or without batch-norm statistics",
+        "macs" => "multiply-adds for one image as published",
+        _ => return None,
+    })
 }
 
 /// What is claimed, in a line.
