@@ -52,6 +52,7 @@ pub mod diagnostic;
 pub mod diff;
 pub mod draw;
 pub mod error;
+pub mod fix;
 pub mod graph;
 pub mod ir;
 pub mod link;

@@ -77,7 +77,10 @@ pub struct CheckArgs {
     /// The files; a name without a folder may also be one of `cellc cells`.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// How to report faults.
+    /// Apply the fixes that are surely meant to the files that are named, and to no file they use.
+    #[arg(long)]
+    pub fix: bool,
+    /// How to report faults, and fixes.
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
 }

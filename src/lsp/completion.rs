@@ -6,10 +6,10 @@ use lsp_types::{
     CompletionItem, CompletionItemKind, Documentation, MarkupContent, MarkupKind, Position,
 };
 
-use super::Document;
 use super::definitions::{Definition, Kind};
 use super::hover::{FUNCTIONS, claim, meaning, published};
 use super::place::{Body, Context, PARTS, Place, context};
+use super::{Document, Known};
 use crate::check::BUILTINS;
 use crate::ir::{Builtin, ClaimKind};
 
@@ -112,7 +112,7 @@ impl Offers<'_> {
             Kind::Constant => CompletionItemKind::CONSTANT,
         };
         let mut offered = BTreeSet::new();
-        for definition in self.document.known(kind) {
+        for Known { definition, .. } in self.document.known(kind) {
             // The first of a name hides the others.
             if !offered.insert(definition.name.as_str()) || !is_wanted(definition) {
                 continue;
@@ -145,7 +145,7 @@ impl Offers<'_> {
         let Some(of) = kinds.into_iter().find_map(|kind| self.document.define(kind, op)) else {
             return;
         };
-        for param in &of.params {
+        for param in &of.definition.params {
             self.items.push(CompletionItem {
                 label: param.name.clone(),
                 kind: Some(CompletionItemKind::PROPERTY),

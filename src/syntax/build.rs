@@ -179,11 +179,13 @@ impl<'f> Builder<'f> {
             }
             match stmt {
                 OpStmt::When { .. } => arms = arms.or(Some(stmt)),
-                OpStmt::Otherwise { span, .. } => {
+                OpStmt::Otherwise { span, value } => {
                     if arms.is_none() {
+                        let case = Span::new(span.start, value.span.start);
+                        let why = "an operation without cases ends in its result alone";
                         self.faults.push(
                             misplaced(*span, "expected a `when` before `otherwise`".to_owned())
-                                .note("an operation without cases ends in its result alone"),
+                                .replace(case, "", why),
                         );
                         return;
                     }
