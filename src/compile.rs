@@ -21,7 +21,8 @@ use crate::diagnostic::Diagnostics;
 use crate::error::Error;
 use crate::graph::lower::{self, Lowered, Scale, Target, Width};
 use crate::graph::{TensorType, hash, passes};
-use crate::ir::Module;
+use crate::ir::expression::Expression;
+use crate::ir::{Cell, Module};
 use crate::link;
 use crate::source::{Library, Loader, SourceFile};
 use crate::space::sampler::Hunt;
@@ -173,22 +174,7 @@ pub fn lower_only(module: &Module, request: &Request) -> Result<Lowered, Fault> 
             reason: format!("there is no such net; known are: {}", known.join(", ")),
         }
     })?;
-    let genotype = match (&module.space, &request.genotype) {
-        (None, _) => Genotype { choices: Vec::new() },
-        (Some(space), Some(genotype)) if space.decisions.contains(genotype) => genotype.clone(),
-        (Some(space), given) => {
-            return Err(Fault::Request(Error::Config {
-                setting: "genotype",
-                value: given
-                    .as_ref()
-                    .map_or("missing".into(), |given| format!("{:?}", given.choices)),
-                reason: format!(
-                    "the file is the search space `{}`, not one architecture; search it with `cellc search`",
-                    space.decisions.name
-                ),
-            }));
-        }
-    };
+    let genotype = point(module, request.genotype.as_ref())?;
     let target = Target {
         net,
         n: request.n,
@@ -199,6 +185,22 @@ pub fn lower_only(module: &Module, request: &Request) -> Result<Lowered, Fault> 
         scale_span: None,
     };
     Ok(lower::lower(module, &genotype, &target)?)
+}
+
+/// The point of the module's space that is meant; a module without a space has but one.
+fn point(module: &Module, genotype: Option<&Genotype>) -> Result<Genotype, Error> {
+    match (&module.space, genotype) {
+        (None, _) => Ok(Genotype { choices: Vec::new() }),
+        (Some(space), Some(genotype)) if space.decisions.contains(genotype) => Ok(genotype.clone()),
+        (Some(space), given) => Err(Error::Config {
+            setting: "genotype",
+            value: given.map_or("missing".into(), |given| format!("{:?}", given.choices)),
+            reason: format!(
+                "the file is the search space `{}`, not one architecture; search it with `cellc search`",
+                space.decisions.name
+            ),
+        }),
+    }
 }
 
 /// A point of the module's space that meets what the space requires, drawn decision by decision, each
@@ -247,4 +249,41 @@ pub fn architecture_id(
     };
     let lowered = at(8).or_else(|fault| at(240).map_err(|_| fault))?;
     Ok(format!("{:016x}", hash::canonical(&lowered.graph)))
+}
+
+/// What each cell of the file itself computes, written out, with the cell's name.
+///
+/// # Errors
+/// [`Error::Config`] for a genotype missing or not of the module's space, or for a cell that reads so many
+/// blocks more than once that its expression has more than 1,024 terms.
+pub fn expressions(
+    module: &Module,
+    genotype: Option<&Genotype>,
+) -> Result<Vec<(String, Expression)>, Error> {
+    let genotype = point(module, genotype)?;
+    let written = |cell: &Cell| {
+        let name = cell.name.name.clone();
+        match module.expression(cell, &genotype) {
+            Some(expression) => Ok((name, expression)),
+            None => Err(Error::Config {
+                setting: "cell",
+                value: name,
+                reason: "written out it has more than 1,024 terms; its hash does not need that"
+                    .into(),
+            }),
+        }
+    };
+    module.own_cells().map(written).collect()
+}
+
+/// The class of an architecture in the sense of tabular benchmarks: 16 hexadecimal digits, equal for
+/// architectures whose cells have the same names and the same [expressions](crate::ir::expression).
+///
+/// # Errors
+/// As [`expressions`].
+pub fn class_id(module: &Module, genotype: Option<&Genotype>) -> Result<String, Error> {
+    let mut cells = expressions(module, genotype)?;
+    cells.sort();
+    let text: String = cells.iter().map(|(name, cell)| format!("{name} = {cell}\n")).collect();
+    Ok(format!("{:016x}", hash::of_text(&text)))
 }

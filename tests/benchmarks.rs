@@ -3,9 +3,10 @@
 //! The tables are not part of the repository. Tests that need one read it from the folder in the environment
 //! variable `CELLC_DATA`, `../shared/data` if that is not set, and say on stderr when it is not there.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::path::PathBuf;
+#[path = "support/tables.rs"]
+mod tables;
+
+use std::collections::BTreeMap;
 
 use cellc::compile::{self, Request};
 use cellc::graph::cost::{Cost, Counts};
@@ -13,7 +14,7 @@ use cellc::graph::lower::{Scale, Width};
 use cellc::ir::Module;
 use cellc::source::SourceFile;
 use cellc::space::{Genotype, SearchSpace};
-use flate2::read::GzDecoder;
+use tables::table;
 
 fn module(name: &str) -> Module {
     let text = compile::embedded(name).expect("a file of the library");
@@ -30,21 +31,6 @@ fn counts(module: &Module, net: &str, n: usize, base: usize, choices: Vec<usize>
     let scale = Scale { n, f: 0 };
     let request = Request { width: Width::Base(base), genotype, ..Request::new(net, scale) };
     Cost::of(&compile::network(module, &request).expect("it can be built").graph).total
-}
-
-/// The lines of a table behind its header; `None`, said on stderr, if it is not there.
-fn table(name: &str) -> Option<Vec<String>> {
-    let folder = std::env::var_os("CELLC_DATA").map_or("../shared/data".into(), PathBuf::from);
-    let path = folder.join(name);
-    let Ok(file) = File::open(&path) else {
-        // Not captured, unlike what `eprintln!` writes.
-        writeln!(std::io::stderr(), "SKIPPED: there is no {}; set CELLC_DATA", path.display())
-            .expect("stderr can be written to");
-        return None;
-    };
-    let mut text = String::new();
-    GzDecoder::new(file).read_to_string(&mut text).expect("a gzipped text");
-    Some(text.lines().skip(1).map(str::to_string).collect())
 }
 
 #[test]
@@ -100,6 +86,54 @@ fn nas_bench_201_lists_every_point_once() {
     for choices in points {
         assert!(space(&module).contains(&Genotype { choices }));
     }
+}
+
+/// Class of a cell in the language's sense.
+fn class(module: &Module, cell: &str) -> String {
+    let genotype = Genotype { choices: nas_bench_201(cell) };
+    compile::class_id(module, Some(&genotype)).expect("a small cell of the space")
+}
+
+#[test]
+fn nas_bench_201_classes_are_those_of_its_table() {
+    let Some(rows) = table("nasbench201_acc.csv.gz") else { return };
+    let module = module("nasbench201_space.cell");
+    let mut class_of_theirs: BTreeMap<u32, String> = BTreeMap::new();
+    let mut theirs_of_class: BTreeMap<String, u32> = BTreeMap::new();
+    for row in &rows {
+        // index,cell,iso_class,...
+        let fields: Vec<&str> = row.split(',').collect();
+        let theirs: u32 = fields[2].parse().expect("a class is a number");
+        let ours = class(&module, fields[1]);
+        let known = class_of_theirs.entry(theirs).or_insert_with(|| ours.clone());
+        assert_eq!(*known, ours, "{} is split from class {theirs}", fields[1]);
+        let known = *theirs_of_class.entry(ours).or_insert(theirs);
+        assert_eq!(known, theirs, "{} is one with class {known}", fields[1]);
+    }
+    assert_eq!(class_of_theirs.len(), 6466);
+}
+
+#[test]
+fn nas_bench_201_classes_fold_zeros_and_identities() {
+    let module = module("nasbench201_space.cell");
+    let class = |cell: &str| class(&module, cell);
+    // By hand from the benchmark's `to_unique_str`.
+    let one = class("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|");
+    assert_eq!(one, class("|none~0|+|none~0|none~1|+|nor_conv_3x3~0|nor_conv_1x1~1|none~2|"));
+    // The same but for an operation that sees more than zeros.
+    assert_ne!(
+        one,
+        class("|skip_connect~0|+|none~0|none~1|+|nor_conv_3x3~0|nor_conv_1x1~1|none~2|")
+    );
+    // Which network is trained is another question: the dead convolution has parameters.
+    let id = |cell: &str| {
+        let genotype = Genotype { choices: nas_bench_201(cell) };
+        compile::architecture_id(&module, "nasbench201", Some(&genotype)).expect("it lowers")
+    };
+    assert_ne!(
+        id("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|"),
+        id("|none~0|+|none~0|none~1|+|nor_conv_3x3~0|nor_conv_1x1~1|none~2|")
+    );
 }
 
 #[test]

@@ -106,7 +106,8 @@ fn claim(module: &Module, expect: &Expect) -> (usize, Vec<Diagnostic>) {
                     format!("`{}` of {} {scale} is {text}", kind.name(), net.name.name),
                 )
                 .label(format!("claimed {}", print::number(claimed.value)))
-                .replace(claimed.span, text, "write the counted number"),
+                // The cells may be what is wrong.
+                .propose(claimed.span, text, "write the counted number"),
             );
         }
     }

@@ -41,7 +41,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::cells::SpaceParts;
 use self::expand::Budget;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, Stage};
 use crate::ir::{Module, Origin};
 use crate::syntax::ast::{self, Item, SpaceItem};
 
@@ -92,7 +92,7 @@ fn resolve(file: &ast::File, module: &mut Module, origin: Origin) -> Result<(), 
     let mut faults = Vec::new();
 
     let mut names = names::declare(file, module, origin, &mut faults);
-    barrier(&mut faults)?;
+    barrier(Stage::Names, &mut faults)?;
 
     let mut budget = Budget::default();
     let mut parts = SpaceParts::default();
@@ -102,19 +102,19 @@ fn resolve(file: &ast::File, module: &mut Module, origin: Origin) -> Result<(), 
     cells::resolve(&names, &mut budget, parts, module, origin, &mut faults);
     nets::resolve(file, &names, module, origin, &mut faults);
     requires::names(file, module, &mut faults);
-    barrier(&mut faults)?;
+    barrier(Stage::Meaning, &mut faults)?;
 
     requires::check(module, &mut faults);
-    barrier(&mut faults)?;
+    barrier(Stage::Conditions, &mut faults)?;
 
     cycles::check(module, &mut faults);
-    barrier(&mut faults)?;
+    barrier(Stage::Cycles, &mut faults)?;
 
     shapes::check(module, &mut faults);
-    barrier(&mut faults)?;
+    barrier(Stage::Shapes, &mut faults)?;
 
     claims::check(module, &mut faults);
-    barrier(&mut faults)
+    barrier(Stage::Claims, &mut faults)
 }
 
 /// Leaves out the cells and nets of other files that this one does not see. Operations and constants
@@ -151,6 +151,6 @@ fn hide(file: &ast::File, module: &mut Module) {
 }
 
 /// Stops if there are faults.
-fn barrier(faults: &mut Vec<Diagnostic>) -> Result<(), Diagnostics> {
-    Diagnostics::or(std::mem::take(faults), ())
+fn barrier(stage: Stage, faults: &mut Vec<Diagnostic>) -> Result<(), Diagnostics> {
+    Diagnostics::or(stage, std::mem::take(faults), ())
 }

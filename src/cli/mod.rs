@@ -5,11 +5,13 @@
 mod args;
 mod cells;
 mod check;
+mod compare;
 mod diff;
 mod draw;
 mod eval;
 mod explain;
 mod fmt;
+mod hash;
 mod input;
 #[cfg(feature = "lsp")]
 mod lsp;
@@ -36,11 +38,13 @@ pub fn main() -> ExitCode {
         Command::Fmt(args) => fmt::run(args),
         Command::Show(args) => show::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Search(args) => search::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Draw(args) => draw::run(args),
+        Command::Hash(args) => hash::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Cells(args) => cells::run(args),
         #[cfg(feature = "lsp")]

@@ -18,13 +18,17 @@ pub fn run(args: &ShowArgs) -> Result<(), Failure> {
         return output(&format!("{:#?}\n", file.items));
     }
     let input = input::load(&args.file)?;
+    let genotype = args.genotype.clone().map(|choices| Genotype { choices });
     let text = match args.stage {
         Stage::Ast => unreachable!("printed above, before the file is checked"),
         Stage::Ir => input.module.to_string(),
         Stage::Space => space(&input.module),
+        Stage::Expression => compile::expressions(&input.module, genotype.as_ref())?
+            .into_iter()
+            .map(|(name, expression)| format!("{name} = {expression}\n"))
+            .collect(),
         Stage::Graph | Stage::Simplified | Stage::Plan => {
             let scale = input.scale(&args.net)?;
-            let genotype = args.genotype.clone().map(|choices| Genotype { choices });
             let request = Request { genotype, ..Request::new(input.net(&args.net), scale) };
             match args.stage {
                 Stage::Graph => compile::lower_only(&input.module, &request)

@@ -329,6 +329,11 @@ impl Graph {
         &self.nodes[id.0]
     }
 
+    /// True for the nodes that give the logits and the auxiliary logits.
+    pub fn is_root(&self, id: NodeId) -> bool {
+        self.output == id || self.aux == Some(id)
+    }
+
     /// Shape of a node's result.
     pub fn ty(&self, id: NodeId) -> TensorType {
         self.nodes[id.0].ty

@@ -36,7 +36,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Graph, NodeId, SectionId, TensorType};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Stage};
 use crate::ir::{self, Module, Net, OpId, Origin};
 use crate::source::Span;
 use crate::space::Genotype;
@@ -238,7 +238,7 @@ fn check_request(target: &Target) -> Result<(), Diagnostics> {
         let code = if what.len() == 1 { Code::ScaleOutOfRange } else { Code::SizeOutOfRange };
         Diagnostic::new(code, span, message).note("ask for a network in that range")
     });
-    Diagnostics::or(faults.collect(), ())
+    Diagnostics::or(Stage::Network, faults.collect(), ())
 }
 
 /// The base width at which the last cell has `f` channels.
@@ -264,7 +264,7 @@ fn solve_base(
         };
         let filters = lowering.body(target).map(|body| lowering.graph.ty(body.last).channels);
         is_endless.set(lowering.is_stopped);
-        Ok(Diagnostics::or(lowering.faults, filters)?.unwrap_or(0))
+        Ok(Diagnostics::or(Stage::Network, lowering.faults, filters)?.unwrap_or(0))
     };
     let at_probe = filters(PROBE);
     let guess_from = match &at_probe {
@@ -328,7 +328,14 @@ fn solve_base(
         _ => fault,
     };
     let near: Vec<String> = near.iter().map(|f| format!("{}@{f}", target.n)).collect();
+    let fault = match target.scale_span {
+        Some(written) => near.iter().fold(fault, |fault, scale| {
+            fault.propose(written, scale, "write a scale that can be built")
+        }),
+        None => fault,
+    };
     Err(match near.as_slice() {
+        _ if !fault.help.is_empty() => fault,
         [] => fault.note("use another N or other cells"),
         [only] => fault.note(format!("the nearest scale that can be built: {only}")),
         _ => fault.note(format!("the nearest scales that can be built: {}", near.join(" and "))),
@@ -493,7 +500,7 @@ impl<'m> Lowering<'m> {
                 .note("use a smaller scale"),
             );
         }
-        let graph = Diagnostics::or(self.faults, self.graph)?;
+        let graph = Diagnostics::or(Stage::Network, self.faults, self.graph)?;
         debug_assert_eq!(graph.verify(), Ok(()));
         Ok(graph)
     }
