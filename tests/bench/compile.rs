@@ -17,6 +17,9 @@ use cellc::rng::{Purpose, stream};
 use cellc::source::{Library, SourceFile};
 use cellc::syntax;
 
+/// What a generated file is full of, and what writes it.
+type Generated = (&'static str, fn() -> String);
+
 /// Size of the generated files.
 const BYTES: usize = 1_000_000;
 
@@ -26,7 +29,7 @@ fn main() {
     let word = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let is_picked = |what: &str| word.as_deref().is_none_or(|word| what.contains(word));
     println!("{:<24} {:>9} {:>9} {:>9}", "what", "bytes", "parse ms", "check ms");
-    let generated: [(&str, fn() -> String); 4] =
+    let generated: [Generated; 4] =
         [("cells", cells), ("operations", operations), ("nets", nets), ("one space", space)];
     for (what, text) in generated.into_iter().filter(|(what, _)| is_picked(what)) {
         file(what, &SourceFile::new("generated.cell", text()));

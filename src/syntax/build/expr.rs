@@ -17,7 +17,7 @@ impl Builder<'_> {
     pub(super) fn expr(&mut self, pair: Pair<'_, Rule>) -> Expr {
         let mut parts = pair.clone().into_inner();
         let first = next(&mut parts);
-        if parts.len() == 0 {
+        if parts.is_empty() {
             return self.operand(first);
         }
         let mut row = vec![first];

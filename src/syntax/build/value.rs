@@ -16,7 +16,7 @@ impl Builder<'_> {
     pub(super) fn value(&mut self, pair: Pair<'_, Rule>) -> Value {
         let mut parts = pair.into_inner();
         let atom = next(&mut parts);
-        if parts.len() == 0 {
+        if parts.is_empty() {
             return self.value_atom(first(atom));
         }
         let mut row = vec![atom];
