@@ -287,7 +287,9 @@ fn no_truncation_or_flipped_byte_panics() {
                 broken[at] ^= flip;
                 fs::write(&path, &broken).unwrap();
                 if let Err(error) = folder(&dir) {
-                    assert!(error.to_string().contains("a.png"), "{error}");
+                    // Another size in its header makes the other image the odd one.
+                    let error = error.to_string();
+                    assert!(error.contains("a.png") || error.contains("good.png"), "{error}");
                 }
             }
         }

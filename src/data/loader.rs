@@ -91,30 +91,33 @@ impl Loader {
     /// # Panics
     /// If a thread panicked.
     pub fn fill_next(&mut self, batch: &mut Batch) -> Result<bool, Error> {
-        let left = self.next..self.batches.left().end;
-        let lanes = self.lanes.len();
-        if left.is_empty() || lanes == 0 {
-            self.batches.fill(self.next, batch)?;
-        } else {
-            let at = (self.next - self.batches.left().start) % lanes;
-            match self.lanes[at].filled.recv() {
-                Ok(Ok(filled)) => {
-                    let used = mem::replace(batch, filled);
-                    // The thread may have made its last batch.
-                    let _ = self.lanes[at].used.send(used);
-                }
-                Ok(Err(error)) => {
-                    self.stop();
-                    self.next = left.end;
-                    return Err(error);
-                }
-                Err(_) => {
-                    panic::resume_unwind(self.stop().expect("only a panic ends a thread early"))
-                }
+        match self.next_filled(batch) {
+            Ok(()) => self.next = self.batches.left().end.min(self.next + 1),
+            Err(error) => {
+                self.stop();
+                self.next = self.batches.left().end;
+                return Err(error);
             }
         }
-        self.next = left.end.min(self.next + 1);
         Ok(!batch.is_empty())
+    }
+
+    /// Overwrites `batch` with the next images, or with none after the last.
+    fn next_filled(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        let left = self.batches.left();
+        if self.next == left.end || self.lanes.is_empty() {
+            return self.batches.fill(self.next, batch);
+        }
+        let at = (self.next - left.start) % self.lanes.len();
+        match self.lanes[at].filled.recv() {
+            Ok(filled) => {
+                let used = mem::replace(batch, filled?);
+                // The thread may have made its last batch.
+                let _ = self.lanes[at].used.send(used);
+                Ok(())
+            }
+            Err(_) => panic::resume_unwind(self.stop().expect("only a panic ends a thread early")),
+        }
     }
 
     /// Ends the threads; gives what one of them panicked with.
