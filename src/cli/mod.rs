@@ -9,6 +9,8 @@ mod diff;
 mod draw;
 mod eval;
 mod explain;
+#[cfg(feature = "onnx")]
+mod export;
 mod fmt;
 mod hash;
 mod input;
@@ -39,6 +41,8 @@ pub fn main() -> ExitCode {
         Command::Stats(args) => stats::run(args),
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
+        #[cfg(feature = "onnx")]
+        Command::Export(args) => export::run(args),
         Command::Search(args) => search::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Draw(args) => draw::run(args),

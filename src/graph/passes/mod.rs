@@ -9,8 +9,9 @@ mod merge_equal;
 
 use super::{Graph, NodeId, ParamId};
 
-/// One pass: for each node, the node that stands for it, or `None` if nothing needs it.
-type Pass = fn(&Graph) -> Vec<Option<NodeId>>;
+/// One pass: for each node, the node that stands for it, or `None` if nothing needs it. Beside the graph's
+/// results, the nodes in the list are needed.
+type Pass = fn(&Graph, &[NodeId]) -> Vec<Option<NodeId>>;
 
 /// The passes in order, with the names that dumps use.
 pub const PASSES: [(&str, Pass); 3] = [
@@ -21,15 +22,21 @@ pub const PASSES: [(&str, Pass); 3] = [
 
 /// Runs every pass once, in order.
 pub fn simplify(graph: &Graph) -> Graph {
+    simplify_keeping(graph, &mut [])
+}
+
+/// The same for a graph of which nodes beside its results are read: what `kept` names stays, and afterwards
+/// `kept` names the nodes that stand for them in the simpler graph.
+pub fn simplify_keeping(graph: &Graph, kept: &mut [NodeId]) -> Graph {
     PASSES.iter().fold(graph.clone(), |graph, (name, pass)| {
-        let simpler = rebuild(&graph, &pass(&graph));
+        let simpler = rebuild(&graph, &pass(&graph, kept), kept);
         debug_assert_eq!(simpler.verify(), Ok(()), "after pass {name}");
         simpler
     })
 }
 
-/// The graph of the nodes that stand for themselves, every reference replaced.
-fn rebuild(graph: &Graph, stands_for: &[Option<NodeId>]) -> Graph {
+/// The graph of the nodes that stand for themselves, every reference replaced, those in `kept` too.
+fn rebuild(graph: &Graph, stands_for: &[Option<NodeId>], kept: &mut [NodeId]) -> Graph {
     let mut result = Graph {
         nodes: Vec::new(),
         params: Vec::new(),
@@ -59,9 +66,10 @@ fn rebuild(graph: &Graph, stands_for: &[Option<NodeId>]) -> Graph {
         moved[index] = Some(NodeId(result.nodes.len()));
         result.nodes.push(node);
     }
-    let kept = |id: NodeId| moved[id.0].expect("input, output and aux stay");
-    result.input = kept(graph.input);
-    result.output = kept(graph.output);
-    result.aux = graph.aux.map(kept);
+    let new = |id: NodeId| moved[id.0].expect("input, output, aux and what is to be kept stay");
+    result.input = new(graph.input);
+    result.output = new(graph.output);
+    result.aux = graph.aux.map(new);
+    kept.iter_mut().for_each(|id| *id = new(*id));
     result
 }
