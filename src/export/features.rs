@@ -83,7 +83,9 @@ fn node_strides(graph: &Graph) -> Vec<Option<[usize; 2]>> {
     let mut strides: Vec<Option<[usize; 2]>> = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
         let operand = node.inputs.iter().find_map(|input| strides[input.0]);
-        let times = |step: [usize; 2]| operand.map(|[y, x]| [y.saturating_mul(step[0]), x.saturating_mul(step[1])]);
+        let times = |step: [usize; 2]| {
+            operand.map(|[y, x]| [y.saturating_mul(step[0]), x.saturating_mul(step[1])])
+        };
         strides.push(match &node.op {
             Op::Input => Some([1, 1]),
             Op::Conv { window, .. }

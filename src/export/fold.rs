@@ -143,10 +143,8 @@ fn flatten(
         unreachable!("a batch normalization has four parameters, see Graph::wire")
     };
     let of = |path: &str| state[path].values.iter().map(|&value| f64::from(value));
-    let scale: Vec<f64> = of(gamma)
-        .zip(of(var))
-        .map(|(gamma, var)| gamma / (var + f64::from(eps)).sqrt())
-        .collect();
+    let scale: Vec<f64> =
+        of(gamma).zip(of(var)).map(|(gamma, var)| gamma / (var + f64::from(eps)).sqrt()).collect();
     let moved = of(beta).zip(of(mean)).zip(&scale);
     let shift = moved.map(|((beta, mean), scale)| (beta - scale * mean) as f32).collect();
     let mut set = |path: &str, values: Vec<f32>| {

@@ -13,8 +13,8 @@
 //! The operators of ONNX's operator set 19, <https://onnx.ai/onnx/operators/>.
 
 mod attributes;
-mod nodes;
 pub mod proto;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,8 +29,8 @@ use crate::storage::write_atomically;
 use crate::train::Checkpoint;
 
 use super::fold::{Folded, fold};
-use nodes::{Form, Wanted, Writer};
 use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
+use writer::{Form, Wanted, Writer};
 
 /// The set of operators that nodes are of. 19 is the first with dilated average pools.
 pub const OPSET: i64 = 19;
