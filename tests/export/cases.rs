@@ -35,7 +35,7 @@ const CASES: [(&str, &str, &str, Option<[usize; 2]>); 14] = [
     ("pnasnet_5", "cifar_strided", "1@40", None),
     ("pnasnet_5", "cifar_strided", "3@480", None),
     ("pnasnet_5", "imagenet_strided", "3@1080", Some([128, 96])),
-    ("amoebanet_d", "cifar", "1@32", None),
+    ("amoebanet_d", "cifar", "1@64", None),
     ("amoebanet_d", "cifar", "4@512", None),
     ("amoebanet_d", "imagenet", "1@256", Some([160, 160])),
     ("darts_v2", "darts", "3@64", None),

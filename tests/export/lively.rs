@@ -48,12 +48,3 @@ fn noise(seed: u64, index: u64, count: usize) -> Vec<f32> {
     let mut rng = stream(seed, Purpose::Augment, index);
     (0..count).map(|_| (rng.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
 }
-
-/// The largest difference relative to the largest magnitude.
-pub fn relative(found: &[f32], expected: &[f32]) -> f64 {
-    assert_eq!(found.len(), expected.len(), "numbers to compare");
-    let most = |numbers: &mut dyn Iterator<Item = f64>| numbers.fold(0.0, f64::max);
-    let pairs = found.iter().zip(expected);
-    let scale = most(&mut expected.iter().map(|&value| f64::from(value).abs()));
-    most(&mut pairs.map(|(&found, &value)| (f64::from(found) - f64::from(value)).abs())) / scale
-}
