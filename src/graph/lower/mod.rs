@@ -191,8 +191,7 @@ pub fn lower(
     genotype: &Genotype,
     target: &Target,
 ) -> Result<Lowered, Diagnostics> {
-    let holes = module.space.as_ref().map_or(0, |space| space.decisions.decisions.len());
-    assert_eq!(genotype.choices.len(), holes, "the genotype is a point of the module's space");
+    assert_is_point(module, genotype);
     check_request(target)?;
     match target.width {
         Width::Base(base) => build(module, genotype, target, base),
@@ -201,6 +200,45 @@ pub fn lower(
             build(module, genotype, target, base)
         }
     }
+}
+
+/// A network without its heads, as a detector or another network reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoweredBody {
+    /// Stem and cells; its output is the map that the head would read.
+    pub graph: Graph,
+    /// The maps between the cells, first to last: the stem's, and what each cell gives, several outputs
+    /// joined. A cell whose outputs differ in size has none.
+    pub maps: Vec<NodeId>,
+}
+
+/// Builds the stem and the cells alone. They and the paths of their parameters are those of the whole
+/// network at the same N and width, except where cells ask for sizes that another image does not have.
+///
+/// # Errors
+/// As [`lower`].
+///
+/// # Panics
+/// As [`lower`].
+pub fn lower_body(
+    module: &Module,
+    genotype: &Genotype,
+    target: &Target,
+) -> Result<LoweredBody, Diagnostics> {
+    assert_is_point(module, genotype);
+    check_request(target)?;
+    let base = match target.width {
+        Width::Base(base) => base,
+        Width::Filters(f) => solve_base(module, genotype, target, f)?,
+    };
+    let mut lowering = Lowering::new(module, genotype, target, base);
+    let mut maps = None;
+    if let Some(body) = lowering.body(target) {
+        lowering.graph.output = body.last;
+        maps = lowering.maps(&body);
+    }
+    let graph = lowering.finish()?;
+    Ok(LoweredBody { graph, maps: maps.expect("a lowering that comes to nothing reports a fault") })
 }
 
 fn build(
@@ -214,6 +252,11 @@ fn build(
     let cells = std::mem::take(&mut lowering.cells);
     let graph = lowering.finish()?;
     Ok(Lowered { graph, scale: Scale { n: target.n, f }, base, cells })
+}
+
+fn assert_is_point(module: &Module, genotype: &Genotype) {
+    let holes = module.space.as_ref().map_or(0, |space| space.decisions.decisions.len());
+    assert_eq!(genotype.choices.len(), holes, "the genotype is a point of the module's space");
 }
 
 /// Refuses scales and images that no network can have.
