@@ -3,34 +3,35 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::TensorType;
 use crate::graph::cost::Cost;
-use crate::graph::lower::{self, MAX_F, MAX_N, Scale, Target};
+use crate::graph::lower::{self, MAX_F, MAX_N, Scale, Target, Work};
 use crate::graph::passes::simplify;
 use crate::ir::{ClaimKind, Expect, Module};
 use crate::space::Genotype;
 use crate::syntax::ast::ScaleLit;
 use crate::syntax::print;
 
-/// The most operations of all networks that a file claims something about.
-const MAX_NODES: usize = 1 << 17;
+/// The most operations of all networks that have to be built for a file's claims, several for each whose
+/// base width has to be looked for.
+const MAX_NODES: usize = 1 << 18;
 
 /// Reports every claim that does not hold.
 pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
-    let mut nodes = 0;
+    let mut work = Work::at_most(MAX_NODES);
     for expect in &module.expects {
-        claim(module, expect, &mut nodes, faults);
-        if nodes > MAX_NODES {
+        if !work.is_left() {
             faults.push(
                 Diagnostic::new(
                     Code::TooLarge,
                     expect.scale.span,
                     format!(
-                        "the nets claimed about have more than {MAX_NODES} operations together"
+                        "the claims take networks of more than {MAX_NODES} operations together"
                     ),
                 )
                 .note("move claims about large nets to files of their own"),
             );
             return;
         }
+        claim(module, expect, &mut work, faults);
     }
 }
 
@@ -52,7 +53,7 @@ pub(super) fn scale(written: ScaleLit, faults: &mut Vec<Diagnostic>) -> Option<S
     Some(Scale { n: written.n.value as usize, f: written.f.value as usize })
 }
 
-fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<Diagnostic>) {
+fn claim(module: &Module, expect: &Expect, work: &mut Work, faults: &mut Vec<Diagnostic>) {
     let Some(scale) = scale(expect.scale, faults) else { return };
     let net = module.net(&expect.net.name).expect("check::nets reports unknown nets");
     let image =
@@ -66,9 +67,7 @@ fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<D
     let wants_aux = expect.claims.iter().any(|(kind, _)| *kind == ClaimKind::ParamsWithAux);
     let genotype = Genotype { choices: Vec::new() };
     let mut count = |with_aux: bool| {
-        let lowered = lower::lower(module, &genotype, &Target { with_aux, ..plain });
-        lowered
-            .inspect(|lowered| *nodes += lowered.graph.nodes.len())
+        lower::lower_within(module, &genotype, &Target { with_aux, ..plain }, work)
             .map(|lowered| Cost::of(&simplify(&lowered.graph)))
             .map_err(|found| faults.extend(found))
     };
