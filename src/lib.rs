@@ -44,6 +44,7 @@
 //! wrong at run time is one enum, [`error::Error`].
 
 pub mod check;
+pub mod compare;
 pub mod compile;
 pub mod data;
 pub mod device;
@@ -51,6 +52,7 @@ pub mod diagnostic;
 pub mod diff;
 pub mod draw;
 pub mod error;
+pub mod fix;
 pub mod graph;
 pub mod ir;
 pub mod link;

@@ -12,7 +12,7 @@ use crate::syntax::print;
 
 /// The most operations of all networks that have to be built for a file's claims, several for each whose
 /// base width has to be looked for.
-const MAX_NODES: usize = 1 << 18;
+const MAX_NODES: usize = 1 << 17;
 
 /// Reports every claim that does not hold.
 pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
@@ -92,7 +92,8 @@ fn claim(module: &Module, expect: &Expect, work: &mut Work, faults: &mut Vec<Dia
                     format!("`{}` of {} {scale} is {text}", kind.name(), net.name.name),
                 )
                 .label(format!("claimed {}", print::number(claimed.value)))
-                .replace(claimed.span, text, "write the counted number"),
+                // The cells may be what is wrong.
+                .propose(claimed.span, text, "write the counted number"),
             );
         }
     }

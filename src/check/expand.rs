@@ -187,18 +187,26 @@ fn statements(
         }
         if !next.inputs.iter().map(|input| &input.name).eq(current.inputs.iter().map(|i| &i.name)) {
             let written: Vec<&str> = next.inputs.iter().map(|input| input.name.as_str()).collect();
-            faults.push(
-                Diagnostic::new(
-                    Code::MalformedCell,
-                    other.span,
-                    format!("cell `{name}` has other inputs than `{}`", current.name.name),
-                )
-                .note(format!(
-                    "write `cell {}({})`",
-                    current.name.name,
-                    written.join(", ")
-                )),
+            let fault = Diagnostic::new(
+                Code::MalformedCell,
+                other.span,
+                format!("cell `{name}` has other inputs than `{}`", current.name.name),
             );
+            let written = written.join(", ");
+            let why = format!("write `cell {}({written})`", current.name.name);
+            let ends = current.inputs.first().zip(current.inputs.last());
+            faults.push(match ends.filter(|_| !origin.is_foreign()) {
+                Some((first, last)) => {
+                    let inputs = first.span.to(last.span);
+                    // Other names mean nothing, but with other numbers the cells around may be wrong.
+                    if next.inputs.len() == current.inputs.len() {
+                        fault.replace(inputs, written, why)
+                    } else {
+                        fault.propose(inputs, written, why)
+                    }
+                }
+                None => fault.note(why),
+            });
             return None;
         }
         let specs: Vec<(&str, bool)> = next

@@ -41,7 +41,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::cells::SpaceParts;
 use self::expand::Budget;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, Stage};
 use crate::ir::{Module, Origin};
 use crate::syntax::ast::{self, Item, SpaceItem};
 
@@ -79,7 +79,7 @@ fn resolve(file: &ast::File, before: &Module, origin: Origin) -> Result<Module, 
     let mut faults = Vec::new();
 
     let mut names = names::declare(file, &mut module, origin, &mut faults);
-    barrier(&mut faults)?;
+    barrier(Stage::Names, &mut faults)?;
 
     let mut budget = Budget::default();
     let mut parts = SpaceParts::default();
@@ -89,19 +89,19 @@ fn resolve(file: &ast::File, before: &Module, origin: Origin) -> Result<Module, 
     cells::resolve(&names, &mut budget, parts, &mut module, origin, &mut faults);
     nets::resolve(file, &names, &mut module, origin, &mut faults);
     requires::names(file, &module, &mut faults);
-    barrier(&mut faults)?;
+    barrier(Stage::Meaning, &mut faults)?;
 
     requires::check(&module, &mut faults);
-    barrier(&mut faults)?;
+    barrier(Stage::Conditions, &mut faults)?;
 
     cycles::check(&module, &mut faults);
-    barrier(&mut faults)?;
+    barrier(Stage::Cycles, &mut faults)?;
 
     shapes::check(&module, &mut faults);
-    barrier(&mut faults)?;
+    barrier(Stage::Shapes, &mut faults)?;
 
     claims::check(&module, &mut faults);
-    barrier(&mut faults)?;
+    barrier(Stage::Claims, &mut faults)?;
     Ok(module)
 }
 
@@ -139,6 +139,6 @@ fn hide(file: &ast::File, module: &mut Module) {
 }
 
 /// Stops if there are faults.
-fn barrier(faults: &mut Vec<Diagnostic>) -> Result<(), Diagnostics> {
-    Diagnostics::or(std::mem::take(faults), ())
+fn barrier(stage: Stage, faults: &mut Vec<Diagnostic>) -> Result<(), Diagnostics> {
+    Diagnostics::or(stage, std::mem::take(faults), ())
 }

@@ -283,7 +283,10 @@ pub(super) fn unknown<'c>(
     let known: Vec<&str> = known.into_iter().collect();
     let fault = Diagnostic::new(Code::UnknownName, span, format!("unknown {what} `{name}`"));
     match suggest::nearest(name, known.iter().copied()) {
-        Some(near) => fault.replace(span, near, format!("{what} `{near}` has a similar name")),
+        Some(near) => {
+            let why = format!("{what} `{near}` has a similar name");
+            fault.respell(span, name, near, known.iter().copied(), why)
+        }
         None if known.is_empty() => fault.note(format!("there is no {what} here")),
         None => {
             let shown: Vec<String> =

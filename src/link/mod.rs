@@ -17,17 +17,17 @@ use self::clash::clashes;
 use self::fault::{Failure, What, place, unreadable};
 use crate::check;
 use crate::compile::{self, PRELUDE};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Stage};
 use crate::ir::{Module, Origin, UsedFile};
 use crate::source::{Loader, MAX_SOURCE_BYTES, SourceFile, Span};
 use crate::syntax;
 use crate::syntax::ast::{self, Item, Use};
 
 /// The longest chain of files each of which uses the next.
-const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// The most files that a file may use, through others as well.
-const MAX_FILES: usize = 256;
+pub(crate) const MAX_FILES: usize = 256;
 
 /// The most bytes of all files that a file uses, through others as well.
 const MAX_BYTES: u64 = MAX_SOURCE_BYTES;
@@ -129,7 +129,11 @@ impl Linker<'_> {
                         format!("`{}` is used twice", used.path.text),
                     )
                     .also(first, "first used here")
-                    .note("remove one of the uses"),
+                    .replace(
+                        source.with_line(used.span),
+                        "",
+                        "remove one of the uses",
+                    ),
                 );
                 own += 1;
                 continue;
@@ -150,7 +154,8 @@ impl Linker<'_> {
                     };
                     let new: Vec<Failure> = failures.iter().filter(is_new).cloned().collect();
                     faults.extend(
-                        new.first().map(|failure| failure.at(used, failure.file.0 == identity)),
+                        new.first()
+                            .map(|failure| failure.at(used, source, failure.file.0 == identity)),
                     );
                     others.extend(new);
                 }
@@ -160,7 +165,7 @@ impl Linker<'_> {
             clashes(&self.world, file, &direct, &mut faults);
             own = faults.len();
         }
-        match Diagnostics::or(faults, sees) {
+        match Diagnostics::or(Stage::Uses, faults, sees) {
             Ok(sees) => Ok(sees),
             Err(faults) => Err(Stop::Uses { faults, own, others }),
         }

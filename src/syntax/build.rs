@@ -6,6 +6,7 @@
 //! chains of operators, which become left-deep trees, are counted against the same limit.
 
 mod expr;
+mod published;
 mod value;
 
 use pest::iterators::{Pair, Pairs};
@@ -178,11 +179,13 @@ impl<'f> Builder<'f> {
             }
             match stmt {
                 OpStmt::When { .. } => arms = arms.or(Some(stmt)),
-                OpStmt::Otherwise { span, .. } => {
+                OpStmt::Otherwise { span, value } => {
                     if arms.is_none() {
+                        let case = Span::new(span.start, value.span.start);
+                        let why = "an operation without cases ends in its result alone";
                         self.faults.push(
                             misplaced(*span, "expected a `when` before `otherwise`".to_owned())
-                                .note("an operation without cases ends in its result alone"),
+                                .replace(case, "", why),
                         );
                         return;
                     }
@@ -433,16 +436,18 @@ impl<'f> Builder<'f> {
         let mut parts = pair.clone().into_inner().filter(is_rule(&[Rule::name, Rule::scale]));
         let net = self.ident(&next(&mut parts));
         let scale = self.scale(&next(&mut parts));
-        let (mut image, mut classes, mut claims) = (None, None, Vec::new());
+        let (mut image, mut classes) = (None, None);
+        let (mut claims, mut published) = (Vec::new(), Vec::new());
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::on => image = Some(self.dims(&only(part, Rule::dims))),
                 Rule::classes => classes = Some(self.number(&only(part, Rule::number))),
                 Rule::claim => claims.push(self.claim(part)),
+                Rule::published => published.push(self.published(part)),
                 _ => {}
             }
         }
-        Expect { net, scale, image, classes, claims, span }
+        Expect { net, scale, image, classes, claims, published, span }
     }
 
     fn claim(&mut self, pair: Pair<'_, Rule>) -> Claim {

@@ -79,6 +79,7 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         Rule::dims => &["a size such as `32x32x3`"],
         Rule::string => &["a text in double quotes"],
         Rule::claim => &["a claim such as `params 3_346_538`"],
+        Rule::figure => &["a published figure such as `params 3.3M`"],
         Rule::combine | Rule::combine_option => &["`+`", "`*`", "`concat`", "an operation"],
         Rule::op_ref | Rule::op_option | Rule::stages => &["an operation"],
         Rule::stack_entry | Rule::stacked | Rule::cell_use | Rule::times => &["a cell"],
@@ -141,7 +142,9 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         | Rule::at
         | Rule::kw_at
         | Rule::skip
-        | Rule::kw_skip => &[],
+        | Rule::kw_skip
+        | Rule::published
+        | Rule::kw_published => &[],
         Rule::EOI => &["the end of the item"],
         // Never tried while attempts are recorded: silent rules and the two roots.
         Rule::file

@@ -21,7 +21,7 @@ use pest::Parser;
 use self::build::Builder;
 use self::grammar::{CellParser, Rule};
 use self::scan::Scan;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, Stage};
 use crate::source::SourceFile;
 
 /// Parses a source file.
@@ -42,7 +42,7 @@ use crate::source::SourceFile;
 /// ```
 pub fn parse(source: &SourceFile) -> Result<ast::File, Diagnostics> {
     let (file, faults) = read(source);
-    Diagnostics::or(faults, file)
+    Diagnostics::or(Stage::Syntax, faults, file)
 }
 
 /// Parses what can be parsed of a text that is being written, for tools that must know what it defines.
@@ -51,7 +51,7 @@ pub fn parse(source: &SourceFile) -> Result<ast::File, Diagnostics> {
 /// those that parse once the statements the faults are in are left out; it is not fit to be checked.
 pub fn parse_leniently(source: &SourceFile) -> (ast::File, Result<(), Diagnostics>) {
     let (file, faults) = read(source);
-    (file, Diagnostics::or(faults, ()))
+    (file, Diagnostics::or(Stage::Syntax, faults, ()))
 }
 
 /// The tree, or what there is of it, and all faults.

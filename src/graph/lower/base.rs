@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::{Lowering, MAX_CHANNELS, Target, Work, build};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Stage};
 use crate::ir::Module;
 use crate::space::Genotype;
 
@@ -40,7 +40,7 @@ impl Filters<'_, '_> {
         let filters = lowering.body(self.target).map(|body| lowering.graph.ty(body.last).channels);
         self.work.add(&lowering);
         self.is_endless = lowering.is_stopped;
-        let found = Diagnostics::or(lowering.faults, filters.unwrap_or(0));
+        let found = Diagnostics::or(Stage::Network, lowering.faults, filters.unwrap_or(0));
         self.known.insert(base, found.clone());
         found
     }
@@ -166,7 +166,14 @@ fn no_base(filters: &mut Filters, f: usize, neighbors: [usize; 2]) -> Diagnostic
         _ => fault,
     };
     let near: Vec<String> = near.iter().map(|f| format!("{}@{f}", target.n)).collect();
+    let fault = match target.scale_span {
+        Some(written) => near.iter().fold(fault, |fault, scale| {
+            fault.propose(written, scale, "write a scale that can be built")
+        }),
+        None => fault,
+    };
     match near.as_slice() {
+        _ if !fault.help.is_empty() => fault,
         [] => fault.note("use another N or other cells"),
         [only] => fault.note(format!("the nearest scale that can be built: {only}")),
         _ => fault.note(format!("the nearest scales that can be built: {}", near.join(" and "))),

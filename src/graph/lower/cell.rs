@@ -151,7 +151,8 @@ impl Lowering<'_> {
                 let fault = Diagnostic::new(Code::UnknownAttribute, span, message);
                 match suggest::nearest(&name.name, known.iter().copied()) {
                     Some(near) if !is_foreign => {
-                        fault.replace(span, near, format!("attribute `{near}` has a similar name"))
+                        let why = format!("attribute `{near}` has a similar name");
+                        fault.respell(span, &name.name, near, known.iter().copied(), why)
                     }
                     _ if known.is_empty() => fault.note("it has none"),
                     _ => fault.note(format!("it has `{}`", known.join("`, `"))),

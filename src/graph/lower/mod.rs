@@ -34,7 +34,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Graph, NodeId, SectionId, TensorType};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Stage};
 use crate::ir::{self, Module, Net, StackedCell};
 use crate::source::Span;
 use crate::space::Genotype;
@@ -231,7 +231,10 @@ impl Work {
         if self.is_left() {
             return Ok(());
         }
-        let message = format!("this takes networks of more than {} operations together", self.most);
+        let message = format!(
+            "looking for the base width takes networks of more than {} operations together",
+            self.most
+        );
         let fault = Diagnostic::new(Code::TooLarge, target.scale_span.unwrap_or_default(), message);
         Err(fault.note("ask for fewer or smaller networks").into())
     }
@@ -289,7 +292,7 @@ fn check_request(target: &Target) -> Result<(), Diagnostics> {
         let code = if what.len() == 1 { Code::ScaleOutOfRange } else { Code::SizeOutOfRange };
         Diagnostic::new(code, span, message).note("ask for a network in that range")
     });
-    Diagnostics::or(faults.collect(), ())
+    Diagnostics::or(Stage::Network, faults.collect(), ())
 }
 
 /// Lowers a cell alone, for the faults only: `check` calls it for the contexts a net can make. Gives
@@ -493,7 +496,7 @@ impl<'m> Lowering<'m> {
                 .note("use a smaller scale"),
             );
         }
-        let graph = Diagnostics::or(self.faults, self.graph)?;
+        let graph = Diagnostics::or(Stage::Network, self.faults, self.graph)?;
         debug_assert_eq!(graph.verify(), Ok(()));
         Ok(graph)
     }

@@ -3,8 +3,8 @@
 use pest::iterators::Pair;
 
 use super::{Builder, first, is_rule, next, only, shorten};
-use crate::diagnostic::suggest::nearest;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::suggest::{is_slip, nearest};
+use crate::diagnostic::{Applicability, Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::*;
 use crate::syntax::grammar::Rule;
@@ -317,7 +317,12 @@ fn set_as_tensor(span: Span, name: &str) -> Diagnostic {
     )
     .label("has no `(...)`");
     if nearest(name, ["earlier"]).is_some() {
-        return fault.replace(span, "?earlier", "this chooses among the blocks before");
+        let applicability = match is_slip(name, "earlier", []) {
+            true => Applicability::MachineApplicable,
+            false => Applicability::MaybeIncorrect,
+        };
+        let why = "this chooses among the blocks before";
+        return fault.offer(span, "?earlier", why, applicability);
     }
     fault.note(format!(
         "write `?{shown}(x)` for a chosen operation, `?earlier` for an earlier block"

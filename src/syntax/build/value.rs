@@ -1,12 +1,15 @@
 //! Static values.
 
+use std::cmp::Ordering;
+
 use pest::iterators::Pair;
 
 use super::{Builder, first, is_rule, next, only};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Applicability, Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::*;
 use crate::syntax::grammar::Rule;
+use crate::syntax::print;
 
 impl Builder<'_> {
     /// `value` or `attr_value`, and every level below them down to `value_term`.
@@ -30,16 +33,26 @@ impl Builder<'_> {
         let mut left = self.value(next(&mut parts));
         while let Some(operator) = parts.next() {
             let op = value_op(&operator);
-            if is_comparison && matches!(left.kind, ValueKind::Binary { op, .. } if compares(op)) {
-                self.faults.push(
-                    Diagnostic::new(
-                        Code::UnexpectedToken,
-                        self.span(&operator),
-                        format!("expected one comparison, found `{}` after it", operator.as_str()),
-                    )
-                    .also(left.span, "the comparison")
-                    .note("comparisons do not chain: write `a < b and b < c`"),
-                );
+            if is_comparison
+                && let ValueKind::Binary { op: before, right: shared, .. } = &left.kind
+                && compares(*before)
+            {
+                let at = self.span(&operator);
+                let fault = Diagnostic::new(
+                    Code::UnexpectedToken,
+                    at,
+                    format!("expected one comparison, found `{}` after it", operator.as_str()),
+                )
+                .also(left.span, "the comparison");
+                let again = format!("and {} ", print::value(shared));
+                let why = "comparisons do not chain: write `a < b and b < c`";
+                let place = Span::new(at.start, at.start);
+                let applicability = match direction(*before).zip(direction(op)) {
+                    Some((before, op)) if before == op => Applicability::MachineApplicable,
+                    // `a < b > c` may mean anything.
+                    _ => Applicability::MaybeIncorrect,
+                };
+                self.faults.push(fault.offer(place, again, why, applicability));
                 break;
             }
             let right = self.value(next(&mut parts));
@@ -152,6 +165,17 @@ fn value_op(pair: &Pair<'_, Rule>) -> ValueOp {
         "and" => ValueOp::And,
         "or" => ValueOp::Or,
         other => unreachable!("the grammar has no operator {other:?} between values"),
+    }
+}
+
+/// How the sides of a comparison are ordered, of those that chain in mathematics.
+fn direction(op: ValueOp) -> Option<Ordering> {
+    use ValueOp::*;
+    match op {
+        Lt | Le => Some(Ordering::Less),
+        Gt | Ge => Some(Ordering::Greater),
+        Eq => Some(Ordering::Equal),
+        Ne | Add | Sub | Mul | Div | Rem | And | Or => None,
     }
 }
 
