@@ -224,14 +224,13 @@ fn broken_files_are_faults_and_do_not_panic() {
         fs::write(&path, &whole[..length]).unwrap();
         assert!(parquet(&dir).is_err(), "{length} of {} bytes", whole.len());
     }
+    // Half of it is metadata, where a byte is a length, an offset or a type.
     for at in 0..whole.len() {
-        for flip in [0x01, 0x80, 0xff] {
-            let mut broken = whole.clone();
-            broken[at] ^= flip;
-            fs::write(&path, &broken).unwrap();
-            if let Err(error) = parquet(&dir) {
-                assert!(error.to_string().contains("train.parquet"), "{error}");
-            }
+        let mut broken = whole.clone();
+        broken[at] ^= [0x01, 0x80, 0xff][at % 3];
+        fs::write(&path, &broken).unwrap();
+        if let Err(error) = parquet(&dir) {
+            assert!(error.to_string().contains("train.parquet"), "{error}");
         }
     }
 }

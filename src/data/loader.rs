@@ -3,7 +3,7 @@
 use std::mem;
 use std::panic;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::{Batch, Batches};
@@ -143,10 +143,7 @@ fn make(
     used: &Receiver<Batch>,
 ) {
     for number in numbers {
-        let mut batch = match used.try_recv() {
-            Ok(batch) => batch,
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Batch::default(),
-        };
+        let mut batch = used.try_recv().unwrap_or_default();
         let result = batches.fill(number, &mut batch).map(|()| batch);
         let is_last = result.is_err();
         if filled.send(result).is_err() || is_last {

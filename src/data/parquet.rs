@@ -228,8 +228,9 @@ impl Table {
 
 impl Opened {
     fn new(path: &Path) -> Result<Self, Error> {
+        let file = open(path)?;
         let metadata = ParquetMetaDataReader::new()
-            .parse_and_finish(&open(path)?)
+            .parse_and_finish(&file)
             .map_err(|error| unreadable(path, error))?;
         let schema = metadata.file_metadata().schema_descr();
         // A list could hold several values a row.
@@ -245,6 +246,22 @@ impl Opened {
             .ok_or_else(|| fault(path, "no column `img` or `image` with a field `bytes`"))?;
         let label = find(&["label", "fine_label"], &[Type::INT64, Type::INT32])
             .ok_or_else(|| fault(path, "no integer column `label` or `fine_label`"))?;
+        let length = file.metadata().map_err(Error::read(path))?.len();
+        for group in metadata.row_groups() {
+            for column in [image, label] {
+                // Of negative numbers the reader of pages would panic.
+                let column = group.column(column);
+                let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+                let end = u64::try_from(start)
+                    .ok()
+                    .zip(u64::try_from(column.compressed_size()).ok())
+                    .and_then(|(start, size)| start.checked_add(size));
+                if end.is_none_or(|end| end > length) {
+                    let name = column.column_path().string();
+                    return Err(fault(path, format!("pages of `{name}` lie outside of the file")));
+                }
+            }
+        }
         Ok(Opened { path: path.into(), metadata, image, label })
     }
 

@@ -9,8 +9,9 @@ mod merge_equal;
 
 use super::{Graph, NodeId, Param, ParamId};
 
-/// One pass: for each node, the node that stands for it, or `None` if nothing needs it.
-type Pass = fn(&Graph) -> Vec<Option<NodeId>>;
+/// One pass: for each node, the node that stands for it, or `None` if nothing needs it. Beside the graph's
+/// results, the nodes in the list are needed.
+type Pass = fn(&Graph, &[NodeId]) -> Vec<Option<NodeId>>;
 
 /// The passes in order, with the names that dumps use.
 pub const PASSES: [(&str, Pass); 3] = [
@@ -26,16 +27,22 @@ pub fn simplify(graph: &Graph) -> Graph {
 
 /// [`simplify`] for a graph that is not needed any more.
 pub(crate) fn simplified(graph: Graph) -> Graph {
+    simplify_keeping(graph, &mut [])
+}
+
+/// The same for a graph of which nodes beside its results are read: what `kept` names stays, and afterwards
+/// `kept` names the nodes that stand for them in the simpler graph.
+pub fn simplify_keeping(graph: Graph, kept: &mut [NodeId]) -> Graph {
     PASSES.iter().fold(graph, |graph, (name, pass)| {
-        let stands_for = pass(&graph);
-        let simpler = rebuild(graph, &stands_for);
+        let stands_for = pass(&graph, kept);
+        let simpler = rebuild(graph, &stands_for, kept);
         debug_assert_eq!(simpler.verify(), Ok(()), "after pass {name}");
         simpler
     })
 }
 
-/// The graph of the nodes that stand for themselves, every reference replaced.
-fn rebuild(graph: Graph, stands_for: &[Option<NodeId>]) -> Graph {
+/// The graph of the nodes that stand for themselves, every reference replaced, those in `kept` too.
+fn rebuild(graph: Graph, stands_for: &[Option<NodeId>], kept: &mut [NodeId]) -> Graph {
     let Graph { nodes, params, sections, input, output, aux } = graph;
     let mut params: Vec<Option<Param>> = params.into_iter().map(Some).collect();
     let mut kept_nodes = Vec::with_capacity(nodes.len());
@@ -60,13 +67,14 @@ fn rebuild(graph: Graph, stands_for: &[Option<NodeId>]) -> Graph {
         moved[index] = Some(NodeId(kept_nodes.len()));
         kept_nodes.push(node);
     }
-    let kept = |id: NodeId| moved[id.0].expect("input, output and aux stay");
+    let new = |id: NodeId| moved[id.0].expect("input, output, aux and what is to be kept stay");
+    kept.iter_mut().for_each(|id| *id = new(*id));
     Graph {
         nodes: kept_nodes,
         params: kept_params,
         sections,
-        input: kept(input),
-        output: kept(output),
-        aux: aux.map(kept),
+        input: new(input),
+        output: new(output),
+        aux: aux.map(new),
     }
 }
