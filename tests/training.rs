@@ -159,7 +159,7 @@ fn one_step_is_sgd() {
     let ty = TensorType::new(1, 8, 8);
     let pixels: Vec<u8> = (0..6 * 64).map(|i| (i * i % 17) as u8).collect();
     let images = Images::new(pixels, vec![3, 1, 4, 1, 5, 9], ty);
-    let whitening = cellc::data::Whitening::of(&images);
+    let whitening = cellc::data::Whitening::of(&images).unwrap();
     let all: Vec<usize> = (0..6).collect();
     let config = TrainConfig { batch: 6, weight_decay: 0.01, clip_norm: Some(0.25), ..quick() };
     let graph = small_graph(false);

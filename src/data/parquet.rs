@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -229,8 +230,7 @@ impl Table {
 impl Opened {
     fn new(path: &Path) -> Result<Self, Error> {
         let file = open(path)?;
-        let metadata = ParquetMetaDataReader::new()
-            .parse_and_finish(&file)
+        let metadata = guarded(|| ParquetMetaDataReader::new().parse_and_finish(&file))
             .map_err(|error| unreadable(path, error))?;
         let schema = metadata.file_metadata().schema_descr();
         // A list could hold several values a row.
@@ -249,7 +249,6 @@ impl Opened {
         let length = file.metadata().map_err(Error::read(path))?.len();
         for group in metadata.row_groups() {
             for column in [image, label] {
-                // Of negative numbers the reader of pages would panic.
                 let column = group.column(column);
                 let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
                 let end = u64::try_from(start)
@@ -277,8 +276,7 @@ impl Opened {
         rows: Range<usize>,
     ) -> Result<Vec<T::T>, Error> {
         let file: File = open(&self.path)?;
-        let values = self
-            .values::<T>(file, group, column, rows.clone())
+        let values = guarded(|| self.values::<T>(file, group, column, rows.clone()))
             .map_err(|error| unreadable(&self.path, error))?;
         if values.len() < rows.len() {
             let start = group.rows.start as usize + rows.start;
@@ -350,6 +348,14 @@ impl Encoded for Table {
         let first = before.map_or(0, |group| group.rows.start);
         fault(&self.files[group.file].path, format!("row {}: {text}", row - first))
     }
+}
+
+/// Turns a panic into an error: the parquet crate asserts some of what a file claims about itself, such as
+/// that pages which use a dictionary follow one.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err(ParquetError::General("its pages are not as its metadata has them".into()))
+    })
 }
 
 /// A file that is no Parquet file, or a broken one.
