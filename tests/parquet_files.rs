@@ -220,12 +220,12 @@ fn broken_files_are_faults_and_do_not_panic() {
         assert_eq!(name, "train.parquet");
         assert!(text.starts_with("not readable as Parquet: "), "{text}");
     }
-    for length in 0..whole.len() {
+    for length in (0..whole.len()).step_by(7) {
         fs::write(&path, &whole[..length]).unwrap();
         assert!(parquet(&dir).is_err(), "{length} of {} bytes", whole.len());
     }
     // Half of it is metadata, where a byte is a length, an offset or a type.
-    for at in 0..whole.len() {
+    for at in (0..whole.len()).step_by(2) {
         let mut broken = whole.clone();
         broken[at] ^= [0x01, 0x80, 0xff][at % 3];
         fs::write(&path, &broken).unwrap();
