@@ -45,6 +45,7 @@
 //! wrong at run time is one enum, [`error::Error`].
 
 pub mod check;
+pub mod compare;
 pub mod compile;
 pub mod data;
 pub mod device;
@@ -53,6 +54,7 @@ pub mod diff;
 pub mod draw;
 pub mod error;
 pub mod export;
+pub mod fix;
 pub mod graph;
 pub mod ir;
 pub mod link;

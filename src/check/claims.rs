@@ -1,10 +1,12 @@
 //! Counts what a file claims about itself.
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::TensorType;
 use crate::graph::cost::Cost;
 use crate::graph::lower::{self, MAX_F, MAX_N, Scale, Target};
-use crate::graph::passes::simplify;
+use crate::graph::passes::simplified;
 use crate::ir::{ClaimKind, Expect, Module};
 use crate::space::Genotype;
 use crate::syntax::ast::ScaleLit;
@@ -13,11 +15,20 @@ use crate::syntax::print;
 /// The most operations of all networks that a file claims something about.
 const MAX_NODES: usize = 1 << 17;
 
+/// How many are counted before those that follow are looked at.
+const AT_ONCE: usize = 8;
+
 /// Reports every claim that does not hold.
 pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
     let mut nodes = 0;
-    for expect in &module.expects {
-        claim(module, expect, &mut nodes, faults);
+    let counted = module.expects.chunks(AT_ONCE).flat_map(|expects| match expects {
+        // Nothing to share out.
+        [only] => vec![(only, claim(module, only))],
+        _ => expects.par_iter().map(|expect| (expect, claim(module, expect))).collect(),
+    });
+    for (expect, (n_nodes, mut found)) in counted {
+        nodes += n_nodes;
+        faults.append(&mut found);
         if nodes > MAX_NODES {
             faults.push(
                 Diagnostic::new(
@@ -52,8 +63,10 @@ pub(super) fn scale(written: ScaleLit, faults: &mut Vec<Diagnostic>) -> Option<S
     Some(Scale { n: written.n.value as usize, f: written.f.value as usize })
 }
 
-fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<Diagnostic>) {
-    let Some(scale) = scale(expect.scale, faults) else { return };
+/// Counts what one `expect` claims. Gives the operations of its networks, and what does not hold.
+fn claim(module: &Module, expect: &Expect) -> (usize, Vec<Diagnostic>) {
+    let (mut nodes, mut faults) = (0, Vec::new());
+    let Some(scale) = scale(expect.scale, &mut faults) else { return (nodes, faults) };
     let net = module.net(&expect.net.name).expect("check::nets reports unknown nets");
     let image =
         expect.image.map(|[height, width, channels]| TensorType::new(channels, height, width));
@@ -68,11 +81,11 @@ fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<D
     let mut count = |with_aux: bool| {
         let lowered = lower::lower(module, &genotype, &Target { with_aux, ..plain });
         lowered
-            .inspect(|lowered| *nodes += lowered.graph.nodes.len())
-            .map(|lowered| Cost::of(&simplify(&lowered.graph)))
+            .inspect(|lowered| nodes += lowered.graph.nodes.len())
+            .map(|lowered| Cost::of(&simplified(lowered.graph)))
             .map_err(|found| faults.extend(found))
     };
-    let Ok(cost) = count(false) else { return };
+    let Ok(cost) = count(false) else { return (nodes, faults) };
     let with_aux = if wants_aux { count(true).ok() } else { None };
     for (kind, claimed) in &expect.claims {
         let counted = match kind {
@@ -93,8 +106,10 @@ fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<D
                     format!("`{}` of {} {scale} is {text}", kind.name(), net.name.name),
                 )
                 .label(format!("claimed {}", print::number(claimed.value)))
-                .replace(claimed.span, text, "write the counted number"),
+                // The cells may be what is wrong.
+                .propose(claimed.span, text, "write the counted number"),
             );
         }
     }
+    (nodes, faults)
 }

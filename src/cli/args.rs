@@ -28,6 +28,8 @@ pub enum Command {
     Show(ShowArgs),
     /// Count parameters and multiply-adds, for each cell and in total.
     Stats(StatsArgs),
+    /// Print counts beside those that papers print, in a table for each source.
+    Compare(CompareArgs),
     /// Train the network of a file and write a checkpoint.
     Train(TrainArgs),
     /// Measure the test accuracy of a checkpoint.
@@ -78,7 +80,10 @@ pub struct CheckArgs {
     /// The files; a name without a folder may also be one of `cellc cells`.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// How to report faults.
+    /// Apply the fixes that are surely meant to the files that are named, and to no file they use.
+    #[arg(long)]
+    pub fix: bool,
+    /// How to report faults, and fixes.
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
 }
@@ -172,6 +177,45 @@ pub struct StatsArgs {
     /// How to report.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Report,
+}
+
+/// What tables are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// Columns under each other.
+    Text,
+    /// Markdown.
+    Markdown,
+    /// One table of comma-separated values.
+    Csv,
+    /// One JSON object.
+    Json,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The files; those inside the program if there are none. Without scales, the networks are those the
+    /// files' `expect`s are about.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Compare in these nets only, such as `cifar,imagenet`. With scales the default is the net that each
+    /// file means.
+    #[arg(long, value_delimiter = ',', value_name = "NETS")]
+    pub net: Vec<String>,
+    /// Compare at these scales, such as `6@768,7@2304`, whatever the files claim.
+    #[arg(long, value_delimiter = ',', value_name = "SCALES", requires = "files")]
+    pub scale: Vec<Scale>,
+    /// Print only the tables of sources with this in their name, in upper or lower case.
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
+    /// How to report.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TableFormat,
+    /// Exit with 1 if a published figure is not what a count gives, and with 2 if a file cannot be read or
+    /// does not compile. Without it only the latter is a fault.
+    #[arg(long)]
+    pub exit_code: bool,
 }
 
 /// Arguments of `diff`.

@@ -5,6 +5,7 @@
 mod args;
 mod cells;
 mod check;
+mod compare;
 mod diff;
 mod draw;
 mod eval;
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Fmt(args) => fmt::run(args),
         Command::Show(args) => show::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         #[cfg(feature = "onnx")]

@@ -43,7 +43,7 @@ impl Features {
             }
         }
         let mut kept: Vec<NodeId> = last.values().copied().collect();
-        let graph = simplify_keeping(&body.graph, &mut kept);
+        let graph = simplify_keeping(body.graph, &mut kept);
         Ok(Features { graph, maps: last.into_keys().zip(kept).collect() })
     }
 
@@ -51,7 +51,7 @@ impl Features {
     /// `None` if there is no map at this stride.
     pub fn only(&self, stride: usize) -> Option<Graph> {
         let output = *self.maps.get(&stride)?;
-        Some(simplify_keeping(&Graph { output, ..self.graph.clone() }, &mut []))
+        Some(simplify_keeping(Graph { output, ..self.graph.clone() }, &mut []))
     }
 
     /// The body with the parameters and statistics of a network of the same cells at the same N and width;

@@ -23,9 +23,11 @@ mod apply;
 mod cell;
 mod net;
 mod primitive;
+mod shapes;
 mod value;
 
 pub(crate) use net::MAX_TIMES;
+pub(crate) use shapes::{ProbeContext, Prober};
 pub(crate) use value::floor_div;
 
 use std::cell::Cell;
@@ -34,11 +36,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Graph, NodeId, SectionId, TensorType};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::ir::{self, Module, Net, StackedCell};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Stage};
+use crate::ir::{self, Module, Net, OpId, Origin};
 use crate::source::Span;
 use crate::space::Genotype;
-use cell::CellPlace;
+use shapes::Shapes;
 use value::Static;
 
 /// The most operations a network may have.
@@ -62,10 +64,6 @@ const MAX_SIDE: usize = 1 << 16;
 
 /// The most values a tensor may have for one image.
 const MAX_ELEMENTS: usize = 1 << 32;
-
-/// The scale that attributes of a stack's entries see while a cell is tried alone.
-const PROBE_N: usize = 2;
-const PROBE_F: usize = 768;
 
 /// Largest N of a scale.
 pub const MAX_N: usize = 200;
@@ -283,7 +281,7 @@ fn check_request(target: &Target) -> Result<(), Diagnostics> {
         let code = if what.len() == 1 { Code::ScaleOutOfRange } else { Code::SizeOutOfRange };
         Diagnostic::new(code, span, message).note("ask for a network in that range")
     });
-    Diagnostics::or(faults.collect(), ())
+    Diagnostics::or(Stage::Network, faults.collect(), ())
 }
 
 /// The base width at which the last cell has `f` channels.
@@ -303,10 +301,13 @@ fn solve_base(
     const OTHER: usize = 840;
     let is_endless = Cell::new(false);
     let filters = |base: usize| -> Result<usize, Diagnostics> {
-        let mut lowering = Lowering::new(module, genotype, target, base);
+        let mut lowering = Lowering {
+            shapes: Some(Shapes::default()),
+            ..Lowering::new(module, genotype, target, base)
+        };
         let filters = lowering.body(target).map(|body| lowering.graph.ty(body.last).channels);
         is_endless.set(lowering.is_stopped);
-        Ok(Diagnostics::or(lowering.faults, filters)?.unwrap_or(0))
+        Ok(Diagnostics::or(Stage::Network, lowering.faults, filters)?.unwrap_or(0))
     };
     let at_probe = filters(PROBE);
     let guess_from = match &at_probe {
@@ -370,80 +371,19 @@ fn solve_base(
         _ => fault,
     };
     let near: Vec<String> = near.iter().map(|f| format!("{}@{f}", target.n)).collect();
+    let fault = match target.scale_span {
+        Some(written) => near.iter().fold(fault, |fault, scale| {
+            fault.propose(written, scale, "write a scale that can be built")
+        }),
+        None => fault,
+    };
     Err(match near.as_slice() {
+        _ if !fault.help.is_empty() => fault,
         [] => fault.note("use another N or other cells"),
         [only] => fault.note(format!("the nearest scale that can be built: {only}")),
         _ => fault.note(format!("the nearest scales that can be built: {}", near.join(" and "))),
     }
     .into())
-}
-
-/// Lowers a cell alone, for the faults only: `check` calls it for the contexts a net can make. Gives
-/// the faults and the steps it took, at most `max_steps`.
-pub(crate) fn probe(
-    module: &Module,
-    genotype: &[usize],
-    cell: &ir::Cell,
-    context: &ProbeContext<'_>,
-    max_steps: usize,
-) -> (Vec<Diagnostic>, usize) {
-    let mut lowering = Lowering {
-        module,
-        genotype,
-        graph: Graph::new(context.recent),
-        faults: Vec::new(),
-        scale: ScaleContext { n: PROBE_N, f: PROBE_F, base: context.width, classes: 10 },
-        net: None,
-        site: cell.name.span,
-        constants: Vec::new(),
-        net_params: Vec::new(),
-        depth: 0,
-        steps: 0,
-        max_steps: max_steps.min(MAX_STEPS),
-        section: SectionId(0),
-        prefix: "probe".into(),
-        counters: BTreeMap::new(),
-        cells: Vec::new(),
-        is_stopped: false,
-    };
-    lowering.evaluate_constants();
-    let recent = lowering.graph.input;
-    let mut inputs = vec![recent];
-    if let Some(previous) = context.previous {
-        // Stands for the output of an earlier cell; nothing but its shape is read.
-        let mut node = lowering.graph.node(recent).clone();
-        node.ty = previous;
-        lowering.graph.nodes.push(node);
-        inputs.push(NodeId(1));
-    }
-    let last = inputs[inputs.len() - 1];
-    inputs.resize(cell.inputs.len().max(1), last);
-    let place = CellPlace {
-        inputs: &inputs,
-        width: context.width,
-        is_first: context.previous.is_none(),
-        entry: context.entry.map(|(net, entry)| (entry, net.origin.is_foreign())),
-    };
-    let is_ready = context.entry.is_none_or(|(net, _)| lowering.net_statics(net).is_some());
-    if !is_ready {
-        // The net's conditions do not hold at the scale of a probe.
-        return (Vec::new(), lowering.steps);
-    }
-    lowering.cell(cell, place);
-    let is_cut_short = lowering.steps == max_steps && max_steps < MAX_STEPS;
-    (if is_cut_short { Vec::new() } else { lowering.faults }, lowering.steps)
-}
-
-/// A place in a net that `check` tries a cell in.
-pub(crate) struct ProbeContext<'m> {
-    /// The cell's width.
-    pub width: usize,
-    /// Shape of the most recent input.
-    pub recent: TensorType,
-    /// Shape of the inputs before it; `None` for the first cell of a net.
-    pub previous: Option<TensorType>,
-    /// The net and the entry of its stack that the cell stands in.
-    pub entry: Option<(&'m Net, &'m StackedCell)>,
 }
 
 /// Names a net knows beyond those of its cells.
@@ -469,8 +409,12 @@ struct Lowering<'m> {
     net_params: Vec<Static>,
     /// The innermost place in the user's text; faults inside other files are reported there.
     site: Span,
+    /// The adapter that each file's `concat(unused)` puts round what no block reads.
+    fixups: BTreeMap<Origin, OpId>,
     /// Expressions being evaluated.
     depth: usize,
+    /// The most of them at once, since a call that [`Shapes`] watches.
+    deepest: usize,
     /// Expressions evaluated so far.
     steps: usize,
     max_steps: usize,
@@ -481,12 +425,14 @@ struct Lowering<'m> {
     counters: BTreeMap<String, usize>,
     /// The cells built so far.
     cells: Vec<CellShapes>,
+    /// What is known of calls, if only shapes are wanted.
+    shapes: Option<Shapes>,
     /// Set once the network is too large to go on.
     is_stopped: bool,
 }
 
 /// What a cell tells its operations; absent in a net's stem and heads.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct CellContext {
     stride: usize,
     size: [usize; 2],
@@ -497,15 +443,17 @@ struct CellContext {
 struct Frame<'f> {
     /// Attributes of the operation or cell around, then the values it has named so far.
     params: Vec<Static>,
-    /// Their names, for messages.
-    names: Vec<&'f str>,
+    /// The attributes as they are declared, for their names in messages.
+    attrs: &'f [ir::Param],
+    /// The names of the values after them.
+    lets: Vec<&'f str>,
     /// Tensors bound so far; `None` where a fault was reported.
     locals: Vec<Option<NodeId>>,
-    /// Where each was defined, in the user's text.
-    spans: Vec<Option<Span>>,
+    /// In a cell, where each was defined.
+    spans: Vec<Span>,
     /// In a cell, what each is called.
-    local_names: Vec<String>,
-    /// Which were read.
+    local_names: Vec<&'f str>,
+    /// In a cell, which were read.
     used: Vec<bool>,
     /// The width `c`.
     width: usize,
@@ -520,6 +468,13 @@ struct Frame<'f> {
     is_foreign: bool,
 }
 
+impl Frame<'_> {
+    /// The names of `params` in order; there may be more than have values.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.attrs.iter().map(|attr| attr.name.as_str()).chain(self.lets.iter().copied())
+    }
+}
+
 impl<'m> Lowering<'m> {
     fn new(module: &'m Module, genotype: &'m Genotype, target: &Target<'m>, base: usize) -> Self {
         let [height, width, channels] = target.net.input;
@@ -528,33 +483,42 @@ impl<'m> Lowering<'m> {
             Width::Filters(f) => f,
             Width::Base(_) => 0,
         };
+        let classes = target.classes.unwrap_or(target.net.classes);
+        let scale = ScaleContext { n: target.n, f, base, classes };
         let first_cell = module.own_cells().next().map(|cell| cell.name.span);
         let mut lowering = Lowering {
-            module,
-            genotype: &genotype.choices,
-            graph: Graph::new(image),
-            faults: Vec::new(),
-            scale: ScaleContext {
-                n: target.n,
-                f,
-                base,
-                classes: target.classes.unwrap_or(target.net.classes),
-            },
             net: target.net.origin.is_foreign().then_some(target.net.name.name.as_str()),
+            site: target.scale_span.or(first_cell).unwrap_or_default(),
+            ..Lowering::bare(module, &genotype.choices, Graph::new(image), scale)
+        };
+        lowering.evaluate_constants();
+        lowering
+    }
+
+    /// A lowering that is at no place yet and knows no constants.
+    fn bare(module: &'m Module, genotype: &'m [usize], graph: Graph, scale: ScaleContext) -> Self {
+        Lowering {
+            module,
+            genotype,
+            graph,
+            faults: Vec::new(),
+            scale,
+            net: None,
             constants: Vec::new(),
             net_params: Vec::new(),
-            site: target.scale_span.or(first_cell).unwrap_or_default(),
+            fixups: BTreeMap::new(),
+            site: Span::default(),
             depth: 0,
+            deepest: 0,
             steps: 0,
             max_steps: MAX_STEPS,
             section: SectionId(0),
             prefix: String::new(),
             counters: BTreeMap::new(),
             cells: Vec::new(),
+            shapes: None,
             is_stopped: false,
-        };
-        lowering.evaluate_constants();
-        lowering
+        }
     }
 
     /// Evaluates the module's constants, each of which may read those before it.
@@ -579,7 +543,7 @@ impl<'m> Lowering<'m> {
                 .note("use a smaller scale"),
             );
         }
-        let graph = Diagnostics::or(self.faults, self.graph)?;
+        let graph = Diagnostics::or(Stage::Network, self.faults, self.graph)?;
         debug_assert_eq!(graph.verify(), Ok(()));
         Ok(graph)
     }

@@ -2,7 +2,7 @@
 
 use super::cell::CellPlace;
 use super::{Frame, Lowering, Target};
-use crate::diagnostic::{Code, Diagnostic, Help};
+use crate::diagnostic::{Code, Diagnostic, Help, suggest};
 use crate::graph::{NodeId, Op};
 use crate::ir::{
     Cell, Net, OpUse, Origin, StackEntry, StackItem, StackedCell, StaticKind, WidthChange,
@@ -150,7 +150,7 @@ impl Lowering<'_> {
                 }
                 StaticKind::Require(require) => {
                     if !self.cond(&require.cond, &frame)? {
-                        frame.names = net
+                        frame.lets = net
                             .statics
                             .iter()
                             .filter_map(|statement| match &statement.kind {
@@ -235,17 +235,23 @@ impl Lowering<'_> {
         progress: &mut Progress,
     ) -> Option<()> {
         let Some(cell) = self.module.cell(&stacked.cell.name) else {
-            let cells: Vec<String> =
-                self.module.cells.iter().map(|cell| format!("`{}`", cell.name.name)).collect();
-            let known = if cells.is_empty() { "none".into() } else { cells.join(", ") };
-            self.faults.push(
-                Diagnostic::new(
-                    Code::UnknownName,
-                    if net.origin.is_foreign() { self.site } else { stacked.cell.span },
-                    format!("net `{}` needs a cell `{}`", net.name.name, stacked.cell.name),
-                )
-                .note(format!("cells of this file: {known}")),
+            let cells: Vec<&str> =
+                self.module.cells.iter().map(|cell| cell.name.name.as_str()).collect();
+            let (is_foreign, name) = (net.origin.is_foreign(), stacked.cell.name.as_str());
+            let fault = Diagnostic::new(
+                Code::UnknownName,
+                if is_foreign { self.site } else { stacked.cell.span },
+                format!("net `{}` needs a cell `{name}`", net.name.name),
             );
+            let near = suggest::nearest(name, cells.iter().copied()).filter(|_| !is_foreign);
+            self.faults.push(match near {
+                Some(near) => {
+                    let why = format!("cell `{near}` has a similar name");
+                    fault.respell(stacked.cell.span, name, near, cells, why)
+                }
+                None if cells.is_empty() => fault.note("cells of this file: none"),
+                None => fault.note(format!("cells of this file: `{}`", cells.join("`, `"))),
+            });
             return None;
         };
         let index = progress.placed.len();
@@ -325,7 +331,8 @@ impl Lowering<'_> {
     pub(super) fn net_frame(&self, width: usize, is_foreign: bool) -> Frame<'static> {
         Frame {
             params: self.net_params.clone(),
-            names: Vec::new(),
+            attrs: &[],
+            lets: Vec::new(),
             locals: Vec::new(),
             spans: Vec::new(),
             local_names: Vec::new(),
