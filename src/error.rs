@@ -70,6 +70,14 @@ pub enum Error {
         /// What is wrong with it.
         fault: String,
     },
+    /// A network is too large for an ONNX file.
+    #[error("the ONNX file would have {bytes} bytes, a protobuf message may have at most {limit}")]
+    OnnxTooLarge {
+        /// Bytes of the whole file.
+        bytes: usize,
+        /// The most that there may be.
+        limit: usize,
+    },
     /// dfdx's CPU device failed, for want of memory.
     #[error("the CPU device failed: {0}")]
     Device(#[from] CpuError),

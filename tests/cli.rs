@@ -317,6 +317,42 @@ fn training_ends_in_an_accuracy_that_eval_gives_again() {
     assert!(refused(folder.path(), &["eval", "cut.safetensors"]).contains("cut.safetensors"));
 }
 
+#[cfg(feature = "onnx")]
+#[test]
+fn checkpoints_and_files_are_exported() {
+    let folder = scratch();
+    let train = ["train", "nasnet_a", "--scale", "1@24", "--epochs", "1", "--out", "m.safetensors"];
+    fine(folder.path(), &train);
+    let text = fine(folder.path(), &["export", "m.safetensors", "--onnx", "--fold"]);
+    assert!(text.starts_with("m.onnx: image [batch, 1, 8, 8] to logits [batch, 10]; "), "{text}");
+    let bytes = fs::read(folder.path().join("m.onnx")).expect("written beside the checkpoint");
+    let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(has("1@24"), "the scale is in the metadata");
+    assert!(has("cell normal(h, prev) {"), "the cell's text is in the metadata");
+
+    let whiten = ["export", "m.safetensors", "--whiten", "-o", "w.onnx"];
+    let text = fine(folder.path(), &whiten);
+    assert!(text.starts_with("w.onnx: pixels [batch, 1, 8, 8] to logits"), "{text}");
+    let features = ["export", "m.safetensors", "--features", "--size", "24x32"];
+    let text = fine(folder.path(), &features);
+    let expected = "m.onnx: image [batch, 1, 24, 32] to stride4 [batch, 24, 6, 8]; ";
+    assert!(text.starts_with(expected), "{text}");
+    let listed = ["export", "m.safetensors", "--features=2,4", "--size", "24x32"];
+    assert!(fine(folder.path(), &listed).contains("stride2 [batch, 12, 12, 16], stride4"));
+
+    let missing = ["export", "m.safetensors", "--features=8"];
+    assert!(refused(folder.path(), &missing).contains("no map at this stride"));
+    let small = ["export", "m.safetensors", "--features", "--size", "1x1"];
+    assert!(refused(folder.path(), &small).contains("size is 1x1"));
+    let scaled = ["export", "m.safetensors", "--scale", "2@24"];
+    assert!(refused(folder.path(), &scaled).contains("its own net and scale"));
+
+    let text = fine(folder.path(), &["export", "nasnet_a", "--scale", "1@24"]);
+    assert!(text.starts_with("nasnet_a.onnx: image [batch, 3, 32, 32] to logits"), "{text}");
+    let fresh = ["export", "nasnet_a", "--scale", "1@24", "--whiten"];
+    assert!(refused(folder.path(), &fresh).contains("only a checkpoint"));
+}
+
 /// Ledger lines without their times.
 fn ledger(folder: &Path, name: &str) -> Vec<serde_json::Value> {
     let text =

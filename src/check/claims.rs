@@ -1,10 +1,12 @@
 //! Counts what a file claims about itself.
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::TensorType;
 use crate::graph::cost::Cost;
 use crate::graph::lower::{self, MAX_F, MAX_N, Scale, Target, Work};
-use crate::graph::passes::simplify;
+use crate::graph::passes::simplified;
 use crate::ir::{ClaimKind, Expect, Module};
 use crate::space::Genotype;
 use crate::syntax::ast::ScaleLit;
@@ -14,24 +16,41 @@ use crate::syntax::print;
 /// base width has to be looked for.
 const MAX_NODES: usize = 1 << 17;
 
+/// How many claims are counted side by side; each may take what those before them left.
+const AT_ONCE: usize = 8;
+
 /// Reports every claim that does not hold.
 pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
-    let mut work = Work::at_most(MAX_NODES);
-    for expect in &module.expects {
-        if !work.is_left() {
-            faults.push(
-                Diagnostic::new(
-                    Code::TooLarge,
-                    expect.scale.span,
-                    format!(
-                        "the claims take networks of more than {MAX_NODES} operations together"
-                    ),
-                )
-                .note("move claims about large nets to files of their own"),
-            );
-            return;
+    let mut left = Some(MAX_NODES);
+    for expects in module.expects.chunks(AT_ONCE) {
+        let claim = |expect| {
+            let mut work = Work::at_most(left.unwrap_or(0));
+            let found = claim(module, expect, &mut work);
+            (work.done(), found)
+        };
+        let counted: Vec<(usize, Vec<Diagnostic>)> = match expects {
+            _ if left.is_none() => vec![(0, Vec::new())],
+            // Nothing to share out.
+            [only] => vec![claim(only)],
+            _ => expects.par_iter().map(claim).collect(),
+        };
+        for (expect, (done, mut found)) in expects.iter().zip(counted) {
+            let Some(most) = left else {
+                faults.push(
+                    Diagnostic::new(
+                        Code::TooLarge,
+                        expect.scale.span,
+                        format!(
+                            "the claims take networks of more than {MAX_NODES} operations together"
+                        ),
+                    )
+                    .note("move claims about large nets to files of their own"),
+                );
+                return;
+            };
+            faults.append(&mut found);
+            left = most.checked_sub(done);
         }
-        claim(module, expect, &mut work, faults);
     }
 }
 
@@ -53,8 +72,10 @@ pub(super) fn scale(written: ScaleLit, faults: &mut Vec<Diagnostic>) -> Option<S
     Some(Scale { n: written.n.value as usize, f: written.f.value as usize })
 }
 
-fn claim(module: &Module, expect: &Expect, work: &mut Work, faults: &mut Vec<Diagnostic>) {
-    let Some(scale) = scale(expect.scale, faults) else { return };
+/// Counts what one `expect` claims; gives what does not hold.
+fn claim(module: &Module, expect: &Expect, work: &mut Work) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    let Some(scale) = scale(expect.scale, &mut faults) else { return faults };
     let net = module.net(&expect.net.name).expect("check::nets reports unknown nets");
     let image =
         expect.image.map(|[height, width, channels]| TensorType::new(channels, height, width));
@@ -68,10 +89,10 @@ fn claim(module: &Module, expect: &Expect, work: &mut Work, faults: &mut Vec<Dia
     let genotype = Genotype { choices: Vec::new() };
     let mut count = |with_aux: bool| {
         lower::lower_within(module, &genotype, &Target { with_aux, ..plain }, work)
-            .map(|lowered| Cost::of(&simplify(&lowered.graph)))
+            .map(|lowered| Cost::of(&simplified(lowered.graph)))
             .map_err(|found| faults.extend(found))
     };
-    let Ok(cost) = count(false) else { return };
+    let Ok(cost) = count(false) else { return faults };
     let with_aux = if wants_aux { count(true).ok() } else { None };
     for (kind, claimed) in &expect.claims {
         let counted = match kind {
@@ -97,4 +118,5 @@ fn claim(module: &Module, expect: &Expect, work: &mut Work, faults: &mut Vec<Dia
             );
         }
     }
+    faults
 }

@@ -34,6 +34,9 @@ pub enum Command {
     Train(TrainArgs),
     /// Measure the test accuracy of a checkpoint.
     Eval(EvalArgs),
+    /// Write a network for other programs, as an ONNX file.
+    #[cfg(feature = "onnx")]
+    Export(ExportArgs),
     /// Search a space and write the cells that were found.
     Search(SearchArgs),
     /// Print the hash of the architecture in each file: equal for equal networks.
@@ -366,6 +369,50 @@ pub struct EvalArgs {
     /// Threads; all cores if not given.
     #[arg(long)]
     pub threads: Option<usize>,
+}
+
+/// Arguments of `export`.
+#[cfg(feature = "onnx")]
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A checkpoint, or a `.cell` file. The network of a file gets fresh parameters, which is enough to
+    /// measure its speed elsewhere.
+    pub model: PathBuf,
+    /// Write an ONNX file: the only format there is, and so the default.
+    #[arg(long)]
+    pub onnx: bool,
+    /// The file to write; by default beside the model, ending in `.onnx`.
+    #[arg(short, long, value_name = "ONNX")]
+    pub out: Option<PathBuf>,
+    /// Fold batch normalizations into the convolutions before them: fewer and faster nodes, logits equal
+    /// up to rounding.
+    #[arg(long)]
+    pub fold: bool,
+    /// Whiten within the file: its input is pixels as the data set stores them.
+    #[arg(long)]
+    pub whiten: bool,
+    /// Leave out the head and give the last map at each of these strides that exists: the backbone of a
+    /// detector. Without a list 4, 8, 16 and 32.
+    #[arg(long, value_name = "STRIDES", num_args = 0.., require_equals = true,
+          value_delimiter = ',', default_missing_value = "4,8,16,32")]
+    pub features: Option<Vec<usize>>,
+    /// Height and width of the images for the features; those of the model if not given.
+    #[arg(long, value_name = "HxW", requires = "features", value_parser = height_and_width)]
+    pub size: Option<[usize; 2]>,
+    /// Which network, of a `.cell` file.
+    #[command(flatten)]
+    pub net: NetArgs,
+    /// Seed of the fresh parameters of a `.cell` file's network.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// Two numbers such as `480x640`.
+#[cfg(feature = "onnx")]
+fn height_and_width(text: &str) -> Result<[usize; 2], String> {
+    let fault = || "expected height and width such as 480x640".to_string();
+    let (height, width) = text.split_once('x').ok_or_else(fault)?;
+    Ok([height.parse().map_err(|_| fault())?, width.parse().map_err(|_| fault())?])
 }
 
 /// Who chooses the architectures.

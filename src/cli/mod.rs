@@ -10,6 +10,8 @@ mod diff;
 mod draw;
 mod eval;
 mod explain;
+#[cfg(feature = "onnx")]
+mod export;
 mod fmt;
 mod hash;
 mod input;
@@ -41,6 +43,8 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::run(args),
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
+        #[cfg(feature = "onnx")]
+        Command::Export(args) => export::run(args),
         Command::Search(args) => search::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Draw(args) => draw::run(args),

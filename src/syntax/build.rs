@@ -560,12 +560,30 @@ impl<'f> Builder<'f> {
     /// From the first to the last token of a pair. A pair whose last part is absent ends, for pest,
     /// after the blanks and comments it looked past.
     fn span(&self, pair: &Pair<'_, Rule>) -> Span {
+        /// How far back the start of the last line is looked for, so that the search is no burden where
+        /// long lines nest.
+        const NEAR: usize = 128;
         let start = pair.as_span().start();
+        let text = pair.as_str().trim_ascii_end();
+        let last_line = text.as_bytes().iter().rev().take(NEAR).position(|&byte| byte == b'\n');
+        let line_start = last_line.or((text.len() <= NEAR).then_some(text.len()));
+        if let Some(len) = line_start
+            && !text.as_bytes()[text.len() - len..].windows(2).any(|pair| pair == b"//")
+        {
+            // Without a comment in its last line, it ends in its last token.
+            return Span::new(start + self.shift, start + text.len() + self.shift);
+        }
         let mut last = pair.clone();
         while let Some(inner) = last.clone().into_inner().next_back() {
             last = inner;
         }
         Span::new(start + self.shift, last.as_span().end() + self.shift)
+    }
+
+    /// From the first to the last token of pairs in a row.
+    fn span_of(&self, row: &[Pair<'_, Rule>]) -> Span {
+        let [first, .., last] = row else { return self.span(&row[0]) };
+        self.span(first).to(self.span(last))
     }
 }
 

@@ -87,8 +87,6 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         Rule::sent
         | Rule::option
         | Rule::expr
-        | Rule::sum
-        | Rule::product
         | Rule::operand
         | Rule::paren
         | Rule::applied
@@ -96,15 +94,9 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         Rule::value
         | Rule::value_option
         | Rule::value_cost
-        | Rule::conjunction
-        | Rule::negation
-        | Rule::comparison
         | Rule::attr
         | Rule::attr_value
-        | Rule::attr_conjunction
-        | Rule::attr_negation
         | Rule::value_sum
-        | Rule::value_term
         | Rule::value_atom
         | Rule::value_paren
         | Rule::value_named
@@ -155,6 +147,9 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         | Rule::word_char
         | Rule::word
         | Rule::reserved
+        | Rule::negated
+        | Rule::arithmetic
+        | Rule::logical
         | Rule::digits
         | Rule::side => &[],
     }

@@ -11,9 +11,9 @@ use crate::source::Span;
 /// How deep brackets and operators may nest. Published cells stay under ten.
 pub(super) const MAX_NESTING: usize = 64;
 
-/// How many tokens a file may have. The largest published cells have about a thousand; the limit
-/// bounds the time that parsing takes.
-const MAX_TOKENS: usize = 1 << 18;
+/// How many tokens a file may have. The largest published cells have about a thousand, and no text of 1 MB
+/// has more than this; the limit bounds time and memory of everything behind it.
+const MAX_TOKENS: usize = 1 << 20;
 
 /// Faults after which a pass stops looking: nobody reads more.
 pub(super) const MAX_FAULTS: usize = 200;

@@ -3,10 +3,11 @@
 //! F grows with the base width, in proportion but for divisions that round down and for layers of a fixed
 //! width. The proportion gives a first guess; where it misses, the smallest base width that gives at least
 //! F is looked for, from the guess outwards in steps that double, then by bisection. Each width that is
-//! tried costs a lowering of the whole network.
+//! tried costs a lowering of the whole network for its shapes.
 
 use std::collections::BTreeMap;
 
+use super::shapes::Shapes;
 use super::{Lowering, MAX_CHANNELS, Target, Work, build};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Stage};
 use crate::ir::Module;
@@ -36,7 +37,10 @@ impl Filters<'_, '_> {
             return found.clone();
         }
         self.work.check(self.target)?;
-        let mut lowering = Lowering::new(self.module, self.genotype, self.target, base);
+        let mut lowering = Lowering {
+            shapes: Some(Shapes::default()),
+            ..Lowering::new(self.module, self.genotype, self.target, base)
+        };
         let filters = lowering.body(self.target).map(|body| lowering.graph.ty(body.last).channels);
         self.work.add(&lowering);
         self.is_endless = lowering.is_stopped;

@@ -24,9 +24,11 @@ mod base;
 mod cell;
 mod net;
 mod primitive;
+mod shapes;
 mod value;
 
 pub(crate) use net::MAX_TIMES;
+pub(crate) use shapes::{ProbeContext, Prober};
 pub(crate) use value::floor_div;
 
 use std::collections::BTreeMap;
@@ -35,11 +37,11 @@ use std::str::FromStr;
 
 use super::{Graph, NodeId, SectionId, TensorType};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Stage};
-use crate::ir::{self, Module, Net, StackedCell};
+use crate::ir::{self, Module, Net, OpId, Origin};
 use crate::source::Span;
 use crate::space::Genotype;
 use base::solve_base;
-use cell::CellPlace;
+use shapes::Shapes;
 use value::Static;
 
 /// The most operations a network may have.
@@ -63,10 +65,6 @@ const MAX_SIDE: usize = 1 << 16;
 
 /// The most values a tensor may have for one image.
 const MAX_ELEMENTS: usize = 1 << 32;
-
-/// The scale that attributes of a stack's entries see while a cell is tried alone.
-const PROBE_N: usize = 2;
-const PROBE_F: usize = 768;
 
 /// Largest N of a scale.
 pub const MAX_N: usize = 200;
@@ -194,8 +192,7 @@ pub fn lower(
     genotype: &Genotype,
     target: &Target,
 ) -> Result<Lowered, Diagnostics> {
-    let holes = module.space.as_ref().map_or(0, |space| space.decisions.decisions.len());
-    assert_eq!(genotype.choices.len(), holes, "the genotype is a point of the module's space");
+    assert_is_point(module, genotype);
     lower_within(module, genotype, target, &mut Work::at_most(Work::UNBOUNDED))
 }
 
@@ -218,7 +215,12 @@ impl Work {
     fn add(&mut self, lowering: &Lowering) {
         /// Expressions that take as long to evaluate as an operation to wire.
         const STEPS: usize = 16;
-        self.done += lowering.graph.nodes.len() + lowering.steps / STEPS;
+        self.done += lowering.n_nodes() + lowering.steps / STEPS;
+    }
+
+    /// How much was done.
+    pub fn done(&self) -> usize {
+        self.done
     }
 
     /// Whether another network may be begun.
@@ -255,6 +257,47 @@ pub(crate) fn lower_within(
     build(module, genotype, target, base, work)
 }
 
+/// A network without its heads, as a detector or another network reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoweredBody {
+    /// Stem and cells; its output is the map that the head would read.
+    pub graph: Graph,
+    /// The maps between the cells, first to last: the stem's, and what each cell gives, several outputs
+    /// joined. A cell whose outputs differ in size has none.
+    pub maps: Vec<NodeId>,
+}
+
+/// Builds the stem and the cells alone. They and the paths of their parameters are those of the whole
+/// network at the same N and width, except where cells ask for sizes that another image does not have.
+///
+/// # Errors
+/// As [`lower`].
+///
+/// # Panics
+/// As [`lower`].
+pub fn lower_body(
+    module: &Module,
+    genotype: &Genotype,
+    target: &Target,
+) -> Result<LoweredBody, Diagnostics> {
+    assert_is_point(module, genotype);
+    check_request(target)?;
+    let base = match target.width {
+        Width::Base(base) => base,
+        Width::Filters(f) => {
+            solve_base(module, genotype, target, f, &mut Work::at_most(Work::UNBOUNDED))?
+        }
+    };
+    let mut lowering = Lowering::new(module, genotype, target, base);
+    let mut maps = None;
+    if let Some(body) = lowering.body(target) {
+        lowering.graph.output = body.last;
+        maps = lowering.maps(&body);
+    }
+    let graph = lowering.finish()?;
+    Ok(LoweredBody { graph, maps: maps.expect("a lowering that comes to nothing reports a fault") })
+}
+
 fn build(
     module: &Module,
     genotype: &Genotype,
@@ -268,6 +311,11 @@ fn build(
     let cells = std::mem::take(&mut lowering.cells);
     let graph = lowering.finish()?;
     Ok(Lowered { graph, scale: Scale { n: target.n, f }, base, cells })
+}
+
+fn assert_is_point(module: &Module, genotype: &Genotype) {
+    let holes = module.space.as_ref().map_or(0, |space| space.decisions.decisions.len());
+    assert_eq!(genotype.choices.len(), holes, "the genotype is a point of the module's space");
 }
 
 /// Refuses scales and images that no network can have.
@@ -295,74 +343,6 @@ fn check_request(target: &Target) -> Result<(), Diagnostics> {
     Diagnostics::or(Stage::Network, faults.collect(), ())
 }
 
-/// Lowers a cell alone, for the faults only: `check` calls it for the contexts a net can make. Gives
-/// the faults and the steps it took, at most `max_steps`.
-pub(crate) fn probe(
-    module: &Module,
-    genotype: &[usize],
-    cell: &ir::Cell,
-    context: &ProbeContext<'_>,
-    max_steps: usize,
-) -> (Vec<Diagnostic>, usize) {
-    let mut lowering = Lowering {
-        module,
-        genotype,
-        graph: Graph::new(context.recent),
-        faults: Vec::new(),
-        scale: ScaleContext { n: PROBE_N, f: PROBE_F, base: context.width, classes: 10 },
-        net: None,
-        site: cell.name.span,
-        constants: Vec::new(),
-        net_params: Vec::new(),
-        depth: 0,
-        steps: 0,
-        max_steps: max_steps.min(MAX_STEPS),
-        section: SectionId(0),
-        prefix: "probe".into(),
-        counters: BTreeMap::new(),
-        cells: Vec::new(),
-        is_stopped: false,
-    };
-    lowering.evaluate_constants();
-    let recent = lowering.graph.input;
-    let mut inputs = vec![recent];
-    if let Some(previous) = context.previous {
-        // Stands for the output of an earlier cell; nothing but its shape is read.
-        let mut node = lowering.graph.node(recent).clone();
-        node.ty = previous;
-        lowering.graph.nodes.push(node);
-        inputs.push(NodeId(1));
-    }
-    let last = inputs[inputs.len() - 1];
-    inputs.resize(cell.inputs.len().max(1), last);
-    let place = CellPlace {
-        inputs: &inputs,
-        width: context.width,
-        is_first: context.previous.is_none(),
-        entry: context.entry.map(|(net, entry)| (entry, net.origin.is_foreign())),
-    };
-    let is_ready = context.entry.is_none_or(|(net, _)| lowering.net_statics(net).is_some());
-    if !is_ready {
-        // The net's conditions do not hold at the scale of a probe.
-        return (Vec::new(), lowering.steps);
-    }
-    lowering.cell(cell, place);
-    let is_cut_short = lowering.steps == max_steps && max_steps < MAX_STEPS;
-    (if is_cut_short { Vec::new() } else { lowering.faults }, lowering.steps)
-}
-
-/// A place in a net that `check` tries a cell in.
-pub(crate) struct ProbeContext<'m> {
-    /// The cell's width.
-    pub width: usize,
-    /// Shape of the most recent input.
-    pub recent: TensorType,
-    /// Shape of the inputs before it; `None` for the first cell of a net.
-    pub previous: Option<TensorType>,
-    /// The net and the entry of its stack that the cell stands in.
-    pub entry: Option<(&'m Net, &'m StackedCell)>,
-}
-
 /// Names a net knows beyond those of its cells.
 struct ScaleContext {
     n: usize,
@@ -386,8 +366,12 @@ struct Lowering<'m> {
     net_params: Vec<Static>,
     /// The innermost place in the user's text; faults inside other files are reported there.
     site: Span,
+    /// The adapter that each file's `concat(unused)` puts round what no block reads.
+    fixups: BTreeMap<Origin, OpId>,
     /// Expressions being evaluated.
     depth: usize,
+    /// The most of them at once, since a call that [`Shapes`] watches.
+    deepest: usize,
     /// Expressions evaluated so far.
     steps: usize,
     max_steps: usize,
@@ -398,12 +382,14 @@ struct Lowering<'m> {
     counters: BTreeMap<String, usize>,
     /// The cells built so far.
     cells: Vec<CellShapes>,
+    /// What is known of calls, if only shapes are wanted.
+    shapes: Option<Shapes>,
     /// Set once the network is too large to go on.
     is_stopped: bool,
 }
 
 /// What a cell tells its operations; absent in a net's stem and heads.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct CellContext {
     stride: usize,
     size: [usize; 2],
@@ -414,15 +400,17 @@ struct CellContext {
 struct Frame<'f> {
     /// Attributes of the operation or cell around, then the values it has named so far.
     params: Vec<Static>,
-    /// Their names, for messages.
-    names: Vec<&'f str>,
+    /// The attributes as they are declared, for their names in messages.
+    attrs: &'f [ir::Param],
+    /// The names of the values after them.
+    lets: Vec<&'f str>,
     /// Tensors bound so far; `None` where a fault was reported.
     locals: Vec<Option<NodeId>>,
-    /// Where each was defined, in the user's text.
-    spans: Vec<Option<Span>>,
+    /// In a cell, where each was defined.
+    spans: Vec<Span>,
     /// In a cell, what each is called.
-    local_names: Vec<String>,
-    /// Which were read.
+    local_names: Vec<&'f str>,
+    /// In a cell, which were read.
     used: Vec<bool>,
     /// The width `c`.
     width: usize,
@@ -437,6 +425,13 @@ struct Frame<'f> {
     is_foreign: bool,
 }
 
+impl Frame<'_> {
+    /// The names of `params` in order; there may be more than have values.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.attrs.iter().map(|attr| attr.name.as_str()).chain(self.lets.iter().copied())
+    }
+}
+
 impl<'m> Lowering<'m> {
     fn new(module: &'m Module, genotype: &'m Genotype, target: &Target<'m>, base: usize) -> Self {
         let [height, width, channels] = target.net.input;
@@ -445,33 +440,42 @@ impl<'m> Lowering<'m> {
             Width::Filters(f) => f,
             Width::Base(_) => 0,
         };
+        let classes = target.classes.unwrap_or(target.net.classes);
+        let scale = ScaleContext { n: target.n, f, base, classes };
         let first_cell = module.own_cells().next().map(|cell| cell.name.span);
         let mut lowering = Lowering {
-            module,
-            genotype: &genotype.choices,
-            graph: Graph::new(image),
-            faults: Vec::new(),
-            scale: ScaleContext {
-                n: target.n,
-                f,
-                base,
-                classes: target.classes.unwrap_or(target.net.classes),
-            },
             net: target.net.origin.is_foreign().then_some(target.net.name.name.as_str()),
+            site: target.scale_span.or(first_cell).unwrap_or_default(),
+            ..Lowering::bare(module, &genotype.choices, Graph::new(image), scale)
+        };
+        lowering.evaluate_constants();
+        lowering
+    }
+
+    /// A lowering that is at no place yet and knows no constants.
+    fn bare(module: &'m Module, genotype: &'m [usize], graph: Graph, scale: ScaleContext) -> Self {
+        Lowering {
+            module,
+            genotype,
+            graph,
+            faults: Vec::new(),
+            scale,
+            net: None,
             constants: Vec::new(),
             net_params: Vec::new(),
-            site: target.scale_span.or(first_cell).unwrap_or_default(),
+            fixups: BTreeMap::new(),
+            site: Span::default(),
             depth: 0,
+            deepest: 0,
             steps: 0,
             max_steps: MAX_STEPS,
             section: SectionId(0),
             prefix: String::new(),
             counters: BTreeMap::new(),
             cells: Vec::new(),
+            shapes: None,
             is_stopped: false,
-        };
-        lowering.evaluate_constants();
-        lowering
+        }
     }
 
     /// Evaluates the module's constants, each of which may read those before it.

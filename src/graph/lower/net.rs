@@ -18,6 +18,8 @@ pub(super) struct Body {
     pub last: NodeId,
     /// Where the auxiliary head starts.
     aux_from: Option<NodeId>,
+    stem: NodeId,
+    placed: Vec<Placed>,
 }
 
 /// A cell in its place.
@@ -115,7 +117,25 @@ impl Lowering<'_> {
                 Some(cell) if target.with_aux => Some(self.joined(&progress.placed[cell])?),
                 Some(_) | None => None,
             },
+            stem,
+            placed: progress.placed,
         })
+    }
+
+    /// The maps between the cells: the stem's, and what each cell gives, several outputs of one size joined.
+    /// A cell whose outputs differ in size gives no map.
+    pub(super) fn maps(&mut self, body: &Body) -> Option<Vec<NodeId>> {
+        let mut maps = vec![body.stem];
+        for (index, placed) in body.placed.iter().enumerate() {
+            let size = |(node, _): &(NodeId, Option<usize>)| self.graph.ty(*node).size();
+            let Some(first) = placed.outputs.first().map(size) else { continue };
+            if placed.outputs.iter().any(|output| size(output) != first) {
+                continue;
+            }
+            self.prefix = format!("cells.{index}");
+            maps.push(self.joined(placed)?);
+        }
+        Some(maps)
     }
 
     /// Evaluates the net's named values and conditions.
@@ -130,7 +150,7 @@ impl Lowering<'_> {
                 }
                 StaticKind::Require(require) => {
                     if !self.cond(&require.cond, &frame)? {
-                        frame.names = net
+                        frame.lets = net
                             .statics
                             .iter()
                             .filter_map(|statement| match &statement.kind {
@@ -311,7 +331,8 @@ impl Lowering<'_> {
     pub(super) fn net_frame(&self, width: usize, is_foreign: bool) -> Frame<'static> {
         Frame {
             params: self.net_params.clone(),
-            names: Vec::new(),
+            attrs: &[],
+            lets: Vec::new(),
             locals: Vec::new(),
             spans: Vec::new(),
             local_names: Vec::new(),
