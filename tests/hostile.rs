@@ -349,6 +349,16 @@ fn every_file_gets_its_diagnostic() {
             ),
             Some("E0601"),
         ),
+        (
+            "1,000 claims about large nets that no width meets",
+            chain(
+                &net("10000 * normal", "1@4").replace("concat(a)", "concat(a, a)"),
+                1_000,
+                |_| "expect n 1@7 { params 1 }\n".into(),
+                "",
+            ),
+            Some("E0601"),
+        ),
         ("an empty file, for want of cells", String::new(), Some("E0201")),
         ("a file of blanks", " ".repeat(1 << 20), Some("E0201")),
         ("bytes of no language", "\u{0}\u{7f}\u{feff}∀x".repeat(100), Some("E0101")),

@@ -6,8 +6,13 @@ use crate::source::Span;
 /// Names longer than this are not compared: nobody misspells them by hand.
 const LONGEST: usize = 64;
 
+/// How many names are compared with a misspelt one: a file of thousands of names, all of them misspelt,
+/// would take the square of that.
+const MOST: usize = 256;
+
 /// The candidate nearest to `name`, if it is near enough to be what was meant: a third of the longer
-/// name's letters may differ, and at least one. Of equally near ones, the first.
+/// name's letters may differ, and at least one. Of equally near ones, the first. Only the first 256
+/// candidates are looked at.
 ///
 /// # Examples
 /// ```
@@ -20,13 +25,16 @@ pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     let letters: Vec<char> = name.chars().collect();
     // Of equally near names one of the same length is likelier meant than a shorter or longer one.
     let mut best: Option<((usize, usize), &str)> = None;
-    for candidate in candidates {
+    for candidate in candidates.into_iter().take(MOST) {
         let other: Vec<char> = candidate.chars().collect();
         let longer = letters.len().max(other.len());
         if longer > LONGEST || candidate == name {
             continue;
         }
         let limit = (longer / 3).max(1);
+        if letters.len().abs_diff(other.len()) > limit {
+            continue;
+        }
         // A name of one letter is near every other one.
         if letters.len().min(other.len()) < 2 && !name.eq_ignore_ascii_case(candidate) {
             continue;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::compile::{self, Fault, Request};
-use crate::graph::passes::simplify_keeping;
+use crate::graph::passes::{simplified, simplify_keeping};
 use crate::graph::{Graph, NodeId, Op};
 use crate::ir::Module;
 use crate::network::{NamedTensor, Network, StateFault};
@@ -51,7 +51,7 @@ impl Features {
     /// `None` if there is no map at this stride.
     pub fn only(&self, stride: usize) -> Option<Graph> {
         let output = *self.maps.get(&stride)?;
-        Some(simplify_keeping(Graph { output, ..self.graph.clone() }, &mut []))
+        Some(simplified(Graph { output, ..self.graph.clone() }))
     }
 
     /// The body with the parameters and statistics of a network of the same cells at the same N and width;

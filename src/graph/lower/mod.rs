@@ -20,6 +20,7 @@
 //!   primitive counted within that side, name.
 
 mod apply;
+mod base;
 mod cell;
 mod net;
 mod primitive;
@@ -30,7 +31,6 @@ pub(crate) use net::MAX_TIMES;
 pub(crate) use shapes::{ProbeContext, Prober};
 pub(crate) use value::floor_div;
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -40,6 +40,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, Stage};
 use crate::ir::{self, Module, Net, OpId, Origin};
 use crate::source::Span;
 use crate::space::Genotype;
+use base::solve_base;
 use shapes::Shapes;
 use value::Static;
 
@@ -192,14 +193,68 @@ pub fn lower(
     target: &Target,
 ) -> Result<Lowered, Diagnostics> {
     assert_is_point(module, genotype);
-    check_request(target)?;
-    match target.width {
-        Width::Base(base) => build(module, genotype, target, base),
-        Width::Filters(f) => {
-            let base = solve_base(module, genotype, target, f)?;
-            build(module, genotype, target, base)
-        }
+    lower_within(module, genotype, target, &mut Work::at_most(Work::UNBOUNDED))
+}
+
+/// How much lowering a caller allows, for however many networks.
+pub(crate) struct Work {
+    /// Operations wired so far, those of networks that failed or were built only to find a base width too.
+    done: usize,
+    /// No network is begun once there are more.
+    most: usize,
+}
+
+impl Work {
+    /// As much as it takes.
+    const UNBOUNDED: usize = usize::MAX;
+
+    pub fn at_most(most: usize) -> Self {
+        Work { done: 0, most }
     }
+
+    fn add(&mut self, lowering: &Lowering) {
+        /// Expressions that take as long to evaluate as an operation to wire.
+        const STEPS: usize = 16;
+        self.done += lowering.n_nodes() + lowering.steps / STEPS;
+    }
+
+    /// How much was done.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Whether another network may be begun.
+    pub fn is_left(&self) -> bool {
+        self.done <= self.most
+    }
+
+    /// E0102 if none may.
+    fn check(&self, target: &Target) -> Result<(), Diagnostics> {
+        if self.is_left() {
+            return Ok(());
+        }
+        let message = format!(
+            "looking for the base width takes networks of more than {} operations together",
+            self.most
+        );
+        let fault = Diagnostic::new(Code::TooLarge, target.scale_span.unwrap_or_default(), message);
+        Err(fault.note("ask for fewer or smaller networks").into())
+    }
+}
+
+/// Builds a network as [`lower`] does; stops with E0102 where it would take more than `work` allows.
+pub(crate) fn lower_within(
+    module: &Module,
+    genotype: &Genotype,
+    target: &Target,
+    work: &mut Work,
+) -> Result<Lowered, Diagnostics> {
+    check_request(target)?;
+    let base = match target.width {
+        Width::Base(base) => base,
+        Width::Filters(f) => solve_base(module, genotype, target, f, work)?,
+    };
+    build(module, genotype, target, base, work)
 }
 
 /// A network without its heads, as a detector or another network reads it.
@@ -229,7 +284,9 @@ pub fn lower_body(
     check_request(target)?;
     let base = match target.width {
         Width::Base(base) => base,
-        Width::Filters(f) => solve_base(module, genotype, target, f)?,
+        Width::Filters(f) => {
+            solve_base(module, genotype, target, f, &mut Work::at_most(Work::UNBOUNDED))?
+        }
     };
     let mut lowering = Lowering::new(module, genotype, target, base);
     let mut maps = None;
@@ -246,9 +303,11 @@ fn build(
     genotype: &Genotype,
     target: &Target,
     base: usize,
+    work: &mut Work,
 ) -> Result<Lowered, Diagnostics> {
     let mut lowering = Lowering::new(module, genotype, target, base);
     let f = lowering.net(target);
+    work.add(&lowering);
     let cells = std::mem::take(&mut lowering.cells);
     let graph = lowering.finish()?;
     Ok(Lowered { graph, scale: Scale { n: target.n, f }, base, cells })
@@ -282,108 +341,6 @@ fn check_request(target: &Target) -> Result<(), Diagnostics> {
         Diagnostic::new(code, span, message).note("ask for a network in that range")
     });
     Diagnostics::or(Stage::Network, faults.collect(), ())
-}
-
-/// The base width at which the last cell has `f` channels.
-///
-/// F grows with the base width, in proportion but for divisions that round down and for layers of a
-/// fixed width. The proportion gives a first guess; where it misses, the smallest base width that
-/// gives at least F is bisected for.
-fn solve_base(
-    module: &Module,
-    genotype: &Genotype,
-    target: &Target,
-    f: usize,
-) -> Result<usize, Diagnostics> {
-    /// Divides by all the ratios that cells write.
-    const PROBE: usize = 96;
-    /// Divides by other numbers of groups.
-    const OTHER: usize = 840;
-    let is_endless = Cell::new(false);
-    let filters = |base: usize| -> Result<usize, Diagnostics> {
-        let mut lowering = Lowering {
-            shapes: Some(Shapes::default()),
-            ..Lowering::new(module, genotype, target, base)
-        };
-        let filters = lowering.body(target).map(|body| lowering.graph.ty(body.last).channels);
-        is_endless.set(lowering.is_stopped);
-        Ok(Diagnostics::or(Stage::Network, lowering.faults, filters)?.unwrap_or(0))
-    };
-    let at_probe = filters(PROBE);
-    let guess_from = match &at_probe {
-        Ok(found) => Some((PROBE, *found)),
-        Err(faults) if faults.iter().all(|fault| fault.code == Code::ChannelsDoNotFit) => {
-            filters(OTHER).ok().map(|found| (OTHER, found))
-        }
-        Err(_) => None,
-    };
-    if let Some((probe, found)) = guess_from {
-        let guess = (f * probe).div_ceil(found.max(1)).clamp(1, MAX_CHANNELS);
-        if filters(guess) == Ok(f) {
-            return Ok(guess);
-        }
-    }
-    if is_endless.get() {
-        // No width makes the network smaller.
-        return Err(
-            at_probe.expect_err("a lowering stops with a fault, see Lowering::enter and wire")
-        );
-    }
-    // Below `low` there is less than F or nothing at all, from `high` on at least F or too much.
-    let (mut low, mut high) = (0, MAX_CHANNELS + 1);
-    while low + 1 < high {
-        let middle = low.midpoint(high);
-        let is_less = match filters(middle) {
-            Ok(found) => found < f,
-            Err(_) => middle < PROBE,
-        };
-        if is_less { low = middle } else { high = middle }
-    }
-    if filters(high) == Ok(f) {
-        return Ok(high);
-    }
-    // A fault at every width is the cells' own and says more than that F cannot be had.
-    at_probe.as_ref().map_err(Clone::clone)?;
-    let mut near: Vec<usize> = Vec::new();
-    for base in [low, high] {
-        if let Ok(lowered) = build(module, genotype, target, base)
-            && !near.contains(&lowered.scale.f)
-        {
-            near.push(lowered.scale.f);
-        }
-    }
-    let last = target.net.stacked().last().and_then(|entry| module.cell(&entry.cell.name));
-    let own = last.filter(|cell| !cell.origin.is_foreign());
-    let out = own.map(|cell| cell.outputs[0].block.value.span);
-    let span = target.scale_span.or(out).unwrap_or_default();
-    let fault = Diagnostic::new(
-        Code::FiltersDoNotDivide,
-        span,
-        format!("no base width of net `{}` gives F = {f}", target.net.name.name),
-    );
-    let fault = match (filters(1), filters(PROBE)) {
-        (Ok(one), Ok(many)) if one * PROBE == many => {
-            fault.label(format!("the last cell has {one} x the base width"))
-        }
-        (Ok(one), Ok(many)) if one == many => {
-            fault.label(format!("the last cell has {one} channels at any base width"))
-        }
-        _ => fault,
-    };
-    let near: Vec<String> = near.iter().map(|f| format!("{}@{f}", target.n)).collect();
-    let fault = match target.scale_span {
-        Some(written) => near.iter().fold(fault, |fault, scale| {
-            fault.propose(written, scale, "write a scale that can be built")
-        }),
-        None => fault,
-    };
-    Err(match near.as_slice() {
-        _ if !fault.help.is_empty() => fault,
-        [] => fault.note("use another N or other cells"),
-        [only] => fault.note(format!("the nearest scale that can be built: {only}")),
-        _ => fault.note(format!("the nearest scales that can be built: {}", near.join(" and "))),
-    }
-    .into())
 }
 
 /// Names a net knows beyond those of its cells.
