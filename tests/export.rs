@@ -15,7 +15,9 @@ use cellc::graph::{Graph, NodeId, Op, ParamKind, TensorType};
 use cellc::ir::Module;
 use cellc::network::{Network, StateFault};
 use cellc::source::SourceFile;
-use dfdx::nn::Module as _;
+use dfdx::nn::{Module as _, ModuleMut};
+use dfdx::tensor::Trace;
+use dfdx::tensor_ops::{Backward, SumTo};
 use lively::{images, lively};
 use reference::graphs::Wirer;
 
@@ -158,6 +160,22 @@ fn a_body_gives_what_the_head_reads() {
     let body = features.network(&state).expect("the same cells");
     assert_eq!(logits(&body, 2), maps);
     assert!(body.graph().params.iter().all(|param| !param.path.starts_with("head")));
+}
+
+#[test]
+fn a_network_that_ends_in_a_map_learns() {
+    let mut w = Wirer::new(TensorType::new(2, 3, 4));
+    w.graph.output = w.conv(w.graph.input, 1, 1, 3);
+    let mut network = Network::new(&w.graph, 0);
+    let x = images(TensorType::new(2, 3, 4), 2, 1);
+    let pixels = x.as_vec();
+    let gradients = network.forward_mut(x.leaky_trace()).sum().backward();
+    // Of the sum of all results, the derivative by a weight is the sum of its channel.
+    let planes = || pixels.chunks_exact(12).map(|plane| plane.iter().sum::<f32>());
+    let sums = [0, 1].map(|channel| planes().skip(channel).step_by(2).sum::<f32>());
+    let found = gradients.get(&network.params().flat).as_vec();
+    let difference = relative(&found, &sums.repeat(3));
+    assert!(difference < 1e-6, "{difference:e}");
 }
 
 #[test]

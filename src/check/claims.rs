@@ -21,21 +21,21 @@ const AT_ONCE: usize = 8;
 
 /// Reports every claim that does not hold.
 pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
-    let mut left = MAX_NODES;
+    let mut left = Some(MAX_NODES);
     for expects in module.expects.chunks(AT_ONCE) {
         let claim = |expect| {
-            let mut work = Work::at_most(left);
+            let mut work = Work::at_most(left.unwrap_or(0));
             let found = claim(module, expect, &mut work);
             (work.done(), found)
         };
         let counted: Vec<(usize, Vec<Diagnostic>)> = match expects {
+            _ if left.is_none() => vec![(0, Vec::new())],
             // Nothing to share out.
             [only] => vec![claim(only)],
             _ => expects.par_iter().map(claim).collect(),
         };
         for (expect, (done, mut found)) in expects.iter().zip(counted) {
-            faults.append(&mut found);
-            if done > left {
+            let Some(most) = left else {
                 faults.push(
                     Diagnostic::new(
                         Code::TooLarge,
@@ -47,8 +47,9 @@ pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
                     .note("move claims about large nets to files of their own"),
                 );
                 return;
-            }
-            left -= done;
+            };
+            faults.append(&mut found);
+            left = most.checked_sub(done);
         }
     }
 }

@@ -133,7 +133,6 @@ pub fn write(model: &ModelProto, path: &Path) -> Result<(), Error> {
 ///
 /// `mean` and `std` are those of the whitening, in units of the data set's bytes, one number a channel.
 pub fn metadata(checkpoint: &Checkpoint) -> BTreeMap<String, String> {
-    // Both are lists of numbers, which cannot fail.
     let list = |numbers: &[f32]| serde_json::to_string(numbers).expect("a list of numbers is JSON");
     let mut metadata = BTreeMap::from([
         ("cellc", checkpoint.cellc.clone()),

@@ -2,9 +2,9 @@
 
 use std::io;
 
+use arbitrary::Unstructured;
 use cellc::error::Error;
 use cellc::source::{Library, Loader, SourceFile};
-use libfuzzer_sys::arbitrary::Unstructured;
 
 use crate::writer::{Scope, Signature, Writer};
 

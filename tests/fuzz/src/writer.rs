@@ -4,7 +4,7 @@
 //! The first alternative of every choice is the smallest: bytes that have run out choose it, which ends
 //! every recursion.
 
-use libfuzzer_sys::arbitrary::Unstructured;
+use arbitrary::Unstructured;
 
 /// An operation that can be used: its name, which of its attributes must be given, and its tensors.
 #[derive(Clone)]
