@@ -4,6 +4,8 @@
 use cellc::compile::{self, Fault, Request};
 use cellc::diagnostic::render::{Style, render};
 use cellc::source::SourceFile;
+use cellc::syntax;
+use cellc::syntax::ast::{Item, SpaceItem};
 
 /// Checks a text, and lowers it at a small scale if it is fine, on a stack of 2 MiB. Gives the code of the
 /// first fault.
@@ -385,6 +387,40 @@ fn a_wide_space_is_checked_in_bounded_work() {
         cell reduction(h, prev) stride 2 = normal
     }";
     assert_eq!(first_code(text.into()), None);
+}
+
+#[test]
+fn a_large_space_is_read_in_pieces_as_it_is_whole() {
+    let cell = |i: usize| {
+        format!(
+            "    cell c{i}(h, prev) {{\n        a = ?{{ sep<3>, sep<5> }}(squeeze(h))\n        out a\n    }}\n"
+        )
+    };
+    let start = "// Cells.\nop f(x) = x |> relu\n\nspace s {\n    ops = { id, f }\n    let k = 3\n";
+    let text = chain(start, 1_000, cell, "}  // The end.\n\nop g(x) = f(x)\n");
+    let source = SourceFile::new("space.cell", text.as_str());
+    let file = syntax::parse(&source).expect("it parses");
+    let [Item::Op(_), Item::Space(space), Item::Op(_)] = file.items.as_slice() else {
+        panic!("expected an operation, a space and an operation");
+    };
+    let written = &text[space.span.range()];
+    let before_comment = text.split("  // The end").next().expect("it has a start");
+    assert!(written.starts_with("space s {") && before_comment.ends_with(written));
+    assert_eq!(space.items.len(), 1_002);
+    for item in &space.items {
+        if let SpaceItem::Cell(cell) = item {
+            let written = &text[cell.span.range()];
+            assert!(written.starts_with(&format!("cell {}(", cell.name.name)), "{written}");
+            assert!(written.ends_with('}'), "{written}");
+        }
+    }
+    assert!(syntax::format(&source).is_ok_and(|formatted| formatted == text));
+    // A fault inside of it is found where it is.
+    let broken = text.replace("cell c900(h, prev)", "cell c900(h prev)");
+    let faults =
+        syntax::parse(&SourceFile::new("space.cell", broken.as_str())).expect_err("no comma");
+    let at = broken.find("h prev").expect("there") + 2;
+    assert_eq!(faults.iter().map(|fault| fault.primary.span.start).collect::<Vec<_>>(), [at]);
 }
 
 #[test]

@@ -14,6 +14,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Help};
 use crate::graph::TensorType;
 use crate::graph::lower::{self, ProbeContext, Prober, Scale, Target, Width};
@@ -40,6 +42,12 @@ const MAX_STEPS: usize = 1 << 18;
 /// How many may be evaluated for all probes together. The cells of a file of 1 MB take a quarter of it.
 const MAX_STEPS_OF_ALL: usize = 1 << 21;
 
+/// How many points of a space are tried side by side; each may take an equal share of what is left.
+const AT_ONCE: usize = 4;
+
+/// Faults after which no more are looked for.
+const MOST_FAULTS: usize = 10 * Diagnostics::SHOWN;
+
 /// How many operations the file's nets may have together before the rest of them is left out.
 const MAX_NODES: usize = 1 << 16;
 
@@ -65,52 +73,86 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
     let tried = tried_cells(module, &by_name);
     let all_places = all_places(module, &tried, &nets, &by_name);
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
-    let mut steps = 0;
-    for number in 0..cover.len() {
-        let genotype = cover.genotype(number);
-        if Requirements::of(module).exclude(&genotype) {
-            continue;
-        }
-        let mut prober = Prober::new(module, &genotype);
-        for (&cell, places) in tried.iter().zip(&all_places) {
-            let mut at_fault = None;
-            for (at, context) in contexts_of(cell, places, SMALL).iter().enumerate() {
-                // The same fault in another context of this entry would only repeat itself, and so would
-                // one of a used cell, whose text is not shown, in another entry.
-                let entry = context.entry.map(|(_, entry)| std::ptr::from_ref(entry));
-                if at_fault.is_some_and(|known| known == entry || cell.origin.is_foreign()) {
-                    continue;
-                }
-                let mut attempt = |context: &ProbeContext| {
-                    let (found, taken) = prober.probe(cell, context, MAX_STEPS);
-                    steps += taken;
-                    found
-                };
-                let mut found = attempt(context);
-                if found.iter().any(|fault| is_about_size(fault.code)) {
-                    found = attempt(&contexts_of(cell, places, LARGE)[at]);
-                    found.retain(|fault| fault.code != Code::WindowTooLarge);
-                }
-                if found.iter().any(|fault| is_about_width(fault.code)) {
-                    let again = attempt(&contexts_of(cell, places, DIVISIBLE)[at]);
-                    keep_lasting(&mut found, &again);
-                }
-                if !found.is_empty() {
-                    at_fault = Some(entry);
-                }
-                for fault in found {
-                    let is_known = |known: &Diagnostic| {
-                        (known.code, known.primary.span) == (fault.code, fault.primary.span)
-                    };
-                    if !faults.iter().any(is_known) {
-                        faults.push(in_context(fault, cell, context));
-                    }
-                }
+    let mut left = MAX_STEPS_OF_ALL;
+    for start in (0..cover.len()).step_by(AT_ONCE) {
+        let numbers: Vec<usize> = (start..cover.len()).take(AT_ONCE).collect();
+        let share = left / numbers.len();
+        let at_point = |&number: &usize| {
+            let genotype = cover.genotype(number);
+            match Requirements::of(module).exclude(&genotype) {
+                true => (Vec::new(), 0),
+                false => at_point(module, &genotype, &tried, &all_places, share),
             }
-            if steps >= MAX_STEPS_OF_ALL || faults.len() > 10 * Diagnostics::SHOWN {
-                return;
+        };
+        let found: Vec<(Vec<Diagnostic>, usize)> = match numbers.as_slice() {
+            // Nothing to share out.
+            [only] => vec![at_point(only)],
+            _ => numbers.par_iter().map(at_point).collect(),
+        };
+        for (found, steps) in found {
+            found.into_iter().for_each(|fault| add(fault, faults));
+            left = left.saturating_sub(steps);
+        }
+        if left == 0 || faults.len() > MOST_FAULTS {
+            return;
+        }
+    }
+}
+
+/// The faults of the cells at one point of the space, and how many expressions that took, which are about
+/// `most` at most.
+fn at_point(
+    module: &Module,
+    genotype: &[usize],
+    tried: &[&Cell],
+    all_places: &[Places],
+    most: usize,
+) -> (Vec<Diagnostic>, usize) {
+    let (mut faults, mut steps) = (Vec::new(), 0);
+    let mut prober = Prober::new(module, genotype);
+    for (&cell, places) in tried.iter().zip(all_places) {
+        let mut at_fault = None;
+        for (at, context) in contexts_of(cell, places, SMALL).iter().enumerate() {
+            // The same fault in another context of this entry would only repeat itself, and so would
+            // one of a used cell, whose text is not shown, in another entry.
+            let entry = context.entry.map(|(_, entry)| std::ptr::from_ref(entry));
+            if at_fault.is_some_and(|known| known == entry || cell.origin.is_foreign()) {
+                continue;
+            }
+            let mut attempt = |context: &ProbeContext| {
+                let (found, taken) = prober.probe(cell, context, MAX_STEPS);
+                steps += taken;
+                found
+            };
+            let mut found = attempt(context);
+            if found.iter().any(|fault| is_about_size(fault.code)) {
+                found = attempt(&contexts_of(cell, places, LARGE)[at]);
+                found.retain(|fault| fault.code != Code::WindowTooLarge);
+            }
+            if found.iter().any(|fault| is_about_width(fault.code)) {
+                let again = attempt(&contexts_of(cell, places, DIVISIBLE)[at]);
+                keep_lasting(&mut found, &again);
+            }
+            if !found.is_empty() {
+                at_fault = Some(entry);
+            }
+            for fault in found {
+                add(in_context(fault, cell, context), &mut faults);
             }
         }
+        if steps >= most || faults.len() > MOST_FAULTS {
+            break;
+        }
+    }
+    (faults, steps)
+}
+
+/// Adds a fault unless there is one of its code at its place.
+fn add(fault: Diagnostic, faults: &mut Vec<Diagnostic>) {
+    let is_known =
+        |known: &Diagnostic| (known.code, known.primary.span) == (fault.code, fault.primary.span);
+    if !faults.iter().any(is_known) {
+        faults.push(fault);
     }
 }
 
@@ -179,8 +221,8 @@ struct Places<'m> {
     strides: BTreeSet<usize>,
     /// The entries it stands in that differ in what they make of it; none if it is in no stack.
     entries: Vec<(&'m Net, &'m StackedCell)>,
-    /// What tells them apart: their strides, and the entry itself if it gives attributes.
-    known: BTreeSet<(Option<usize>, Option<*const StackedCell>)>,
+    /// What tells them apart: their strides, and the address of the entry itself if it gives attributes.
+    known: BTreeSet<(Option<usize>, Option<usize>)>,
 }
 
 impl<'m> Places<'m> {
@@ -197,7 +239,7 @@ impl<'m> Places<'m> {
         let strides = before.map(|(other, entry)| entry.stride.unwrap_or(other.stride));
         self.strides.extend(strides.filter(|&stride| stride != 1));
         let (_, entry) = stacked[at];
-        let itself = (!entry.attrs.is_empty()).then(|| std::ptr::from_ref(entry));
+        let itself = (!entry.attrs.is_empty()).then(|| std::ptr::from_ref(entry).addr());
         if self.known.insert((entry.stride, itself)) {
             self.entries.push((net, entry));
         }

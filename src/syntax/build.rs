@@ -323,6 +323,17 @@ impl<'f> Builder<'f> {
         Space { name, items: parts.map(|part| self.space_item(first(part))).collect(), span }
     }
 
+    /// What a `space_part` holds.
+    pub(super) fn space_items(&mut self, root: Pair<'_, Rule>) -> Vec<SpaceItem> {
+        root.into_inner()
+            .filter(|pair| pair.as_rule() == Rule::space_item)
+            .map(|pair| {
+                self.is_too_deep = false;
+                self.space_item(first(pair))
+            })
+            .collect()
+    }
+
     fn space_item(&mut self, pair: Pair<'_, Rule>) -> SpaceItem {
         match pair.as_rule() {
             Rule::constant => SpaceItem::Constant(self.constant(pair)),

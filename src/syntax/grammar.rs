@@ -141,6 +141,7 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         // Never tried while attempts are recorded: silent rules and the two roots.
         Rule::file
         | Rule::lone_item
+        | Rule::space_part
         | Rule::WHITESPACE
         | Rule::COMMENT
         | Rule::BOM

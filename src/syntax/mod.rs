@@ -57,12 +57,13 @@ pub fn parse_leniently(source: &SourceFile) -> (ast::File, Result<(), Diagnostic
 /// The tree, or what there is of it, and all faults.
 fn read(source: &SourceFile) -> (ast::File, Vec<Diagnostic>) {
     let text = source.text.as_str();
-    let Scan { comments, blank_lines, items: starts, mut faults, is_too_long } = scan::scan(text);
+    let Scan { comments, blank_lines, items: starts, inner, mut faults, is_too_long } =
+        scan::scan(text);
     if is_too_long {
         return (ast::File::default(), faults);
     }
     let items = if faults.is_empty() {
-        match pieces::parse(text, &starts) {
+        match pieces::parse(text, &starts, &inner) {
             Some((items, found)) => {
                 faults = found;
                 items

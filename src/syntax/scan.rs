@@ -27,6 +27,8 @@ pub(super) struct Scan {
     pub blank_lines: Vec<usize>,
     /// Where each item seems to start, in order.
     pub items: Vec<usize>,
+    /// Where keywords that start items stand inside one bracket, in order; of use if the brackets match.
+    pub inner: Vec<usize>,
     /// What is wrong already.
     pub faults: Vec<Diagnostic>,
     /// True if the text is too long to be parsed, which is then the only fault.
@@ -292,6 +294,8 @@ impl Scanner<'_> {
             .filter(|start| start.depth == 0 || (!balanced && start.column == 0))
             .map(|start| start.at)
             .collect();
+        let inner = self.starts.iter().filter(|start| start.depth == 1);
+        self.found.inner = inner.map(|start| start.at).collect();
         self.found
     }
 }
