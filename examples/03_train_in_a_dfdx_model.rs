@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (white, order) = (&digits.whitening, (7, epoch));
         let mut batches =
             Batches::shuffled(&digits.train, &all, white, Augment::NONE, BATCH, order);
-        while batches.fill_next(&mut batch) {
+        while batches.fill_next(&mut batch)? {
             let ty = digits.train.ty();
             let shape = (batch.len(), ty.channels, ty.height, ty.width);
             let images = device.tensor_from_vec(batch.pixels.clone(), shape);

@@ -19,7 +19,7 @@ use rand::Rng;
 use crate::check;
 use crate::diagnostic::Diagnostics;
 use crate::error::Error;
-use crate::graph::lower::{self, Lowered, Scale, Target, Width};
+use crate::graph::lower::{self, Lowered, LoweredBody, Scale, Target, Width};
 use crate::graph::{TensorType, hash, passes};
 use crate::ir::expression::Expression;
 use crate::ir::{Cell, Module};
@@ -157,8 +157,8 @@ impl From<Diagnostics> for Fault {
 /// [`Fault::Request`] for an unknown net, or a genotype missing or not of the module's space;
 /// [`Fault::Cells`] where the cells do not fit image, scale or net.
 pub fn network(module: &Module, request: &Request) -> Result<Lowered, Fault> {
-    let lowered = lower_only(module, request)?;
-    Ok(Lowered { graph: passes::simplify(&lowered.graph), ..lowered })
+    let Lowered { graph, scale, base, cells } = lower_only(module, request)?;
+    Ok(Lowered { graph: passes::simplified(graph), scale, base, cells })
 }
 
 /// Lowers the requested network without simplifying it.
@@ -166,6 +166,23 @@ pub fn network(module: &Module, request: &Request) -> Result<Lowered, Fault> {
 /// # Errors
 /// As [`network`].
 pub fn lower_only(module: &Module, request: &Request) -> Result<Lowered, Fault> {
+    let target = target(module, request)?;
+    let genotype = point(module, request.genotype.as_ref())?;
+    Ok(lower::lower(module, &genotype, &target)?)
+}
+
+/// Lowers the stem and the cells of the requested network, without heads and without simplifying.
+///
+/// # Errors
+/// As [`network`].
+pub fn body(module: &Module, request: &Request) -> Result<LoweredBody, Fault> {
+    let target = Target { with_aux: false, ..target(module, request)? };
+    let genotype = point(module, request.genotype.as_ref())?;
+    Ok(lower::lower_body(module, &genotype, &target)?)
+}
+
+/// The request with its net found.
+fn target<'m>(module: &'m Module, request: &Request) -> Result<Target<'m>, Error> {
     let net = module.net(&request.net).ok_or_else(|| {
         let known: Vec<&str> = module.nets.iter().map(|net| net.name.name.as_str()).collect();
         Error::Config {
@@ -174,8 +191,7 @@ pub fn lower_only(module: &Module, request: &Request) -> Result<Lowered, Fault> 
             reason: format!("there is no such net; known are: {}", known.join(", ")),
         }
     })?;
-    let genotype = point(module, request.genotype.as_ref())?;
-    let target = Target {
+    Ok(Target {
         net,
         n: request.n,
         width: request.width,
@@ -183,8 +199,7 @@ pub fn lower_only(module: &Module, request: &Request) -> Result<Lowered, Fault> 
         classes: request.classes,
         with_aux: request.with_aux,
         scale_span: None,
-    };
-    Ok(lower::lower(module, &genotype, &target)?)
+    })
 }
 
 /// The point of the module's space that is meant; a module without a space has but one.

@@ -57,7 +57,9 @@ pub enum Error {
         fault: String,
     },
     /// A data set specification such as `cifar10:DIR` is not one of the known forms.
-    #[error("unknown data set `{spec}`: expected `digits`, `cifar10:DIR` or `idx:DIR`")]
+    #[error(
+        "unknown data set `{spec}`: expected `digits`, `cifar10:DIR`, `cifar100:DIR`, `idx:DIR`, `folder:DIR` or `parquet:DIR`"
+    )]
     UnknownDataSet {
         /// What the user wrote.
         spec: String,
@@ -69,6 +71,14 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         fault: String,
+    },
+    /// A network is too large for an ONNX file.
+    #[error("the ONNX file would have {bytes} bytes, a protobuf message may have at most {limit}")]
+    OnnxTooLarge {
+        /// Bytes of the whole file.
+        bytes: usize,
+        /// The most that there may be.
+        limit: usize,
     },
     /// dfdx's CPU device failed, for want of memory.
     #[error("the CPU device failed: {0}")]

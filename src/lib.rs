@@ -19,6 +19,7 @@
 //! | plan | [`plan::Plan::new`] | graph | [`plan::Plan`]: kernels and buffers, forward and backward | nobody's |
 //! | run | [`network::Network`] | plan, parameters, images | logits, gradients | |
 //! | train | [`train::fit`] | network, [`data`] | parameters, [`train::Checkpoint`] | [`error::Error`] |
+//! | export | [`export`] | network | a file for other programs; a body without its head | [`error::Error`] |
 //! | search | [`search::run`] | space, evaluator | new `.cell` files | [`error::Error`] |
 //!
 //! `cellc show FILE --stage …` prints each of the first six. [`compile`] calls them in order.
@@ -44,6 +45,7 @@
 //! wrong at run time is one enum, [`error::Error`].
 
 pub mod check;
+pub mod compare;
 pub mod compile;
 pub mod data;
 pub mod device;
@@ -51,6 +53,8 @@ pub mod diagnostic;
 pub mod diff;
 pub mod draw;
 pub mod error;
+pub mod export;
+pub mod fix;
 pub mod graph;
 pub mod ir;
 pub mod link;

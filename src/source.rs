@@ -52,6 +52,18 @@ impl SourceFile {
         Ok(SourceFile { name: path.display().to_string(), text })
     }
 
+    /// A span with its whole line, if nothing else stands on that: what to remove with it.
+    pub fn with_line(&self, span: Span) -> Span {
+        let (Some(before), Some(behind)) = (self.text.get(..span.start), self.text.get(span.end..))
+        else {
+            return span;
+        };
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let len = behind.find('\n').map_or(behind.len(), |at| at + 1);
+        let is_alone = before[start..].trim().is_empty() && behind[..len].trim().is_empty();
+        if is_alone { Span::new(start, span.end + len) } else { span }
+    }
+
     /// Line and column of a byte offset, both counted from 1, columns in characters.
     pub fn line_col(&self, offset: usize) -> (usize, usize) {
         let mut end = offset.min(self.text.len());

@@ -45,12 +45,21 @@ pub fn replace_text(path: &Path, text: &str) -> Result<(), Error> {
 
 fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Error> {
     let beside = beside(path).map_err(Error::write(path))?;
-    let written = write(&beside).and_then(|()| fs::rename(&beside, path));
+    let written = write(&beside).and_then(|()| keep_permissions(path, &beside));
+    let written = written.and_then(|()| fs::rename(&beside, path));
     written.map_err(|error| {
         // The unfinished copy is of no use; that it may stay behind is the smaller fault.
         let _ = fs::remove_file(&beside);
         Error::write(path)(error)
     })
+}
+
+/// Gives a file the permissions of the one it replaces, if there is one.
+fn keep_permissions(path: &Path, beside: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => fs::set_permissions(beside, metadata.permissions()),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// A name in the same folder that no other process writes to.

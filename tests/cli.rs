@@ -72,6 +72,68 @@ fn stats_reports_every_count() {
     assert_eq!(json["sections"].as_array().map(Vec::len), Some(1 + 20 + 1));
 }
 
+#[test]
+fn compare_prints_the_tables_of_the_papers() {
+    let folder = scratch();
+    // A file of the folder is not taken for one of the library's.
+    fs::write(folder.path().join("nasnet_a.cell"), "cell").expect("written");
+    let all = fine(folder.path(), &["compare"]);
+    let titles: Vec<&str> = all.lines().filter(|line| line.contains(" et al. ")).collect();
+    assert!(titles.is_sorted() && titles.len() >= 6, "{titles:?}");
+    assert!(all.contains("Without published figures"), "{all}");
+    let zoph = fine(folder.path(), &["compare", "--source", "ZOPH"]);
+    let titles: Vec<&str> = zoph.lines().filter(|line| line.contains(" et al. ")).collect();
+    assert!(titles.len() == 3 && titles.iter().all(|title| title.starts_with("Zoph")), "{zoph}");
+    assert!(all.contains(&zoph), "a source has the same tables alone");
+
+    let args = ["compare", "--source", "table 3", "--format", "json"];
+    let json: serde_json::Value =
+        serde_json::from_str(&fine(folder.path(), &args)).expect("one object");
+    assert_eq!(json["agree"], true);
+    let expected = serde_json::json!({
+        "file": "nasnet_a.cell", "net": "imagenet", "scale": "4@1056", "image": "224x224x3",
+        "classes": 1000, "params": 5_289_978, "params_with_statistics": 5_326_716,
+        "macs": 563_638_816,
+        "published": {
+            "source": "Zoph et al. 2018, table 3: ImageNet, mobile",
+            "name": "NASNet-A (4 @ 1056)",
+            "params": {
+                "figure": "5.3M", "value": 5_300_000, "trainable": "rounded",
+                "with_statistics": "rounded", "deviation": -10_022.0 / 5_300_000.0,
+            },
+            "macs": {
+                "figure": "564M", "value": 564_000_000, "agreement": "rounded",
+                "deviation": -361_184.0 / 564_000_000.0,
+            },
+        },
+    });
+    assert_eq!(json["tables"][0]["rows"], serde_json::json!([expected]));
+    assert_eq!(json["tables"][0]["source"], expected["published"]["source"]);
+}
+
+#[test]
+fn compare_exits_with_what_it_found() {
+    let folder = scratch();
+    let code = |args: &[&str]| {
+        let output = cellc(folder.path(), &[&["compare", "--exit-code"], args].concat());
+        assert!(!stderr(&output).contains("panicked"));
+        output.status.code()
+    };
+    assert_eq!(code(&["nasnet_a", "--source", "table 3"]), Some(0));
+    assert_eq!(code(&["nasnet_a", "--source", "table 1"]), Some(1));
+    assert_eq!(code(&["missing.cell"]), Some(2));
+    fine(folder.path(), &["compare", "nasnet_a", "--source", "table 1"]);
+    assert!(refused(folder.path(), &["compare", "missing.cell"]).contains("missing.cell"));
+    assert!(refused(folder.path(), &["compare", "--source", "table 9"]).contains("table 9"));
+    assert!(refused(folder.path(), &["compare", "nasnet_space"]).contains("--scale"));
+    let table = fine(folder.path(), &["compare", "nasnet_a", "darts_v2", "--scale", "8@768"]);
+    assert!(
+        table.contains("nasnet_a.cell  cifar") && table.contains("darts_v2.cell  darts"),
+        "{table}"
+    );
+    assert_eq!(cellc(folder.path(), &["compare", "--scale", "8@768"]).status.code(), Some(2));
+}
+
 /// A search of a space whose file, or a file it uses, has a net of its own once put its cells into `cifar`.
 #[test]
 fn commands_take_the_net_of_the_file() {
@@ -253,6 +315,42 @@ fn training_ends_in_an_accuracy_that_eval_gives_again() {
     assert!(refused(folder.path(), &["eval", "cut.safetensors"]).contains("cut.safetensors"));
     fs::write(&cut, b"not a checkpoint").expect("written");
     assert!(refused(folder.path(), &["eval", "cut.safetensors"]).contains("cut.safetensors"));
+}
+
+#[cfg(feature = "onnx")]
+#[test]
+fn checkpoints_and_files_are_exported() {
+    let folder = scratch();
+    let train = ["train", "nasnet_a", "--scale", "1@24", "--epochs", "1", "--out", "m.safetensors"];
+    fine(folder.path(), &train);
+    let text = fine(folder.path(), &["export", "m.safetensors", "--onnx", "--fold"]);
+    assert!(text.starts_with("m.onnx: image [batch, 1, 8, 8] to logits [batch, 10]; "), "{text}");
+    let bytes = fs::read(folder.path().join("m.onnx")).expect("written beside the checkpoint");
+    let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(has("1@24"), "the scale is in the metadata");
+    assert!(has("cell normal(h, prev) {"), "the cell's text is in the metadata");
+
+    let whiten = ["export", "m.safetensors", "--whiten", "-o", "w.onnx"];
+    let text = fine(folder.path(), &whiten);
+    assert!(text.starts_with("w.onnx: pixels [batch, 1, 8, 8] to logits"), "{text}");
+    let features = ["export", "m.safetensors", "--features", "--size", "24x32"];
+    let text = fine(folder.path(), &features);
+    let expected = "m.onnx: image [batch, 1, 24, 32] to stride4 [batch, 24, 6, 8]; ";
+    assert!(text.starts_with(expected), "{text}");
+    let listed = ["export", "m.safetensors", "--features=2,4", "--size", "24x32"];
+    assert!(fine(folder.path(), &listed).contains("stride2 [batch, 12, 12, 16], stride4"));
+
+    let missing = ["export", "m.safetensors", "--features=8"];
+    assert!(refused(folder.path(), &missing).contains("no map at this stride"));
+    let small = ["export", "m.safetensors", "--features", "--size", "1x1"];
+    assert!(refused(folder.path(), &small).contains("size is 1x1"));
+    let scaled = ["export", "m.safetensors", "--scale", "2@24"];
+    assert!(refused(folder.path(), &scaled).contains("its own net and scale"));
+
+    let text = fine(folder.path(), &["export", "nasnet_a", "--scale", "1@24"]);
+    assert!(text.starts_with("nasnet_a.onnx: image [batch, 3, 32, 32] to logits"), "{text}");
+    let fresh = ["export", "nasnet_a", "--scale", "1@24", "--whiten"];
+    assert!(refused(folder.path(), &fresh).contains("only a checkpoint"));
 }
 
 /// Ledger lines without their times.

@@ -10,6 +10,7 @@
 //! // Label: 6:3-4 what a secondary label says
 //! // Help: what a note says
 //! // Help: replace 7:12-13 by `>`: what a replacement says
+//! // Help: maybe replace 7:12-13 by `>`: the same for one that a person has to choose
 //! ```
 //!
 //! Lines and columns count from 1 in the whole file, these comments included; an end is exclusive
@@ -20,7 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cellc::compile::{self, Request};
-use cellc::diagnostic::{Diagnostic, Help};
+use cellc::diagnostic::{Applicability, Diagnostic, Help};
 use cellc::graph::TensorType;
 use cellc::graph::lower::{Scale, Width};
 use cellc::rng::{Purpose, stream};
@@ -185,8 +186,13 @@ fn annotations(source: &SourceFile) -> Vec<String> {
         for help in &fault.help {
             lines.push(match help {
                 Help::Note(text) => format!("// Help: {text}"),
-                Help::Replace { span, with, why } => {
-                    format!("// Help: replace {} by `{with}`: {why}", place(source, *span))
+                Help::Replace { span, with, why, applicability } => {
+                    let maybe = match applicability {
+                        Applicability::MachineApplicable => "",
+                        Applicability::MaybeIncorrect => "maybe ",
+                    };
+                    let with = with.replace('\n', "\\n");
+                    format!("// Help: {maybe}replace {} by `{with}`: {why}", place(source, *span))
                 }
             });
         }

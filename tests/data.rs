@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use cellc::data::{Augment, DataSpec, Dataset, load};
+use cellc::data::{Augment, DataSpec, Dataset, Images, load};
 use cellc::error::Error;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -72,8 +72,9 @@ fn cifar10_round_trip() {
     assert_eq!(data.augment, Augment::CROP_AND_FLIP);
     for index in 0..3 {
         let expected: Vec<u8> = (0..3072).map(|at| pixel(index, at)).collect();
-        assert_eq!(data.test.image(index), expected);
-        assert_eq!(data.train.image(6 + index % 2), data.test.image(index % 2));
+        let image = |images: &Images, index| images.image(index).unwrap().into_owned();
+        assert_eq!(image(&data.test, index), expected);
+        assert_eq!(image(&data.train, 6 + index % 2), image(&data.test, index % 2));
     }
     // Per channel, by hand over the same pixels.
     for channel in 0..3 {
@@ -118,6 +119,45 @@ fn cifar10_faults_name_the_file() {
     // What cannot be read at all is the system's fault, not the data's.
     fs::create_dir(&third).unwrap();
     assert!(matches!(load_cifar10(&dir), Err(Error::Read { .. })));
+}
+
+#[test]
+fn cifar100_takes_the_fine_labels() {
+    let dir = TempDir::new().unwrap();
+    let file = |name: &str, labels: &[[u8; 2]]| {
+        let record = |(image, label): (usize, &[u8; 2])| {
+            [label.to_vec(), (0..3072).map(|at| pixel(image, at)).collect()].concat()
+        };
+        let bytes: Vec<u8> = labels.iter().enumerate().flat_map(record).collect();
+        fs::write(dir.path().join(name), bytes).unwrap();
+    };
+    let load = || load(&DataSpec::Cifar100(dir.path().into()));
+    file("train.bin", &[[1, 99], [19, 0], [3, 42]]);
+    file("test.bin", &[[0, 7]]);
+    let data = load().unwrap();
+    assert_eq!((data.name, data.classes), ("cifar100", 100));
+    assert_eq!((data.train.labels(), data.test.labels()), (&[99, 0, 42][..], &[7][..]));
+    let third: Vec<u8> = (0..3072).map(|at| pixel(2, at)).collect();
+    assert_eq!(*data.train.image(2).unwrap(), third);
+    assert_eq!((&*data.class_names[0], &*data.class_names[99]), ("0", "99"));
+
+    let names: Vec<String> = (0..100).map(|class| format!("class_{class}")).collect();
+    fs::write(dir.path().join("fine_label_names.txt"), names.join("\n")).unwrap();
+    assert_eq!(load().unwrap().class_names, names);
+    fs::write(dir.path().join("fine_label_names.txt"), "apple\nbear\n").unwrap();
+    assert_eq!(data_fault(load()).1, "2 names for 100 classes");
+    fs::remove_file(dir.path().join("fine_label_names.txt")).unwrap();
+
+    for (labels, expected) in
+        [(&[][..], "no images"), (&[[0, 5], [0, 100]], "record 1: label 100 of 100 classes")]
+    {
+        file("test.bin", labels);
+        assert_eq!(data_fault(load()), ("test.bin".into(), expected.into()));
+    }
+    fs::write(dir.path().join("test.bin"), [0; 3075]).unwrap();
+    let expected =
+        "3075 bytes are no whole number of records of 3074 bytes: 1 bytes after record 1";
+    assert_eq!(data_fault(load()), ("test.bin".into(), expected.into()));
 }
 
 /// An IDX file of bytes.
@@ -166,9 +206,9 @@ fn idx_round_trip_under_every_name() {
             assert_eq!((data.name, data.classes), ("idx", 3));
             assert_eq!(data.train.ty().to_string(), "[N, 1, 2, 3]");
             assert_eq!(data.train.labels(), [2, 0, 1, 0]);
-            assert_eq!(data.train.pixels(), pixels(4));
+            assert_eq!(data.train.pixels().unwrap(), pixels(4));
             assert_eq!(data.test.labels(), [1, 2]);
-            assert_eq!(data.test.pixels(), pixels(2));
+            assert_eq!(data.test.pixels().unwrap(), pixels(2));
         }
     }
 }

@@ -807,6 +807,26 @@ fn another_file_used_is_counted() {
 }
 
 #[test]
+fn published_figures_are_told_apart_by_source() {
+    let text = |one: &str, two: &str| {
+        edited(&[])
+            + &format!(
+                "expect cifar 2@24 {{ params 1 }}
+                published \"one\" as \"x\" {{ params {one} }}
+                published \"two\" {{ params {two}, macs 1M }}"
+            )
+    };
+    let found = between(&text("3.3M", "3M"), &text("3.30M", "3M"));
+    assert_eq!(
+        lines(&found),
+        ["expect cifar 2@24 published \"one\" params: 3.3M as \"x\" -> 3.30M as \"x\""]
+    );
+    assert_eq!(found.verdict, Verdict::SameArchitecture);
+    let found = between(&text("3M", "1K"), &text("3M", "1000"));
+    assert_eq!(lines(&found), ["expect cifar 2@24 published \"two\" params: 1K -> 1000"]);
+}
+
+#[test]
 fn claims_are_told_apart_by_image_and_classes() {
     let claims = |first: u64, second: u64| {
         format!(

@@ -248,6 +248,79 @@ fn every_file_gets_its_diagnostic() {
             Some("E0102"),
         ),
         (
+            "20,000 cells that are one of 20,000 operands",
+            chain(
+                &format!("cell c(h) {{ a = concat({}h) out a }}\n", "h, ".repeat(20_000)),
+                20_000,
+                |i| format!("cell c{i}(h) = c\n"),
+                "",
+            ),
+            Some("E0102"),
+        ),
+        (
+            "a block of 100,000 operands 255 times",
+            format!(
+                "cell c(h) {{ repeat 255 as n {{ concat({}h) }} out n1 }}\n",
+                "h, ".repeat(100_000)
+            ),
+            Some("E0102"),
+        ),
+        (
+            "an option of 600 bytes taken 5,000 times",
+            format!(
+                "space s {{ ops = {{ conv<1, out = {}>, id }}
+                     cell normal(h) {{ {} out b }} }}",
+                ["(c + c)"; 60].join(" - "),
+                format!("b = concat({}h)\n", "?ops(h), ".repeat(500)).repeat(10)
+            ),
+            Some("E0102"),
+        ),
+        (
+            "100,000 constants, each the one before",
+            chain("let k0 = 1\n", 100_000, |i| format!("let k{i} = k{}\n", i - 1), &block("id(h)")),
+            None,
+        ),
+        (
+            "20,000 constants and as many cells",
+            chain(
+                "",
+                20_000,
+                |i| format!("let k{i} = {i} cell c{i}(h) {{ a = id(h) out a }}\n"),
+                "",
+            ),
+            Some("E0201"),
+        ),
+        (
+            "10,000 cells and as many nets",
+            chain(
+                "cell normal(h) { a = squeeze(h) out a }\ncell reduction(h) { a = squeeze(h) out a }\n",
+                10_000,
+                |i| {
+                    format!(
+                        "cell c{i}(h) {{ a = id(h) out concat(unused) }}
+                         net n{i}<N, F> {{ stem conv<3, out = base> stack N * c{i} head gap |> dense<classes> }}\n"
+                    )
+                },
+                "",
+            ),
+            None,
+        ),
+        (
+            "20,000 nets that give one cell 20,000 attributes",
+            chain(
+                "cell normal<k>(h) { a = conv<1, out = k * c>(h) out a }\n",
+                20_000,
+                |i| {
+                    format!(
+                        "net n{i}<N, F> {{ stem bn stack normal<{i} - {i} + 1> head gap |> dense<classes> }}\n"
+                    )
+                },
+                "",
+            ),
+            Some("E0402"),
+        ),
+        ("4 MiB of tokens", "(".repeat(4 << 20), Some("E0102")),
+        (
             "20,000 operations of one name",
             chain("", 20_000, |_| "op o(x) = x\n".into(), ""),
             Some("E0202"),
@@ -272,6 +345,16 @@ fn every_file_gets_its_diagnostic() {
                 &net("10000 * normal", "1@4"),
                 1_000,
                 |_| "expect n 1@4 { params 1 }\n".into(),
+                "",
+            ),
+            Some("E0601"),
+        ),
+        (
+            "1,000 claims about large nets that no width meets",
+            chain(
+                &net("10000 * normal", "1@4").replace("concat(a)", "concat(a, a)"),
+                1_000,
+                |_| "expect n 1@7 { params 1 }\n".into(),
                 "",
             ),
             Some("E0601"),
@@ -302,6 +385,26 @@ fn a_wide_space_is_checked_in_bounded_work() {
         cell reduction(h, prev) stride 2 = normal
     }";
     assert_eq!(first_code(text.into()), None);
+}
+
+#[test]
+fn a_fault_in_the_last_of_many_cells_is_found() {
+    let cell = |name: &str, last: &str| {
+        format!(
+            "cell {name}(h, prev) {{
+                 a = squeeze(h) b = fit(prev)
+                 n1 = sep<5>(a) + sep<3>(b)  n2 = sep<7>(a) + sep<3>(b)  n3 = avg<3>(a) + b
+                 n4 = avg<3>(b) + max<3>(n3) n5 = sep<3>(n1) + {last}
+                 out concat(unused)
+             }}\n"
+        )
+    };
+    let many = chain("", 3_000, |i| cell(&format!("c{i}"), "a"), "");
+    assert_eq!(
+        first_code(many.clone() + &cell("last", "maxpool<2, s = 2>(a)")),
+        Some("E0301".into())
+    );
+    assert_eq!(first_code(many), Some("E0201".into()));
 }
 
 #[test]

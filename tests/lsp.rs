@@ -2,10 +2,10 @@
 
 #![cfg(all(feature = "cli", feature = "lsp"))]
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+#[path = "support/client.rs"]
+mod client;
+
+use std::io::Write;
 
 use cellc::compile::{self, Request};
 use cellc::diagnostic::Code;
@@ -14,185 +14,7 @@ use cellc::source::SourceFile;
 use cellc::syntax;
 use serde_json::{Value, json};
 
-const URI: &str = "file:///cells/mine.cell";
-
-/// Longer than any answer takes: a server that hangs fails the test instead of hanging it.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// An editor with a server.
-struct Client {
-    server: Child,
-    input: Option<ChildStdin>,
-    messages: Receiver<Value>,
-    last_id: i64,
-}
-
-impl Client {
-    /// Starts a server without a word.
-    fn silent() -> Self {
-        let mut server = Command::new(env!("CARGO_BIN_EXE_cellc"))
-            .args(["lsp", "--stdio"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("the program starts");
-        let output = server.stdout.take().expect("piped");
-        let (sender, messages) = channel();
-        std::thread::spawn(move || {
-            let mut output = BufReader::new(output);
-            while let Some(message) = read(&mut output) {
-                if sender.send(message).is_err() {
-                    break;
-                }
-            }
-        });
-        let input = server.stdin.take();
-        Client { server, input, messages, last_id: 0 }
-    }
-
-    /// Starts a server and initializes it.
-    fn new() -> Self {
-        let mut client = Client::silent();
-        let result = client.ask("initialize", json!({ "capabilities": {}, "processId": null }));
-        assert_eq!(result["capabilities"]["textDocumentSync"]["change"], 1, "whole texts");
-        assert_eq!(result["serverInfo"]["name"], "cellc");
-        client.tell("initialized", json!({}));
-        client
-    }
-
-    /// Starts a server, initializes it and opens a text; gives its diagnostics.
-    fn with(text: &str) -> (Self, Vec<Value>) {
-        let mut client = Client::new();
-        let faults = client.open(text);
-        (client, faults)
-    }
-
-    fn send(&mut self, message: &Value) {
-        let text = message.to_string();
-        let input = self.input.as_mut().expect("the input is open");
-        write!(input, "Content-Length: {}\r\n\r\n{text}", text.len()).expect("written");
-        input.flush().expect("written");
-    }
-
-    fn tell(&mut self, method: &str, params: Value) {
-        self.send(&json!({ "jsonrpc": "2.0", "method": method, "params": params }));
-    }
-
-    fn receive(&mut self) -> Value {
-        self.messages.recv_timeout(PATIENCE).expect("the server answers")
-    }
-
-    /// The whole response to a request; messages before it are dropped.
-    fn response(&mut self, method: &str, params: Value) -> Value {
-        self.last_id += 1;
-        let id = self.last_id;
-        self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
-        loop {
-            let message = self.receive();
-            if message["id"] == id {
-                return message;
-            }
-        }
-    }
-
-    /// The result of a request.
-    fn ask(&mut self, method: &str, params: Value) -> Value {
-        let response = self.response(method, params);
-        assert_eq!(response.get("error"), None, "{method}");
-        response["result"].clone()
-    }
-
-    /// The next diagnostics of the document.
-    fn diagnostics(&mut self, version: i64) -> Vec<Value> {
-        loop {
-            let message = self.receive();
-            if message["method"] == "textDocument/publishDiagnostics"
-                && message["params"]["version"] == version
-            {
-                assert_eq!(message["params"]["uri"], URI);
-                return message["params"]["diagnostics"].as_array().expect("a list").clone();
-            }
-        }
-    }
-
-    fn open(&mut self, text: &str) -> Vec<Value> {
-        let document = json!({ "uri": URI, "languageId": "cell", "version": 1, "text": text });
-        self.tell("textDocument/didOpen", json!({ "textDocument": document }));
-        self.diagnostics(1)
-    }
-
-    fn change(&mut self, version: i64, changes: Value) -> Vec<Value> {
-        let document = json!({ "uri": URI, "version": version });
-        let params = json!({ "textDocument": document, "contentChanges": changes });
-        self.tell("textDocument/didChange", params);
-        self.diagnostics(version)
-    }
-
-    /// Asks about a position.
-    fn at(&mut self, method: &str, position: Value) -> Value {
-        self.ask(method, json!({ "textDocument": { "uri": URI }, "position": position }))
-    }
-
-    /// The Markdown of a hover.
-    fn hover(&mut self, position: Value) -> String {
-        let hover = self.at("textDocument/hover", position);
-        hover["contents"]["value"].as_str().unwrap_or_default().to_owned()
-    }
-
-    /// The labels that are offered.
-    fn offers(&mut self, position: Value) -> Vec<String> {
-        let items = self.at("textDocument/completion", position);
-        let items = items.as_array().expect("a list").clone();
-        items.iter().map(|item| item["label"].as_str().expect("a label").to_owned()).collect()
-    }
-
-    /// Shuts the server down and waits for its end.
-    fn end(mut self) -> ExitStatus {
-        assert_eq!(self.ask("shutdown", Value::Null), Value::Null);
-        self.tell("exit", Value::Null);
-        self.server.wait().expect("the server ends")
-    }
-}
-
-impl Drop for Client {
-    /// Closes the input, at which a server that still runs ends.
-    fn drop(&mut self) {
-        self.input = None;
-        let _ = self.server.wait();
-    }
-}
-
-/// One message, none at the end of the stream.
-fn read(output: &mut impl BufRead) -> Option<Value> {
-    let mut length = None;
-    loop {
-        let mut line = String::new();
-        if output.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        if name == "Content-Length" {
-            length = value.parse().ok();
-        }
-    }
-    let mut text = vec![0; length.expect("a header says how long a message is")];
-    output.read_exact(&mut text).ok()?;
-    Some(serde_json::from_slice(&text).expect("a message is JSON"))
-}
-
-/// The position in front of the `n`-th occurrence of a piece of ASCII text, moved by `by` characters.
-fn find(text: &str, piece: &str, n: usize, by: usize) -> Value {
-    let (at, _) = text.match_indices(piece).nth(n).expect("the piece is in the text");
-    let at = at + by;
-    let line_start = text[..at].rfind('\n').map_or(0, |at| at + 1);
-    json!({ "line": text[..at].matches('\n').count(), "character": at - line_start })
-}
-
-/// The range of the `n`-th occurrence of a piece of ASCII text.
-fn range(text: &str, piece: &str, n: usize) -> Value {
-    json!({ "start": find(text, piece, n, 0), "end": find(text, piece, n, piece.len()) })
-}
+use self::client::{Client, URI, find, range};
 
 const GOOD: &str = "\
 /// Half of it.
@@ -438,6 +260,12 @@ fn completion_knows_the_place() {
     has(&offers(&GOOD.replace("= normal", "= ^")), &["normal", "reduction"], &["sep"]);
     has(&offers(&GOOD.replace("cifar", "^")), &["cifar"], &["normal"]);
     has(&offers(&GOOD.replace("params 1", "^")), &["params", "macs"], &["cifar"]);
+    let published = GOOD.replace("params 1 }", "params 1 } published \"a paper\" { ^");
+    has(&offers(&published), &["params", "macs"], &["params_with_aux", "cifar"]);
+    let published = GOOD.replace("params 1 }", "params 1 } published \"a\" as \"b\" { macs 5M, ^");
+    has(&offers(&published), &["params", "macs"], &["params_with_aux", "cifar"]);
+    has(&offers(&(published.replace('^', "") + "}\n^")), &["op", "expect"], &["macs"]);
+    has(&offers("cell published(^h) {\n}\n"), &[], &["params"]);
     has(&offers(&GOOD.replace("/// Twice", "/// ^Twice")), &[], &["op", "cell"]);
     has(&offers(&GOOD.replace("expect", "^\nexpect")), &["op", "cell", "expect"], &["out"]);
     has(&offers(&GOOD.replace("    out", "    ^\n    out")), &["repeat", "out"], &["op", "sep"]);

@@ -1,5 +1,6 @@
 //! What the README shows is true of the program.
 
+use cellc::compare::{self, Form, Selection};
 use cellc::compile;
 use cellc::source::SourceFile;
 use cellc::syntax;
@@ -38,4 +39,16 @@ fn the_found_cell_is_one_of_the_space() {
     let module = compile::check(&SourceFile::new("README.md", found)).expect("it is fine");
     let names: Vec<&str> = module.cells.iter().map(|cell| cell.name.name.as_str()).collect();
     assert_eq!(names, ["normal", "reduction"]);
+}
+
+/// The tables of the paper are what `cellc compare --source zoph --format markdown` prints.
+#[test]
+fn the_published_tables_are_those_of_the_program() {
+    let selection = Selection { source: Some("zoph".into()), ..Selection::default() };
+    let rows = compile::EMBEDDED.iter().flat_map(|(name, text)| {
+        let module = compile::check(&SourceFile::new(*name, *text)).expect("the library is sound");
+        compare::rows(name, &module, &selection).expect("its networks can be built")
+    });
+    let tables = Form::Markdown.write(&compare::tables(rows.collect()));
+    assert!(README.contains(&tables), "the README lacks\n{tables}");
 }

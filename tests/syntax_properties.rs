@@ -233,7 +233,7 @@ fn the_deepest_nesting_that_is_allowed_works() {
 fn hostile_text_takes_linear_time() {
     // As large as a source file may be, and as many tokens as are parsed at all.
     let full = |piece: &str| piece.repeat((4 << 20) / piece.len());
-    let most = |piece: &str, n_tokens: usize| piece.repeat((1 << 18) / n_tokens - 20);
+    let most = |piece: &str, n_tokens: usize| piece.repeat((1 << 20) / n_tokens - 20);
     let cases = [
         full("("),
         full("op "),
@@ -259,6 +259,9 @@ fn hostile_text_takes_linear_time() {
         format!("net n<N, F> {{ stack {}", most("N * a * 2, ", 6)),
         format!("cell f(h) {{\n{}}}\n", "a = x x\n".repeat(1500)).repeat(40),
         format!("op f(x) = {} x", most("(x + (x + (x + (x))) + ", 15)),
+        most("op f(x) = x |> conv<k + 1 * (2 - c), 3>\n", 21),
+        format!("op f<{}>(x) = x", most("k = 1, ", 4)),
+        format!("op f(x) = f({}x)", most(&format!("{}x{}, ", "(".repeat(60), ")".repeat(60)), 122)),
     ];
     for case in cases {
         let start = std::time::Instant::now();

@@ -249,7 +249,8 @@ fn words_of_one_place_are_keywords_there() {
     });
     let text = "cell r(h) stride 2 {\nnet n<N, F> {\n    input 8x8x3\n    classes 10\n    stem bn\n    \
                 stack N * r\n    head gap\n    aux after stage 2 { gap }\n}\n\
-                expect n 1@8 on 8x8x3 classes 10 { params 2.5M }\n\
+                expect n 1@8 on 8x8x3 classes 10 { params 2.5M }\n    \
+                published \"a table\" as \"a row\" { params 2.5M }\n\
                 cell s(h) {\n    out h, h to 2\n}\nnet m<N, F> {\n    \
                 stack N * (skip r stride 2 at base / 4)\n}\n";
     let mut count = 0;

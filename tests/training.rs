@@ -125,7 +125,7 @@ fn runs_repeat_bit_by_bit_for_any_number_of_threads() {
         batch: 144,
         dropout: 0.2,
         clip_norm: Some(0.1),
-        augment: Augment { pad: 1, flip: true },
+        augment: Augment { pad: 1, flip: true, ..Augment::NONE },
         nesterov: true,
         seed: 5,
         ..quick()
@@ -159,7 +159,7 @@ fn one_step_is_sgd() {
     let ty = TensorType::new(1, 8, 8);
     let pixels: Vec<u8> = (0..6 * 64).map(|i| (i * i % 17) as u8).collect();
     let images = Images::new(pixels, vec![3, 1, 4, 1, 5, 9], ty);
-    let whitening = cellc::data::Whitening::of(&images);
+    let whitening = cellc::data::Whitening::of(&images).unwrap();
     let all: Vec<usize> = (0..6).collect();
     let config = TrainConfig { batch: 6, weight_decay: 0.01, clip_norm: Some(0.25), ..quick() };
     let graph = small_graph(false);
@@ -173,8 +173,10 @@ fn one_step_is_sgd() {
 
     let device = Cpu::default();
     let whiten = |p: &u8| (f32::from(*p) - whitening.mean[0]) / whitening.std[0];
-    let x = device
-        .tensor_from_vec(images.pixels().iter().map(whiten).collect::<Vec<_>>(), (6, 1, 8, 8));
+    let x = device.tensor_from_vec(
+        images.pixels().unwrap().iter().map(whiten).collect::<Vec<_>>(),
+        (6, 1, 8, 8),
+    );
     let mut rows = vec![0.0; 60];
     for (image, &label) in images.labels().iter().enumerate() {
         rows[image * 10 + usize::from(label)] = 1.0;

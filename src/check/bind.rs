@@ -5,6 +5,7 @@ use super::names::unknown;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast;
+use crate::syntax::print;
 
 /// For each parameter the index of the attribute that goes to it; `None` after reporting a fault.
 /// `specs` has the parameters' names and whether each must be given.
@@ -38,28 +39,36 @@ pub(super) fn places(
                         1 => "1 attribute".into(),
                         most => format!("{most} attributes"),
                     };
-                    faults.push(
-                        Diagnostic::new(
-                            Code::RepeatedAttribute,
-                            attr.value.span,
-                            format!("`{callee}` takes {takes}, found {}", attrs.len()),
-                        )
-                        .note("remove the attributes from here on"),
+                    let fault = Diagnostic::new(
+                        Code::RepeatedAttribute,
+                        attr.value.span,
+                        format!("`{callee}` takes {takes}, found {}", attrs.len()),
                     );
+                    let why = "remove the attributes from here on";
+                    faults.push(match (attrs[..at].last(), attrs.last()) {
+                        (Some(before), Some(last)) => {
+                            let rest = Span::new(before.value.span.end, last.value.span.end);
+                            fault.propose(rest, "", why)
+                        }
+                        _ => fault.note(why),
+                    });
                     break;
                 }
             },
         };
         if let Some(first) = places[index] {
-            faults.push(
-                Diagnostic::new(
-                    Code::RepeatedAttribute,
-                    attr.value.span,
-                    format!("attribute `{}` of `{callee}` is given twice", specs[index].0),
-                )
-                .also(attrs[first].value.span, "given here before")
-                .note("remove one of them"),
-            );
+            let fault = Diagnostic::new(
+                Code::RepeatedAttribute,
+                attr.value.span,
+                format!("attribute `{}` of `{callee}` is given twice", specs[index].0),
+            )
+            .also(attrs[first].value.span, "given here before");
+            let is_same = print::value(&attrs[first].value) == print::value(&attr.value);
+            let again = Span::new(attrs[at - 1].value.span.end, attr.value.span.end);
+            faults.push(match is_same {
+                true => fault.replace(again, "", "remove one of them"),
+                false => fault.note("remove one of them"),
+            });
             continue;
         }
         places[index] = Some(at);

@@ -1,5 +1,7 @@
 //! Cells: inputs, blocks, output; and the space they may stand in.
 
+use std::rc::Rc;
+
 use super::choices::{Holes, Renumber};
 use super::expand::{self, Budget};
 use super::exprs::{Builder, FIXUP, OpHead, Place, Scope};
@@ -31,6 +33,7 @@ pub(super) fn resolve(
 ) {
     let heads = OpHead::all(&module.ops);
     let mut expanded = Vec::new();
+    let keeps = names.space.is_some();
     for (cell, in_space) in &names.cells {
         let Some(written_out) = expand::expand(cell, names, budget, faults) else {
             if budget.is_spent() {
@@ -49,7 +52,9 @@ pub(super) fn resolve(
         .cell(&written_out);
         if let Some(resolved) = resolved {
             module.cells.push(resolved);
-            expanded.push(written_out);
+            if keeps {
+                expanded.push(written_out.into_owned());
+            }
         }
     }
     let Some(space) = names.space else { return };
@@ -109,6 +114,24 @@ pub(super) struct SpaceParts {
     pub constants: Vec<(usize, ast::Constant)>,
 }
 
+/// What is known in a cell so far.
+struct Known {
+    /// Names of its attributes and named values.
+    params: Vec<String>,
+    /// Names of its inputs and of the blocks above.
+    locals: Vec<String>,
+    /// Names of all of its blocks.
+    bound: Rc<[String]>,
+    n_inputs: usize,
+}
+
+impl Known {
+    fn take_back(&mut self, scope: &mut Scope) {
+        self.params = std::mem::take(&mut scope.params);
+        self.locals = std::mem::take(&mut scope.locals);
+    }
+}
+
 struct CellResolver<'x> {
     names: &'x Names<'x>,
     heads: &'x [OpHead],
@@ -142,11 +165,16 @@ impl CellResolver<'_> {
         for name in &bound {
             seen.note("block", name, self.faults);
         }
-        let (params, mut param_names) = self.params(cell);
+        let (params, param_names) = self.params(cell);
         let mut attributes = Seen::default();
         note_params(&cell.params, &mut attributes, self.faults);
         let mut statics = Vec::new();
-        let mut locals: Vec<String> = cell.inputs.iter().map(|input| input.name.clone()).collect();
+        let mut known = Known {
+            params: param_names,
+            locals: cell.inputs.iter().map(|input| input.name.clone()).collect(),
+            bound: bound.iter().map(|name| name.name.clone()).collect(),
+            n_inputs: cell.inputs.len(),
+        };
         let mut blocks = Vec::new();
         let mut outputs = None;
         let mut out_span = None;
@@ -154,13 +182,13 @@ impl CellResolver<'_> {
             match statement {
                 CellStmt::Constant(constant) => {
                     let owner = format!("{}.{}", cell.name.name, constant.name.name);
-                    statics.extend(self.statement(&owner, &locals, &mut param_names, |builder| {
+                    statics.extend(self.statement(&owner, &mut known, |builder| {
                         builder.constant(constant, &mut attributes, blocks.len())
                     }));
                 }
                 CellStmt::Require(require) => {
                     let owner = format!("{}.require", cell.name.name);
-                    statics.extend(self.statement(&owner, &locals, &mut param_names, |builder| {
+                    statics.extend(self.statement(&owner, &mut known, |builder| {
                         builder.require(require, blocks.len())
                     }));
                 }
@@ -175,12 +203,8 @@ impl CellResolver<'_> {
                             .note("`out` is the last line of a cell"),
                         );
                     }
-                    let later =
-                        bound.iter().skip(blocks.len()).map(|name| name.name.clone()).collect();
-                    let scope = self.scope(&param_names, &locals, later, false);
-                    let block = self.block(cell, name, value, scope);
-                    locals.push(name.name.clone());
-                    blocks.push(block);
+                    blocks.push(self.block(cell, name, value, &mut known, false));
+                    known.locals.push(name.name.clone());
                 }
                 CellStmt::Out { outputs: written, span } => {
                     if let Some(first) = out_span.replace(*span) {
@@ -197,10 +221,7 @@ impl CellResolver<'_> {
                             _ => format!("out{}", at + 1),
                         };
                         let name = Ident { name, span: *span };
-                        let later: Vec<String> =
-                            bound.iter().skip(blocks.len()).map(|name| name.name.clone()).collect();
-                        let scope = self.scope(&param_names, &locals, later, true);
-                        let block = self.block(cell, &name, &output.value, scope);
+                        let block = self.block(cell, &name, &output.value, &mut known, true);
                         let to = self.arrival(output, written.len() == 1);
                         resolved.push(block.map(|block| Output { block, to }));
                     }
@@ -258,17 +279,14 @@ impl CellResolver<'_> {
         }
     }
 
-    fn scope(
-        &self,
-        params: &[String],
-        locals: &[String],
-        later: Vec<String>,
-        is_out: bool,
-    ) -> Scope {
+    /// The scope of a statement. It takes the names over; [`Known::take_back`] gives them back.
+    fn scope(&self, known: &mut Known, is_out: bool) -> Scope {
+        let bound = Rc::clone(&known.bound);
+        let at = known.locals.len() - known.n_inputs;
         Scope {
-            place: Place::Cell { in_space: self.in_space, is_out, later },
-            params: params.to_vec(),
-            locals: locals.to_vec(),
+            place: Place::Cell { in_space: self.in_space, is_out, bound, at },
+            params: std::mem::take(&mut known.params),
+            locals: std::mem::take(&mut known.locals),
         }
     }
 
@@ -285,7 +303,7 @@ impl CellResolver<'_> {
 
     /// The cell's attributes, and their names.
     fn params(&mut self, cell: &ast::Cell) -> (Vec<Param>, Vec<String>) {
-        let place = Place::Cell { in_space: false, is_out: false, later: Vec::new() };
+        let place = Place::Cell { in_space: false, is_out: false, bound: Rc::new([]), at: 0 };
         let scope = Scope { place, params: Vec::new(), locals: Vec::new() };
         let mut builder = self.builder(scope);
         let params = builder.params(&cell.params);
@@ -296,14 +314,17 @@ impl CellResolver<'_> {
     fn statement(
         &mut self,
         owner: &str,
-        locals: &[String],
-        params: &mut Vec<String>,
+        known: &mut Known,
         build: impl FnOnce(&mut Builder) -> Option<Static>,
     ) -> Option<Static> {
-        let scope = self.scope(params, locals, Vec::new(), false);
+        let mut scope = self.scope(known, false);
+        // A block below is as unknown to it as one that is nowhere.
+        if let Place::Cell { bound, at, .. } = &mut scope.place {
+            *at = bound.len();
+        }
         let mut builder = self.builder(scope);
         let statement = build(&mut builder);
-        params.clone_from(&builder.scope.params);
+        known.take_back(&mut builder.scope);
         let holes = std::mem::take(&mut builder.holes);
         let mut statement = statement?;
         let span = match &statement.kind {
@@ -339,11 +360,15 @@ impl CellResolver<'_> {
         cell: &ast::Cell,
         name: &Ident,
         value: &ast::Expr,
-        scope: Scope,
+        known: &mut Known,
+        is_out: bool,
     ) -> Option<Block> {
-        let n_locals = scope.locals.len();
+        let n_locals = known.locals.len();
+        let scope = self.scope(known, is_out);
         let mut builder = self.builder(scope);
-        let mut value = builder.expr(value)?;
+        let value = builder.expr(value);
+        known.take_back(&mut builder.scope);
+        let mut value = value?;
         if matches!(value.kind, ExprKind::ConcatUnused) {
             if n_locals == cell.inputs.len() {
                 builder.faults.push(

@@ -1,35 +1,55 @@
 //! Counts what a file claims about itself.
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::TensorType;
 use crate::graph::cost::Cost;
-use crate::graph::lower::{self, MAX_F, MAX_N, Scale, Target};
-use crate::graph::passes::simplify;
+use crate::graph::lower::{self, MAX_F, MAX_N, Scale, Target, Work};
+use crate::graph::passes::simplified;
 use crate::ir::{ClaimKind, Expect, Module};
 use crate::space::Genotype;
 use crate::syntax::ast::ScaleLit;
 use crate::syntax::print;
 
-/// The most operations of all networks that a file claims something about.
+/// The most operations of all networks that have to be built for a file's claims, several for each whose
+/// base width has to be looked for.
 const MAX_NODES: usize = 1 << 17;
+
+/// How many claims are counted side by side; each may take what those before them left.
+const AT_ONCE: usize = 8;
 
 /// Reports every claim that does not hold.
 pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
-    let mut nodes = 0;
-    for expect in &module.expects {
-        claim(module, expect, &mut nodes, faults);
-        if nodes > MAX_NODES {
-            faults.push(
-                Diagnostic::new(
-                    Code::TooLarge,
-                    expect.scale.span,
-                    format!(
-                        "the nets claimed about have more than {MAX_NODES} operations together"
-                    ),
-                )
-                .note("move claims about large nets to files of their own"),
-            );
-            return;
+    let mut left = Some(MAX_NODES);
+    for expects in module.expects.chunks(AT_ONCE) {
+        let claim = |expect| {
+            let mut work = Work::at_most(left.unwrap_or(0));
+            let found = claim(module, expect, &mut work);
+            (work.done(), found)
+        };
+        let counted: Vec<(usize, Vec<Diagnostic>)> = match expects {
+            _ if left.is_none() => vec![(0, Vec::new())],
+            // Nothing to share out.
+            [only] => vec![claim(only)],
+            _ => expects.par_iter().map(claim).collect(),
+        };
+        for (expect, (done, mut found)) in expects.iter().zip(counted) {
+            let Some(most) = left else {
+                faults.push(
+                    Diagnostic::new(
+                        Code::TooLarge,
+                        expect.scale.span,
+                        format!(
+                            "the claims take networks of more than {MAX_NODES} operations together"
+                        ),
+                    )
+                    .note("move claims about large nets to files of their own"),
+                );
+                return;
+            };
+            faults.append(&mut found);
+            left = most.checked_sub(done);
         }
     }
 }
@@ -52,8 +72,10 @@ pub(super) fn scale(written: ScaleLit, faults: &mut Vec<Diagnostic>) -> Option<S
     Some(Scale { n: written.n.value as usize, f: written.f.value as usize })
 }
 
-fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<Diagnostic>) {
-    let Some(scale) = scale(expect.scale, faults) else { return };
+/// Counts what one `expect` claims; gives what does not hold.
+fn claim(module: &Module, expect: &Expect, work: &mut Work) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    let Some(scale) = scale(expect.scale, &mut faults) else { return faults };
     let net = module.net(&expect.net.name).expect("check::nets reports unknown nets");
     let image =
         expect.image.map(|[height, width, channels]| TensorType::new(channels, height, width));
@@ -66,13 +88,11 @@ fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<D
     let wants_aux = expect.claims.iter().any(|(kind, _)| *kind == ClaimKind::ParamsWithAux);
     let genotype = Genotype { choices: Vec::new() };
     let mut count = |with_aux: bool| {
-        let lowered = lower::lower(module, &genotype, &Target { with_aux, ..plain });
-        lowered
-            .inspect(|lowered| *nodes += lowered.graph.nodes.len())
-            .map(|lowered| Cost::of(&simplify(&lowered.graph)))
+        lower::lower_within(module, &genotype, &Target { with_aux, ..plain }, work)
+            .map(|lowered| Cost::of(&simplified(lowered.graph)))
             .map_err(|found| faults.extend(found))
     };
-    let Ok(cost) = count(false) else { return };
+    let Ok(cost) = count(false) else { return faults };
     let with_aux = if wants_aux { count(true).ok() } else { None };
     for (kind, claimed) in &expect.claims {
         let counted = match kind {
@@ -93,8 +113,10 @@ fn claim(module: &Module, expect: &Expect, nodes: &mut usize, faults: &mut Vec<D
                     format!("`{}` of {} {scale} is {text}", kind.name(), net.name.name),
                 )
                 .label(format!("claimed {}", print::number(claimed.value)))
-                .replace(claimed.span, text, "write the counted number"),
+                // The cells may be what is wrong.
+                .propose(claimed.span, text, "write the counted number"),
             );
         }
     }
+    faults
 }

@@ -17,8 +17,7 @@ pub(super) fn resolve(
 ) {
     let own = std::mem::take(&mut names.own_constants);
     for (at, &(constant, in_space)) in own.iter().enumerate() {
-        let later = own[at..].iter().map(|(constant, _)| constant.name.name.clone()).collect();
-        let place = Place::Constant { in_space, later };
+        let place = Place::Constant { in_space, at };
         let scope = Scope { place, params: Vec::new(), locals: Vec::new() };
         let mut builder =
             Builder { names, op_params: &[], scope, holes: Holes::default(), stages: 0, faults };

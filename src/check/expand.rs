@@ -4,6 +4,7 @@
 //! numbers and what a found architecture is written from. Copies keep the spans of the text they were
 //! written in, so a fault in a repeated block points at the block.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::bind;
@@ -19,7 +20,7 @@ use crate::syntax::ast::{
 use crate::syntax::rename::{Mover, NewNames};
 
 /// The most blocks of all cells of a file.
-const MAX_BLOCKS_OF_ALL: usize = 1 << 14;
+const MAX_BLOCKS_OF_ALL: usize = 1 << 17;
 
 /// The most options of all holes of a file.
 const MAX_ALTERNATIVES_OF_ALL: usize = 1 << 18;
@@ -27,32 +28,63 @@ const MAX_ALTERNATIVES_OF_ALL: usize = 1 << 18;
 /// The longest chain of cells that are each the same as the next.
 pub(crate) const MAX_SAME: usize = 64;
 
+/// The most bytes of text that the shorthands of a file may repeat.
+const MAX_COPIED: usize = 1 << 21;
+
 /// How much has been written out: a short file can stand for a long one.
 #[derive(Default)]
 pub(super) struct Budget {
     blocks: usize,
     alternatives: usize,
+    copied: usize,
 }
 
 impl Budget {
     /// True once the file stands for more than is read.
     pub(super) fn is_spent(&self) -> bool {
-        self.blocks > MAX_BLOCKS_OF_ALL || self.alternatives > MAX_ALTERNATIVES_OF_ALL
+        self.blocks > MAX_BLOCKS_OF_ALL
+            || self.alternatives > MAX_ALTERNATIVES_OF_ALL
+            || self.copied > MAX_COPIED
+    }
+
+    /// E0102 at the statement that spends it.
+    fn fault(&self, span: Span) -> Diagnostic {
+        let message = if self.copied > MAX_COPIED {
+            format!("what the shorthands of a file stand for may have at most {MAX_COPIED} bytes")
+        } else {
+            format!(
+                "the cells of a file may have at most {MAX_BLOCKS_OF_ALL} blocks and \
+                 {MAX_ALTERNATIVES_OF_ALL} alternatives in all"
+            )
+        };
+        Diagnostic::new(Code::TooLarge, span, message)
+            .note("use fewer cells, or move some of them to a file of their own")
     }
 }
 
 /// A cell without shorthands, or `None` after reporting why there is none.
-pub(super) fn expand(
-    cell: &Cell,
+pub(super) fn expand<'c>(
+    cell: &'c Cell,
     names: &Names,
     budget: &mut Budget,
     faults: &mut Vec<Diagnostic>,
-) -> Option<Cell> {
-    let (bound, statements) = statements(cell, names, faults)?;
+) -> Option<Cow<'c, Cell>> {
+    if let CellBody::Block(statements) = &cell.body
+        && statements.len() <= MAX_BLOCKS
+        && statements.iter().all(is_plain)
+    {
+        budget.blocks += statements.len();
+        if !budget.is_spent() {
+            return Some(Cow::Borrowed(cell));
+        }
+        // Which statement spends it is found below.
+        budget.blocks -= statements.len();
+    }
+    let (bound, statements) = statements(cell, names, budget, faults)?;
     let before = faults.len();
     let mut earlier: Vec<String> = Vec::new();
     let mut result: Vec<CellStmt> = bound.into_iter().map(CellStmt::Constant).collect();
-    for statement in &statements {
+    for statement in statements.iter() {
         match statement {
             CellStmt::Constant(_) | CellStmt::Require(_) => result.push(statement.clone()),
             CellStmt::Let { name, value, span } => {
@@ -64,6 +96,10 @@ pub(super) fn expand(
                 let times = repeat_count(count, faults);
                 for number in 1..=times {
                     budget.blocks += 1;
+                    budget.copied += if number == 1 { 0 } else { value.span.range().len() };
+                    if budget.is_spent() {
+                        break;
+                    }
                     let name = Ident { name: format!("{}{number}", name.name), span: name.span };
                     let value = Expander::block(value, names, &earlier, budget, faults);
                     earlier.push(name.name.clone());
@@ -94,21 +130,51 @@ pub(super) fn expand(
             return None;
         }
         if budget.is_spent() {
-            faults.push(
-                Diagnostic::new(
-                    Code::TooLarge,
-                    statement.span(),
-                    format!(
-                        "the cells of a file may have at most {MAX_BLOCKS_OF_ALL} blocks and \
-                         {MAX_ALTERNATIVES_OF_ALL} alternatives in all"
-                    ),
-                )
-                .note("use fewer cells, or move some of them to a file of their own"),
-            );
+            faults.push(budget.fault(statement.span()));
             return None;
         }
     }
-    (faults.len() == before).then(|| Cell { body: CellBody::Block(result), ..cell.clone() })
+    let Cell { name, params, inputs, stride, body: _, span } = cell;
+    (faults.len() == before).then(|| {
+        Cow::Owned(Cell {
+            name: name.clone(),
+            params: params.clone(),
+            inputs: inputs.clone(),
+            stride: *stride,
+            body: CellBody::Block(result),
+            span: *span,
+        })
+    })
+}
+
+/// True for a statement that stands for itself: none of the shorthands, and no hole at all.
+fn is_plain(statement: &CellStmt) -> bool {
+    match statement {
+        CellStmt::Constant(_) | CellStmt::Require(_) => true,
+        CellStmt::Let { value, .. } => has_no_hole(value),
+        CellStmt::Repeat { .. } => false,
+        CellStmt::Out { outputs, .. } => outputs.iter().all(|output| has_no_hole(&output.value)),
+    }
+}
+
+/// Holes in attributes do not count: nothing in them is written out.
+fn has_no_hole(expr: &Expr) -> bool {
+    let is_named = |op: &OpRef| match op.kind {
+        OpRefKind::Named { .. } => true,
+        OpRefKind::Set(_) | OpRefKind::Choice(_) => false,
+    };
+    match &expr.kind {
+        ExprKind::Name(_) => true,
+        ExprKind::Call { op, args } => is_named(op) && args.iter().all(has_no_hole),
+        ExprKind::Pipe { input, stages } => has_no_hole(input) && stages.iter().all(is_named),
+        ExprKind::Binary { combine: Combine::Fixed(_), left, right } => {
+            has_no_hole(left) && has_no_hole(right)
+        }
+        ExprKind::Binary { combine: Combine::Choice { .. }, .. }
+        | ExprKind::Earlier
+        | ExprKind::Choice(_) => false,
+        ExprKind::Paren(inner) => has_no_hole(inner),
+    }
 }
 
 /// An operation of a space without shorthands.
@@ -139,21 +205,28 @@ pub(super) fn op(op: &Op, names: &Names, budget: &mut Budget, faults: &mut Vec<D
 
 /// The statements of a cell's body, followed through `= other<...>`, and the attributes of the cells on
 /// the way as constants. What is copied from another file stands at the use in this one.
-fn statements(
-    cell: &Cell,
-    names: &Names,
+fn statements<'c>(
+    cell: &'c Cell,
+    names: &'c Names,
+    budget: &mut Budget,
     faults: &mut Vec<Diagnostic>,
-) -> Option<(Vec<Constant>, Vec<CellStmt>)> {
+) -> Option<(Vec<Constant>, Cow<'c, [CellStmt]>)> {
     let (mut current, mut origin) = (cell, Origin::Own);
     let mut copied_at = cell.span;
     let mut bound = Vec::new();
     for _ in 0..=MAX_SAME {
         let other = match &current.body {
             CellBody::Block(statements) => {
-                let mut statements = statements.clone();
+                let is_copy = origin.is_foreign() || current.name != cell.name;
+                budget.copied += if is_copy { current.span.range().len() } else { 0 };
+                if budget.is_spent() {
+                    faults.push(budget.fault(cell.span));
+                    return None;
+                }
+                let mut statements = Cow::Borrowed(statements.as_slice());
                 if origin.is_foreign() {
                     Mover::to(&mut Copied { names, origin }, copied_at)
-                        .statements(&mut statements, &current.params);
+                        .statements(statements.to_mut(), &current.params);
                 }
                 return Some((bound, statements));
             }
@@ -187,18 +260,26 @@ fn statements(
         }
         if !next.inputs.iter().map(|input| &input.name).eq(current.inputs.iter().map(|i| &i.name)) {
             let written: Vec<&str> = next.inputs.iter().map(|input| input.name.as_str()).collect();
-            faults.push(
-                Diagnostic::new(
-                    Code::MalformedCell,
-                    other.span,
-                    format!("cell `{name}` has other inputs than `{}`", current.name.name),
-                )
-                .note(format!(
-                    "write `cell {}({})`",
-                    current.name.name,
-                    written.join(", ")
-                )),
+            let fault = Diagnostic::new(
+                Code::MalformedCell,
+                other.span,
+                format!("cell `{name}` has other inputs than `{}`", current.name.name),
             );
+            let written = written.join(", ");
+            let why = format!("write `cell {}({written})`", current.name.name);
+            let ends = current.inputs.first().zip(current.inputs.last());
+            faults.push(match ends.filter(|_| !origin.is_foreign()) {
+                Some((first, last)) => {
+                    let inputs = first.span.to(last.span);
+                    // Other names mean nothing, but with other numbers the cells around may be wrong.
+                    if next.inputs.len() == current.inputs.len() {
+                        fault.replace(inputs, written, why)
+                    } else {
+                        fault.propose(inputs, written, why)
+                    }
+                }
+                None => fault.note(why),
+            });
             return None;
         }
         let specs: Vec<(&str, bool)> = next
@@ -378,7 +459,11 @@ impl Expander<'_, '_> {
                     );
                     OpRefKind::Choice(Vec::new())
                 }
+                // Whoever reads the statement to its end reports it.
+                Some(_) if self.budget.is_spent() => OpRefKind::Choice(Vec::new()),
                 Some(options) => {
+                    let bytes = options.iter().map(|option| option.item.span.range().len());
+                    self.budget.copied += bytes.sum::<usize>();
                     self.open_sets.push(name.name.clone());
                     let kind = self.choice(options, op.span);
                     self.open_sets.pop();

@@ -1,5 +1,7 @@
 //! Tensor expressions and uses of operations: names resolved, attributes bound, bare operands wrapped.
 
+use std::rc::Rc;
+
 use super::bind;
 use super::choices::{Holes, Phase};
 use super::names::{Names, unknown};
@@ -35,8 +37,8 @@ pub(super) enum Place {
     Constant {
         /// True inside a space, where holes may stand.
         in_space: bool,
-        /// Names of the constants from the one at hand on.
-        later: Vec<String>,
+        /// Where it stands among the file's constants.
+        at: usize,
     },
     /// A condition of a space.
     SpaceRequire,
@@ -46,8 +48,10 @@ pub(super) enum Place {
         in_space: bool,
         /// True in the cell's `out`.
         is_out: bool,
-        /// Names bound in the cell from the block at hand on.
-        later: Vec<String>,
+        /// Names bound in the cell.
+        bound: Rc<[String]>,
+        /// How many of them are bound before the block at hand.
+        at: usize,
     },
     /// A net, with the names of its two scale parameters.
     Net {
@@ -213,8 +217,8 @@ impl Builder<'_> {
         if let Some(index) = self.scope.locals.iter().rposition(|local| local == name) {
             return Some(LocalId(index));
         }
-        if let Place::Cell { later, is_out, .. } = &self.scope.place
-            && let Some(at) = later.iter().position(|block| block == name)
+        if let Place::Cell { bound, at, is_out, .. } = &self.scope.place
+            && let Some(at) = bound[*at..].iter().position(|block| block == name)
         {
             if at == 0 && !*is_out {
                 self.faults.push(

@@ -41,7 +41,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::cells::SpaceParts;
 use self::expand::Budget;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, Stage};
 use crate::ir::{Module, Origin};
 use crate::syntax::ast::{self, Item, SpaceItem};
 
@@ -62,7 +62,18 @@ pub const MAX_KERNEL: i64 = 63;
 /// # Errors
 /// All faults of the first sub-pass that found any, sorted by position.
 pub fn check(file: &ast::File, before: &Module) -> Result<Module, Diagnostics> {
-    resolve(file, before, Origin::Own)
+    let mut module = before.clone();
+    resolve(file, &mut module, Origin::Own)?;
+    Ok(module)
+}
+
+/// [`check`], which adds to the module itself. After a fault, operations and constants that it did not have
+/// are of no use.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_onto(file: &ast::File, module: &mut Module) -> Result<(), Diagnostics> {
+    resolve(file, module, Origin::Own)
 }
 
 /// Checks a file of the prelude itself, whose definitions build on primitives and those in `before`.
@@ -70,39 +81,40 @@ pub fn check(file: &ast::File, before: &Module) -> Result<Module, Diagnostics> {
 /// # Errors
 /// As [`check`]; for the embedded text a test sees to it that there are none.
 pub(crate) fn check_prelude(file: &ast::File, before: &Module) -> Result<Module, Diagnostics> {
-    resolve(file, before, Origin::Prelude)
+    let mut module = before.clone();
+    resolve(file, &mut module, Origin::Prelude)?;
+    Ok(module)
 }
 
-fn resolve(file: &ast::File, before: &Module, origin: Origin) -> Result<Module, Diagnostics> {
-    let mut module = Module { space: None, expects: Vec::new(), ..before.clone() };
-    hide(file, &mut module);
+fn resolve(file: &ast::File, module: &mut Module, origin: Origin) -> Result<(), Diagnostics> {
+    (module.space, module.expects) = (None, Vec::new());
+    hide(file, module);
     let mut faults = Vec::new();
 
-    let mut names = names::declare(file, &mut module, origin, &mut faults);
-    barrier(&mut faults)?;
+    let mut names = names::declare(file, module, origin, &mut faults);
+    barrier(Stage::Names, &mut faults)?;
 
     let mut budget = Budget::default();
     let mut parts = SpaceParts::default();
-    constants::resolve(&mut names, &mut parts, &mut module, origin, &mut faults);
+    constants::resolve(&mut names, &mut parts, module, origin, &mut faults);
     let SpaceParts { decisions, ops, .. } = &mut parts;
-    ops::resolve(&names, &mut budget, decisions, ops, &mut module, &mut faults);
-    cells::resolve(&names, &mut budget, parts, &mut module, origin, &mut faults);
-    nets::resolve(file, &names, &mut module, origin, &mut faults);
-    requires::names(file, &module, &mut faults);
-    barrier(&mut faults)?;
+    ops::resolve(&names, &mut budget, decisions, ops, module, &mut faults);
+    cells::resolve(&names, &mut budget, parts, module, origin, &mut faults);
+    nets::resolve(file, &names, module, origin, &mut faults);
+    requires::names(file, module, &mut faults);
+    barrier(Stage::Meaning, &mut faults)?;
 
-    requires::check(&module, &mut faults);
-    barrier(&mut faults)?;
+    requires::check(module, &mut faults);
+    barrier(Stage::Conditions, &mut faults)?;
 
-    cycles::check(&module, &mut faults);
-    barrier(&mut faults)?;
+    cycles::check(module, &mut faults);
+    barrier(Stage::Cycles, &mut faults)?;
 
-    shapes::check(&module, &mut faults);
-    barrier(&mut faults)?;
+    shapes::check(module, &mut faults);
+    barrier(Stage::Shapes, &mut faults)?;
 
-    claims::check(&module, &mut faults);
-    barrier(&mut faults)?;
-    Ok(module)
+    claims::check(module, &mut faults);
+    barrier(Stage::Claims, &mut faults)
 }
 
 /// Leaves out the cells and nets of other files that this one does not see. Operations and constants
@@ -139,6 +151,6 @@ fn hide(file: &ast::File, module: &mut Module) {
 }
 
 /// Stops if there are faults.
-fn barrier(faults: &mut Vec<Diagnostic>) -> Result<(), Diagnostics> {
-    Diagnostics::or(std::mem::take(faults), ())
+fn barrier(stage: Stage, faults: &mut Vec<Diagnostic>) -> Result<(), Diagnostics> {
+    Diagnostics::or(stage, std::mem::take(faults), ())
 }

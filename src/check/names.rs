@@ -25,6 +25,8 @@ pub(super) struct Names<'a> {
     pub own_ops: Vec<(&'a ast::Op, bool)>,
     /// The constants to resolve with whether they stand in a space, in order.
     pub own_constants: Vec<(&'a ast::Constant, bool)>,
+    /// Where the file's constants stand among them.
+    pub constant_places: BTreeMap<&'a str, usize>,
     /// Option sets of the file's space.
     pub sets: BTreeMap<&'a str, &'a [ast::Alternative<ast::OpRef>]>,
     /// Cells with the space they stand in, in order.
@@ -83,6 +85,7 @@ pub(super) fn declare<'a>(
             .collect(),
         own_ops: Vec::new(),
         own_constants: Vec::new(),
+        constant_places: BTreeMap::new(),
         sets: BTreeMap::new(),
         cells: Vec::new(),
         cell_of: BTreeMap::new(),
@@ -225,6 +228,7 @@ impl<'a> Names<'a> {
             faults.push(has_meaning("constant", &constant.name));
         }
         seen.note("constant", &constant.name, faults);
+        self.constant_places.insert(&constant.name.name, self.own_constants.len());
         self.own_constants.push((constant, in_space));
     }
 }
@@ -283,7 +287,10 @@ pub(super) fn unknown<'c>(
     let known: Vec<&str> = known.into_iter().collect();
     let fault = Diagnostic::new(Code::UnknownName, span, format!("unknown {what} `{name}`"));
     match suggest::nearest(name, known.iter().copied()) {
-        Some(near) => fault.replace(span, near, format!("{what} `{near}` has a similar name")),
+        Some(near) => {
+            let why = format!("{what} `{near}` has a similar name");
+            fault.respell(span, name, near, known.iter().copied(), why)
+        }
         None if known.is_empty() => fault.note(format!("there is no {what} here")),
         None => {
             let shown: Vec<String> =

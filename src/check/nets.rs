@@ -9,8 +9,8 @@ use super::names::{BUILTINS, Names, Seen, has_meaning, unknown};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::lower::MAX_TIMES;
 use crate::ir::{
-    Aux, ClaimKind, Expect, Module, Net, OpUse, Origin, StackEntry, StackItem, StackedCell, Value,
-    ValueKind, WidthChange,
+    Aux, ClaimKind, Expect, Module, Net, OpUse, Origin, Published, StackEntry, StackItem,
+    StackedCell, Value, ValueKind, WidthChange,
 };
 use crate::source::Span;
 use crate::syntax::ast::{self, Item, NetItem};
@@ -75,8 +75,30 @@ pub(super) fn resolve(
         let image = expect.image.map(|dims| dims.map(|side| dim(side, IMAGE)));
         let classes = expect.classes.map(|count| dim(count, CLASSES));
         let (net, scale) = (expect.net.clone(), expect.scale);
-        module.expects.push(Expect { net, scale, image, classes, claims });
+        let published = expect.published.iter().map(|one| resolve_published(one, faults)).collect();
+        module.expects.push(Expect { net, scale, image, classes, claims, published });
     }
+}
+
+/// What a paper prints is taken as it stands: it must be about a count and is not compared with one here.
+fn resolve_published(one: &ast::Published, faults: &mut Vec<Diagnostic>) -> Published {
+    let (mut params, mut macs) = (None, None);
+    let mut seen = Seen::default();
+    for ast::PublishedFigure { name, value } in &one.figures {
+        seen.note("published figure", name, faults);
+        match name.name.as_str() {
+            "params" => params = Some(*value),
+            "macs" => macs = Some(*value),
+            other => {
+                let known = [ClaimKind::Params, ClaimKind::Macs].map(ClaimKind::name);
+                let mut fault = unknown("published figure", other, name.span, known);
+                fault.code = Code::UnknownClaim;
+                faults.push(fault);
+            }
+        }
+    }
+    let name = one.name.as_ref().map(|name| name.text.clone());
+    Published { source: one.source.text.clone(), name, params, macs }
 }
 
 fn resolve_net(

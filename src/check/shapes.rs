@@ -11,11 +11,11 @@
 //! is missed here is found when its point is lowered. Points that break a condition of the space for which
 //! nothing has to be counted are left out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Help};
 use crate::graph::TensorType;
-use crate::graph::lower::{self, ProbeContext, Scale, Target, Width, probe};
+use crate::graph::lower::{self, ProbeContext, Prober, Scale, Target, Width};
 use crate::ir::{Cell, Module, Net, StackEntry, StackItem, StackedCell, ValueKind};
 use crate::space::{Decision, Genotype, Requirements, When};
 
@@ -33,8 +33,11 @@ const DIVISIBLE: [usize; 2] = [1680, 16];
 /// The base width at which the file's nets are tried.
 const WIDTH: usize = 32;
 
-/// How many expressions may be evaluated for all probes together.
+/// How many expressions may be evaluated for one probe, those of calls that are known included.
 const MAX_STEPS: usize = 1 << 18;
+
+/// How many may be evaluated for all probes together. The cells of a file of 1 MB take a quarter of it.
+const MAX_STEPS_OF_ALL: usize = 1 << 21;
 
 /// How many operations the file's nets may have together before the rest of them is left out.
 const MAX_NODES: usize = 1 << 16;
@@ -55,9 +58,9 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
         // The files of the prelude are checked before it has a net that could be meant.
         return;
     }
-    let nets = nets_of(module);
-    let all_places: Vec<Places> =
-        module.own_cells().map(|cell| places(module, &nets, cell)).collect();
+    let by_name = cells_by_name(module);
+    let nets = nets_of(module, &by_name);
+    let all_places = all_places(module, &nets, &by_name);
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
     let mut steps = 0;
     for number in 0..cover.len() {
@@ -65,6 +68,7 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
         if Requirements::of(module).exclude(&genotype) {
             continue;
         }
+        let mut prober = Prober::new(module, &genotype);
         for (cell, places) in module.own_cells().zip(&all_places) {
             let mut at_fault = None;
             for (at, context) in contexts_of(cell, places, SMALL).iter().enumerate() {
@@ -73,7 +77,7 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
                     continue;
                 }
                 let mut attempt = |context: &ProbeContext| {
-                    let (found, taken) = probe(module, &genotype, cell, context, MAX_STEPS - steps);
+                    let (found, taken) = prober.probe(cell, context, MAX_STEPS);
                     steps += taken;
                     found
                 };
@@ -98,7 +102,7 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
                     }
                 }
             }
-            if steps >= MAX_STEPS || faults.len() > 10 * Diagnostics::SHOWN {
+            if steps >= MAX_STEPS_OF_ALL || faults.len() > 10 * Diagnostics::SHOWN {
                 return;
             }
         }
@@ -113,8 +117,10 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
     let mut points = (0..cover.len()).map(|number| cover.genotype(number));
     let Some(choices) = points.find(|choices| !requirements.exclude(choices)) else { return };
     let genotype = Genotype { choices };
+    let by_name = cells_by_name(module);
+    let own = module.nets.iter().filter(|net| !net.origin.is_foreign());
     let mut nodes = 0;
-    for net in module.nets.iter().filter(|net| !net.origin.is_foreign() && module.completes(net)) {
+    for net in own.filter(|net| completes(&by_name, &net.stack)) {
         let attempt = |width: usize| {
             let target = Target::new(net, Scale { n: N, f: 1 });
             let target = Target { width: Width::Base(width), with_aux: true, ..target };
@@ -122,7 +128,7 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
         };
         let mut found: Vec<Diagnostic> = match attempt(WIDTH) {
             Ok(lowered) => {
-                nodes += lowered.graph.nodes.len();
+                nodes += lowered.graph.nodes.len() + module.constants.len();
                 if nodes > MAX_NODES {
                     return;
                 }
@@ -140,6 +146,25 @@ fn nets(module: &Module, faults: &mut Vec<Diagnostic>) {
     }
 }
 
+/// The cells that nets find.
+type CellsByName<'m> = BTreeMap<&'m str, &'m Cell>;
+
+fn cells_by_name(module: &Module) -> CellsByName<'_> {
+    // One of the file comes after one of another file, which it hides.
+    module.cells.iter().map(|cell| (cell.name.name.as_str(), cell)).collect()
+}
+
+/// [`Module::completes`] for many nets.
+fn completes(cells: &CellsByName, entries: &[StackEntry]) -> bool {
+    entries.iter().all(|entry| {
+        entry.times.kind == ValueKind::Int(0)
+            || match &entry.item {
+                StackItem::Cell(stacked) => cells.contains_key(stacked.cell.name.as_str()),
+                StackItem::Group(entries) => completes(cells, entries),
+            }
+    })
+}
+
 /// Where a cell can stand.
 #[derive(Default)]
 struct Places<'m> {
@@ -149,50 +174,80 @@ struct Places<'m> {
     strides: BTreeSet<usize>,
     /// The entries it stands in that differ in what they make of it; none if it is in no stack.
     entries: Vec<(&'m Net, &'m StackedCell)>,
+    /// What tells them apart: their strides, and the entry itself if it gives attributes.
+    known: BTreeSet<(Option<usize>, Option<*const StackedCell>)>,
 }
 
-fn places<'m>(module: &'m Module, nets: &[&'m Net], cell: &Cell) -> Places<'m> {
-    let mut found = Places::default();
-    // How the counts of a stack come out decides which cells are neighbors.
-    for (net, unknown_count) in nets.iter().flat_map(|net| [(net, 1), (net, 2)]) {
-        let mut stacked: Vec<(&Cell, &'m StackedCell)> = Vec::new();
-        unroll(module, &net.stack, unknown_count, cell.inputs.len(), &mut stacked);
-        let is_here = |(_, (other, _)): &(usize, &(&Cell, &StackedCell))| other.name == cell.name;
-        for (at, (_, entry)) in stacked.iter().enumerate().filter(is_here) {
-            found.is_first |= at == 0;
-            let before = stacked[..at].iter().rev().take(cell.inputs.len().saturating_sub(1));
-            found.strides.extend(
-                before
-                    .map(|(other, entry)| entry.stride.unwrap_or(other.stride))
-                    .filter(|&stride| stride != 1),
-            );
-            let is_new = found
-                .entries
-                .iter()
-                .all(|(_, known)| (known.stride, &known.attrs) != (entry.stride, &entry.attrs));
-            if is_new {
-                found.entries.push((net, entry));
+impl<'m> Places<'m> {
+    /// Adds the place `at` in a stack for a cell that looks back on `reach` cells.
+    fn add(
+        &mut self,
+        net: &'m Net,
+        stacked: &[(&'m Cell, &'m StackedCell)],
+        at: usize,
+        reach: usize,
+    ) {
+        self.is_first |= at == 0;
+        let before = stacked[..at].iter().rev().take(reach.saturating_sub(1));
+        let strides = before.map(|(other, entry)| entry.stride.unwrap_or(other.stride));
+        self.strides.extend(strides.filter(|&stride| stride != 1));
+        let (_, entry) = stacked[at];
+        let itself = (!entry.attrs.is_empty()).then(|| std::ptr::from_ref(entry));
+        if self.known.insert((entry.stride, itself)) {
+            self.entries.push((net, entry));
+        }
+    }
+}
+
+/// The places of every own cell, in order.
+fn all_places<'m>(
+    module: &'m Module,
+    nets: &[&'m Net],
+    cells: &CellsByName<'m>,
+) -> Vec<Places<'m>> {
+    let own: Vec<&Cell> = module.own_cells().collect();
+    let index_of: BTreeMap<&str, usize> =
+        own.iter().enumerate().map(|(index, cell)| (cell.name.name.as_str(), index)).collect();
+    let mut found: Vec<Places> = own.iter().map(|_| Places::default()).collect();
+    for net in nets {
+        let stacked = net.stacked();
+        let in_net = stacked.iter().filter_map(|entry| index_of.get(entry.cell.name.as_str()));
+        // How far a cell looks back decides how many copies of the others there have to be.
+        let reaches: BTreeSet<usize> = in_net.map(|&index| own[index].inputs.len()).collect();
+        // How the counts of a stack come out decides which cells are neighbors.
+        for (unknown_count, &reach) in
+            [1, 2].iter().flat_map(|count| reaches.iter().map(move |reach| (*count, reach)))
+        {
+            let mut stacked = Vec::new();
+            unroll(cells, &net.stack, unknown_count, reach, &mut stacked);
+            for (at, (cell, _)) in stacked.iter().enumerate() {
+                let index = index_of.get(cell.name.name.as_str()).copied();
+                if let Some(index) = index.filter(|&index| own[index].inputs.len() == reach) {
+                    found[index].add(net, &stacked, at, reach);
+                }
             }
         }
     }
-    if found.entries.is_empty() {
-        found.is_first = true;
-        found.strides = module.cells.iter().map(|cell| cell.stride).filter(|&s| s != 1).collect();
+    let strides: BTreeSet<usize> =
+        module.cells.iter().map(|cell| cell.stride).filter(|&stride| stride != 1).collect();
+    for places in found.iter_mut().filter(|places| places.entries.is_empty()) {
+        (places.is_first, places.strides) = (true, strides.clone());
     }
     found
 }
 
 /// The nets that say where a file's cells stand: its own; without any, those it claims something about;
 /// without any, the one that is meant by default, if it finds its cells in the file.
-fn nets_of(module: &Module) -> Vec<&Net> {
-    let applies = |net: &&Net| module.completes(net);
+fn nets_of<'m>(module: &'m Module, cells: &CellsByName) -> Vec<&'m Net> {
+    let applies = |net: &&Net| completes(cells, &net.stack);
     let own: Vec<&Net> =
         module.nets.iter().filter(|net| !net.origin.is_foreign()).filter(applies).collect();
     if !own.is_empty() {
         return own;
     }
-    let is_claimed =
-        |net: &&Net| module.expects.iter().any(|expect| expect.net.name == net.name.name);
+    let claims: BTreeSet<&str> =
+        module.expects.iter().map(|expect| expect.net.name.as_str()).collect();
+    let is_claimed = |net: &&Net| claims.contains(net.name.name.as_str());
     let claimed: Vec<&Net> = module.nets.iter().filter(is_claimed).filter(applies).collect();
     if !claimed.is_empty() {
         return claimed;
@@ -200,19 +255,19 @@ fn nets_of(module: &Module) -> Vec<&Net> {
     module.net(module.default_net()).filter(applies).into_iter().collect()
 }
 
-/// The cells of a stack in order, as many of each as a cell with `n_inputs` inputs can look back on.
+/// The cells of a stack in order, as many of each as a cell with `reach` inputs can look back on.
 fn unroll<'m>(
-    module: &'m Module,
+    cells: &CellsByName<'m>,
     entries: &'m [StackEntry],
     unknown_count: usize,
-    n_inputs: usize,
+    reach: usize,
     found: &mut Vec<(&'m Cell, &'m StackedCell)>,
 ) {
     /// Stacks with more cells than this are looked at in part.
     const MAX_CELLS: usize = 1 << 12;
     for entry in entries {
         let count = match entry.times.kind {
-            ValueKind::Int(count) => (count as usize).min(n_inputs),
+            ValueKind::Int(count) => (count as usize).min(reach),
             _ => unknown_count,
         };
         for _ in 0..count {
@@ -221,10 +276,11 @@ fn unroll<'m>(
             }
             match &entry.item {
                 StackItem::Cell(stacked) => {
-                    found.extend(module.cell(&stacked.cell.name).map(|cell| (cell, stacked)));
+                    let cell = cells.get(stacked.cell.name.as_str());
+                    found.extend(cell.map(|&cell| (cell, stacked)));
                 }
                 StackItem::Group(entries) => {
-                    unroll(module, entries, unknown_count, n_inputs, found);
+                    unroll(cells, entries, unknown_count, reach, found);
                 }
             }
         }

@@ -70,8 +70,8 @@ impl Builder<'_> {
             let builtin = if at == 0 { Builtin::ScaleN } else { Builtin::ScaleF };
             return Some(ValueKind::Builtin(builtin));
         }
-        if let Place::Constant { later, .. } = &self.scope.place
-            && later.iter().any(|constant| constant == name)
+        if let Place::Constant { at, .. } = &self.scope.place
+            && self.names.constant_places.get(name).is_some_and(|place| place >= at)
         {
             self.faults.push(
                 Diagnostic::new(

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use cellc::data::DataSpec;
+use cellc::data::{DataSpec, LoadConfig};
 use cellc::graph::lower::Scale;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -28,10 +28,15 @@ pub enum Command {
     Show(ShowArgs),
     /// Count parameters and multiply-adds, for each cell and in total.
     Stats(StatsArgs),
+    /// Print counts beside those that papers print, in a table for each source.
+    Compare(CompareArgs),
     /// Train the network of a file and write a checkpoint.
     Train(TrainArgs),
     /// Measure the test accuracy of a checkpoint.
     Eval(EvalArgs),
+    /// Write a network for other programs, as an ONNX file.
+    #[cfg(feature = "onnx")]
+    Export(ExportArgs),
     /// Search a space and write the cells that were found.
     Search(SearchArgs),
     /// Print the hash of the architecture in each file: equal for equal networks.
@@ -75,7 +80,10 @@ pub struct CheckArgs {
     /// The files; a name without a folder may also be one of `cellc cells`.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// How to report faults.
+    /// Apply the fixes that are surely meant to the files that are named, and to no file they use.
+    #[arg(long)]
+    pub fix: bool,
+    /// How to report faults, and fixes.
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
 }
@@ -171,6 +179,45 @@ pub struct StatsArgs {
     pub format: Report,
 }
 
+/// What tables are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// Columns under each other.
+    Text,
+    /// Markdown.
+    Markdown,
+    /// One table of comma-separated values.
+    Csv,
+    /// One JSON object.
+    Json,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The files; those inside the program if there are none. Without scales, the networks are those the
+    /// files' `expect`s are about.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Compare in these nets only, such as `cifar,imagenet`. With scales the default is the net that each
+    /// file means.
+    #[arg(long, value_delimiter = ',', value_name = "NETS")]
+    pub net: Vec<String>,
+    /// Compare at these scales, such as `6@768,7@2304`, whatever the files claim.
+    #[arg(long, value_delimiter = ',', value_name = "SCALES", requires = "files")]
+    pub scale: Vec<Scale>,
+    /// Print only the tables of sources with this in their name, in upper or lower case.
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
+    /// How to report.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TableFormat,
+    /// Exit with 1 if a published figure is not what a count gives, and with 2 if a file cannot be read or
+    /// does not compile. Without it only the latter is a fault.
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
@@ -249,6 +296,26 @@ pub struct CellsArgs {
     pub name: Option<String>,
 }
 
+/// How much of a data set is used, and in which size.
+#[derive(Debug, Args)]
+pub struct ImageArgs {
+    /// Height and width of the images of `folder:` and `parquet:`, in pixels: others are resized. By
+    /// default all must have the size of the first.
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<usize>,
+    /// Use at most this many training images and this many test images, with equal shares of every
+    /// class and always the same ones.
+    #[arg(long, value_name = "IMAGES")]
+    pub limit: Option<usize>,
+}
+
+impl ImageArgs {
+    /// The settings of the library.
+    pub fn config(&self) -> LoadConfig {
+        LoadConfig { image_size: self.image_size, limit: self.limit }
+    }
+}
+
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
@@ -257,10 +324,13 @@ pub struct TrainArgs {
     /// Which network.
     #[command(flatten)]
     pub net: NetArgs,
-    /// The data set: `digits`, `cifar10:DIR` or `idx:DIR`. It decides image size, channels and
-    /// classes.
+    /// The data set: `digits`, `cifar10:DIR`, `cifar100:DIR`, `idx:DIR`, `folder:DIR` or
+    /// `parquet:DIR`. It decides image size, channels and classes.
     #[arg(long, default_value = "digits")]
     pub data: DataSpec,
+    /// Which part of it.
+    #[command(flatten)]
+    pub images: ImageArgs,
     /// Passes over the training images.
     #[arg(long, default_value_t = 20)]
     pub epochs: usize,
@@ -291,9 +361,13 @@ pub struct TrainArgs {
     /// Share of the training images held out; their accuracy is shown after every epoch.
     #[arg(long, default_value_t = 0.0)]
     pub validation: f64,
-    /// Show the training images as they are: no random crops or flips.
-    #[arg(long)]
+    /// Show the training images as they are: no random crops, flips or cutout.
+    #[arg(long, conflicts_with = "cutout")]
     pub no_augment: bool,
+    /// Side of a square that is zeroed at a random place of every training image, in pixels; 0 for
+    /// none.
+    #[arg(long, default_value_t = 0, value_name = "PIXELS")]
+    pub cutout: usize,
     /// Seed of weights, order of images, augmentation and dropout.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -316,12 +390,59 @@ pub struct EvalArgs {
     /// The data set; the one it was trained on if not given.
     #[arg(long)]
     pub data: Option<DataSpec>,
+    /// Use at most this many test images, with equal shares of every class and always the same ones.
+    #[arg(long, value_name = "IMAGES")]
+    pub limit: Option<usize>,
     /// Images in a batch.
     #[arg(long, default_value_t = 100)]
     pub batch: usize,
     /// Threads; all cores if not given.
     #[arg(long)]
     pub threads: Option<usize>,
+}
+
+/// Arguments of `export`.
+#[cfg(feature = "onnx")]
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A checkpoint, or a `.cell` file. The network of a file gets fresh parameters, which is enough to
+    /// measure its speed elsewhere.
+    pub model: PathBuf,
+    /// Write an ONNX file: the only format there is, and so the default.
+    #[arg(long)]
+    pub onnx: bool,
+    /// The file to write; by default beside the model, ending in `.onnx`.
+    #[arg(short, long, value_name = "ONNX")]
+    pub out: Option<PathBuf>,
+    /// Fold batch normalizations into the convolutions before them: fewer and faster nodes, logits equal
+    /// up to rounding.
+    #[arg(long)]
+    pub fold: bool,
+    /// Whiten within the file: its input is pixels as the data set stores them.
+    #[arg(long)]
+    pub whiten: bool,
+    /// Leave out the head and give the last map at each of these strides that exists: the backbone of a
+    /// detector. Without a list 4, 8, 16 and 32.
+    #[arg(long, value_name = "STRIDES", num_args = 0.., require_equals = true,
+          value_delimiter = ',', default_missing_value = "4,8,16,32")]
+    pub features: Option<Vec<usize>>,
+    /// Height and width of the images for the features; those of the model if not given.
+    #[arg(long, value_name = "HxW", requires = "features", value_parser = height_and_width)]
+    pub size: Option<[usize; 2]>,
+    /// Which network, of a `.cell` file.
+    #[command(flatten)]
+    pub net: NetArgs,
+    /// Seed of the fresh parameters of a `.cell` file's network.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// Two numbers such as `480x640`.
+#[cfg(feature = "onnx")]
+fn height_and_width(text: &str) -> Result<[usize; 2], String> {
+    let fault = || "expected height and width such as 480x640".to_string();
+    let (height, width) = text.split_once('x').ok_or_else(fault)?;
+    Ok([height.parse().map_err(|_| fault())?, width.parse().map_err(|_| fault())?])
 }
 
 /// Who chooses the architectures.
@@ -357,9 +478,13 @@ pub struct SearchArgs {
     /// The file that holds the space.
     #[arg(default_value = "nasnet_space", value_name = "SPACE")]
     pub space: PathBuf,
-    /// The data set: `digits`, `cifar10:DIR` or `idx:DIR`.
+    /// The data set: `digits`, `cifar10:DIR`, `cifar100:DIR`, `idx:DIR`, `folder:DIR` or
+    /// `parquet:DIR`.
     #[arg(long, default_value = "digits")]
     pub data: DataSpec,
+    /// Which part of it.
+    #[command(flatten)]
+    pub images: ImageArgs,
     /// Architectures to try in all.
     #[arg(long, default_value_t = 80)]
     pub trials: usize,

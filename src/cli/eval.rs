@@ -1,6 +1,6 @@
 //! `cellc eval`: the test accuracy of a checkpoint, rebuilt from the checkpoint alone.
 
-use cellc::data;
+use cellc::data::{self, LoadConfig};
 use cellc::error::Error;
 use cellc::train::{accuracy, restore};
 
@@ -24,7 +24,8 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
         Some(spec) => spec.clone(),
         None => checkpoint.data.parse()?,
     };
-    let data = data::load(&spec)?;
+    let image_size = spec.is_resizable().then_some(checkpoint.image[1]);
+    let data = data::load_with(&spec, &LoadConfig { image_size, limit: args.limit })?;
     let ty = data.test.ty();
     let [channels, height, width] = checkpoint.image;
     if [ty.channels, ty.height, ty.width] != checkpoint.image || data.classes != checkpoint.classes

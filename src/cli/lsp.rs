@@ -5,24 +5,28 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use cellc::error::Error;
 use cellc::lsp::{self, Document};
-use cellc::source::{Folders, SourceFile};
+use cellc::source::{Folders, Loader, SourceFile};
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, Response};
 use lsp_types::notification::{
     DidChangeTextDocument, DidCloseTextDocument, DidOpenTextDocument, Notification as _,
     PublishDiagnostics,
 };
 use lsp_types::request::{
-    Completion, DocumentSymbolRequest, Formatting, GotoDefinition, HoverRequest, Request as _,
+    CodeActionRequest, Completion, DocumentSymbolRequest, Formatting, GotoDefinition, HoverRequest,
+    Request as _,
 };
 use lsp_types::{
-    CompletionOptions, CompletionResponse, DocumentFormattingParams, DocumentSymbolParams,
-    DocumentSymbolResponse, HoverProviderCapability, InitializeResult, Location, OneOf, Position,
-    PositionEncodingKind, PublishDiagnosticsParams, ServerCapabilities, ServerInfo,
-    TextDocumentContentChangeEvent, TextDocumentIdentifier, TextDocumentPositionParams,
+    CodeActionKind, CodeActionOptions, CodeActionOrCommand, CodeActionParams,
+    CodeActionProviderCapability, CompletionOptions, CompletionResponse, DocumentFormattingParams,
+    DocumentSymbolParams, DocumentSymbolResponse, HoverProviderCapability, InitializeResult,
+    Location, OneOf, Position, PositionEncodingKind, PublishDiagnosticsParams, ServerCapabilities,
+    ServerInfo, TextDocumentContentChangeEvent, TextDocumentIdentifier, TextDocumentPositionParams,
     TextDocumentSyncCapability, TextDocumentSyncKind, TextDocumentSyncOptions, Uri,
 };
 use serde::de::DeserializeOwned;
@@ -158,9 +162,18 @@ impl Server {
             }
             GotoDefinition::METHOD => {
                 let (opened, position) = self.place(params)?;
-                encode(&opened.and_then(|(uri, document)| {
-                    Some(Location::new(uri.clone(), lsp::definition(document, position)?))
+                let found = opened.and_then(|(uri, document)| {
+                    let target = lsp::definition(document, position)?;
+                    Some((uri.clone(), target.file.map(str::to_owned), target.range))
+                });
+                encode(&found.and_then(|(uri, file, range)| {
+                    let uri = file.map_or(Some(uri), |file| self.uri_of(&file))?;
+                    Some(Location::new(uri, range))
                 }))
+            }
+            CodeActionRequest::METHOD => {
+                let params: CodeActionParams = decode(params)?;
+                encode(&self.actions(&params))
             }
             DocumentSymbolRequest::METHOD => {
                 let params: DocumentSymbolParams = decode(params)?;
@@ -200,19 +213,68 @@ impl Server {
         Some((&opened.uri, opened.document.as_ref()?))
     }
 
+    /// What can be done about the faults in a range; nothing for a document that is not open.
+    fn actions(&mut self, params: &CodeActionParams) -> Option<Vec<CodeActionOrCommand>> {
+        let is_wanted = |kind: &str| match &params.context.only {
+            // The whole file is fixed only for those who ask for it.
+            None => kind == CodeActionKind::QUICKFIX.as_str(),
+            Some(only) => only.iter().any(|only| {
+                let rest = kind.strip_prefix(only.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            }),
+        };
+        let (uri, document) = self.document(&params.text_document)?;
+        let mut actions = Vec::new();
+        if is_wanted(CodeActionKind::QUICKFIX.as_str()) {
+            actions.extend(lsp::quick_fixes(document, uri, params.range));
+        }
+        if is_wanted(lsp::FIX_ALL) {
+            let opened = self.documents.get(params.text_document.uri.as_str())?;
+            let document = opened.document.as_ref()?;
+            actions.extend(lsp::fix_all(document, &opened.uri, &self.buffers()));
+        }
+        Some(actions.into_iter().map(CodeActionOrCommand::from).collect())
+    }
+
+    /// The URI of a file; the one that the client opened it by, if it is open. None for a file of the
+    /// library of cells, which stands on no disk.
+    fn uri_of(&self, file: &str) -> Option<Uri> {
+        let open = self.documents.iter().find(|(key, _)| identity(key) == file);
+        if let Some((_, opened)) = open {
+            return Some(opened.uri.clone());
+        }
+        Path::new(file).is_absolute().then(|| uri(file).parse().ok()).flatten()
+    }
+
+    /// The texts of the open documents by the identity of their files.
+    fn buffers(&self) -> Buffers<'_> {
+        let texts = self.documents.iter();
+        Buffers(texts.map(|(key, opened)| (identity(key), opened.text.as_str())).collect())
+    }
+
     /// Checks a document and publishes what is wrong with it.
     fn check(&mut self, key: &str) {
-        let Some(opened) = self.documents.get_mut(key) else { return };
-        opened.is_stale = false;
+        let Some(opened) = self.documents.get(key) else { return };
         let source = SourceFile::new(path(key), opened.text.as_str());
         let before = opened.document.as_ref();
+        let buffers = self.buffers();
         let checked =
-            catch_unwind(AssertUnwindSafe(|| Document::new_with(source, before, &Folders)));
+            catch_unwind(AssertUnwindSafe(|| Document::new_with(source, before, &buffers)));
+        let Some(opened) = self.documents.get_mut(key) else { return };
+        opened.is_stale = false;
         let Ok(document) = checked else { return };
         let diagnostics = lsp::diagnostics(&document, &opened.uri);
         opened.document = Some(document);
         let (uri, version) = (opened.uri.clone(), opened.version);
         self.publish(PublishDiagnosticsParams { uri, diagnostics, version });
+    }
+
+    /// Marks the documents to be checked again that may use one that has changed.
+    fn changed(&mut self, key: &str) {
+        for (other, opened) in &mut self.documents {
+            let uses = opened.document.as_ref().is_some_and(Document::uses_files);
+            opened.is_stale |= uses && other != key;
+        }
     }
 
     fn check_all(&mut self) {
@@ -242,6 +304,7 @@ impl Server {
                     document: None,
                     is_stale: true,
                 };
+                self.changed(&key);
                 self.documents.insert(key, opened);
             }
             DidChangeTextDocument::METHOD => {
@@ -253,10 +316,13 @@ impl Server {
                 }
                 opened.version = Some(params.text_document.version);
                 opened.is_stale = true;
+                self.changed(key);
             }
             DidCloseTextDocument::METHOD => {
                 let Some(params) = noted::<DidCloseTextDocument>(notification) else { return };
-                if let Some(opened) = self.documents.remove(params.text_document.uri.as_str()) {
+                let key = params.text_document.uri.as_str();
+                if let Some(opened) = self.documents.remove(key) {
+                    self.changed(key);
                     let (uri, diagnostics) = (opened.uri, Vec::new());
                     self.publish(PublishDiagnosticsParams { uri, diagnostics, version: None });
                 }
@@ -264,6 +330,41 @@ impl Server {
             _ => {}
         }
     }
+}
+
+/// The files on the disk, those that are open as they are in the editor.
+struct Buffers<'s>(BTreeMap<String, &'s str>);
+
+impl Loader for Buffers<'_> {
+    fn load(&self, path: &str, from: &SourceFile) -> Result<SourceFile, Error> {
+        let found = Folders.load(path, from);
+        let name = match &found {
+            Ok(source) => source.name.clone(),
+            // It may be open and not yet saved.
+            Err(_) => {
+                let folder = Path::new(&from.name).parent().unwrap_or(Path::new(""));
+                folder.join(path).display().to_string()
+            }
+        };
+        let open = self.0.get(&self.identity(&SourceFile::new(name.as_str(), "")));
+        match open {
+            Some(text) => Ok(SourceFile::new(name, *text)),
+            None => found,
+        }
+    }
+
+    fn identity(&self, source: &SourceFile) -> String {
+        Folders.identity(source)
+    }
+
+    fn candidates(&self, path: &str, from: &SourceFile) -> Vec<String> {
+        Folders.candidates(path, from)
+    }
+}
+
+/// What the file of a document is known by.
+fn identity(key: &str) -> String {
+    Folders.identity(&SourceFile::new(path(key), ""))
 }
 
 /// Applies a change. The server asks for whole texts; a range is understood all the same.
@@ -310,6 +411,13 @@ fn capabilities() -> InitializeResult {
                 ..CompletionOptions::default()
             }),
             definition_provider: Some(OneOf::Left(true)),
+            code_action_provider: Some(CodeActionProviderCapability::Options(CodeActionOptions {
+                code_action_kinds: Some(vec![
+                    CodeActionKind::QUICKFIX,
+                    CodeActionKind::new(lsp::FIX_ALL),
+                ]),
+                ..CodeActionOptions::default()
+            })),
             document_symbol_provider: Some(OneOf::Left(true)),
             document_formatting_provider: Some(OneOf::Left(true)),
             ..ServerCapabilities::default()
@@ -342,9 +450,32 @@ fn path(uri: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| uri.to_owned())
 }
 
+/// The URI of a path: the inverse of [`path`].
+fn uri(path: &str) -> String {
+    let mut uri = String::from("file://");
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
+                uri.push(byte.into());
+            }
+            _ => uri += &format!("%{byte:02X}"),
+        }
+    }
+    uri
+}
+
 #[cfg(test)]
 mod tests {
-    use super::path;
+    use super::{path, uri};
+
+    #[test]
+    fn a_path_has_a_uri() {
+        for text in ["/home/me/a b.cell", "/\u{e9}%20/x#y?.cell", "/a/../b.cell"] {
+            assert_eq!(path(&uri(text)), text);
+            assert!(uri(text).parse::<lsp_types::Uri>().is_ok(), "{text}");
+        }
+        assert_eq!(uri("/a b"), "file:///a%20b");
+    }
 
     #[test]
     fn a_uri_of_a_file_is_its_path() {

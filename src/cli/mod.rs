@@ -5,10 +5,13 @@
 mod args;
 mod cells;
 mod check;
+mod compare;
 mod diff;
 mod draw;
 mod eval;
 mod explain;
+#[cfg(feature = "onnx")]
+mod export;
 mod fmt;
 mod hash;
 mod input;
@@ -37,8 +40,11 @@ pub fn main() -> ExitCode {
         Command::Fmt(args) => fmt::run(args),
         Command::Show(args) => show::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
+        #[cfg(feature = "onnx")]
+        Command::Export(args) => export::run(args),
         Command::Search(args) => search::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Draw(args) => draw::run(args),

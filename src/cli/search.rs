@@ -28,7 +28,7 @@ const RETRAIN_WIDEN: usize = 4;
 /// Searches, and names the best file and the command that trains it larger on the last line.
 pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     let source = input::read(&args.space)?;
-    let data = data::load(&args.data)?;
+    let data = data::load_with(&args.data, &args.images.config())?;
     let child = ChildConfig {
         net: args.net.clone(),
         n: args.n,
@@ -44,7 +44,7 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
             ..TrainConfig::default()
         },
     };
-    let data_name = args.data.to_string();
+    let data_name = data_name(args);
     let evaluator = TrainEvaluator::new_with(&source, &Folders, data, &data_name, child, args.seed)
         .map_err(|fault| match fault {
             SpaceFault::Cells(diagnostics) => Failure::Cells(Box::new(source.clone()), diagnostics),
@@ -59,7 +59,7 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     let workers = args.workers.unwrap_or(cores);
     let config = SearchConfig { seed: args.seed, trials: args.trials, workers, strategy };
     let space = evaluator.space();
-    let kind = args.data.to_string().split(':').next().unwrap_or_default().to_string();
+    let kind = args.data.kind();
     let name = args.name.clone().unwrap_or_else(|| {
         format!("{}-{kind}-{}-{}", space.name, config.strategy.name(), args.seed)
     });
@@ -127,6 +127,18 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         100.0 * record.reward(),
         file.display(),
     ))
+}
+
+/// The data set as `cellc train` takes it after `--data`.
+fn data_name(args: &SearchArgs) -> String {
+    let mut name = args.data.to_string();
+    if let Some(size) = args.images.image_size {
+        name += &format!(" --image-size {size}");
+    }
+    if let Some(limit) = args.images.limit {
+        name += &format!(" --limit {limit}");
+    }
+    name
 }
 
 /// One trial.

@@ -21,8 +21,12 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     use_threads(args.threads)?;
     let input = input::load(&args.file)?;
     let scale = input.scale(&args.net)?;
-    let data = data::load(&args.data)?;
-    let augment = if args.no_augment { data::Augment::NONE } else { data.augment };
+    let data = data::load_with(&args.data, &args.images.config())?;
+    let augment = if args.no_augment {
+        data::Augment::NONE
+    } else {
+        data::Augment { cutout: args.cutout, ..data.augment }
+    };
     let config = TrainConfig { augment, ..config };
     let request =
         Request { with_aux: args.aux_weight > 0.0, ..Request::new(input.net(&args.net), scale) }

@@ -1,32 +1,12 @@
-//! From images as bytes to batches of whitened numbers, shuffled and augmented.
+//! From images to batches of whitened numbers, shuffled and augmented.
 
-use rand::Rng;
 use rand::seq::SliceRandom;
-use serde::{Deserialize, Serialize};
 
-use super::{Images, Whitening};
+use super::augment::Whitener;
+use super::{Augment, Images, Whitening};
+use crate::error::Error;
 use crate::graph::TensorType;
-use crate::rng::{Pcg64, Purpose, stream};
-
-/// Random changes to training images that keep their class.
-///
-/// # Source
-/// `cnn/utils.py` of DARTS: `RandomCrop(32, padding=4)`, then `RandomHorizontalFlip()`, both before
-/// the normalisation, so that the border is black.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Augment {
-    /// Pixels of black border from which a window of the image's size is cut at a random place.
-    pub pad: usize,
-    /// Mirrors every other image, left to right.
-    pub flip: bool,
-}
-
-impl Augment {
-    /// No change.
-    pub const NONE: Augment = Augment { pad: 0, flip: false };
-    /// A crop after padding by 4 pixels and a flip: the usual one for CIFAR-10.
-    pub const CROP_AND_FLIP: Augment = Augment { pad: 4, flip: true };
-}
+use crate::rng::{Purpose, derive, stream};
 
 /// Images of one batch, in buffers that the next batch uses again.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,7 +14,9 @@ pub struct Batch {
     /// Whitened pixels, `[N, C, H, W]`.
     pub pixels: Vec<f32>,
     /// Labels, `[N]`.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
+    /// An image brought to the shape of the set, before it is whitened.
+    resized: Vec<u8>,
 }
 
 impl Batch {
@@ -49,22 +31,27 @@ impl Batch {
     }
 }
 
-/// Fills one batch after the other until the images are used up.
+/// The batches of one pass over images: which images in which order, and how each is changed.
+///
+/// [`fill_next`](Self::fill_next) makes one after the other; a [`Loader`](super::Loader) makes them
+/// ahead of their use, in threads.
 ///
 /// # Determinism
-/// Order and augmentation depend on the seed and the epoch alone.
+/// Order and augmentation depend on the seed and the epoch alone: the image at each position of the
+/// epoch has its own stream of random numbers, so any batch can be made before or without the others.
 #[derive(Clone, Debug)]
-pub struct Batches<'a> {
-    images: &'a Images,
-    tables: Vec<[f32; 256]>,
+pub struct Batches {
+    images: Images,
+    whitener: Whitener,
     order: Vec<usize>,
-    /// How many of `order` have been used.
-    used: usize,
     batch: usize,
-    augment: Option<(Augment, Pcg64)>,
+    /// The number of the next batch.
+    next: usize,
+    /// With the seed of the epoch.
+    augment: Option<(Augment, u64)>,
 }
 
-impl<'a> Batches<'a> {
+impl Batches {
     /// Batches to train on: the images with these indices in the order of this epoch.
     ///
     /// Every batch has the same size, see [`batches_per_epoch`](Self::batches_per_epoch): batch
@@ -74,7 +61,7 @@ impl<'a> Batches<'a> {
     /// # Panics
     /// If `batch` is 0.
     pub fn shuffled(
-        images: &'a Images,
+        images: &Images,
         indices: &[usize],
         whitening: &Whitening,
         augment: Augment,
@@ -86,24 +73,31 @@ impl<'a> Batches<'a> {
         order.shuffle(&mut stream(seed, Purpose::Shuffle, epoch as u64));
         order.truncate(count * batch);
         let augment = (augment != Augment::NONE)
-            .then(|| (augment, stream(seed, Purpose::Augment, epoch as u64)));
-        Batches { images, tables: whitening.tables(), order, used: 0, batch, augment }
+            .then(|| (augment, derive(seed, Purpose::Augment, epoch as u64)));
+        Batches { augment, ..Self::in_order(images, &order, whitening, batch) }
     }
 
-    /// Batches to evaluate on: the images with these indices in their order, unchanged; the last
+    /// Batches to evaluate on: the images with these indices in their order, not augmented; the last
     /// batch may be smaller.
     ///
     /// # Panics
     /// If `batch` is 0.
     pub fn in_order(
-        images: &'a Images,
+        images: &Images,
         indices: &[usize],
         whitening: &Whitening,
         batch: usize,
     ) -> Self {
         assert!(batch > 0, "a batch has at least one image");
-        let order = indices.to_vec();
-        Batches { images, tables: whitening.tables(), order, used: 0, batch, augment: None }
+        let whitener = Whitener { tables: whitening.tables(), ty: images.ty() };
+        let (images, order) = (images.clone(), indices.to_vec());
+        Batches { images, whitener, order, batch, next: 0, augment: None }
+    }
+
+    /// The same without the first `batches` of them: what is left of an epoch that was interrupted.
+    pub fn skip(mut self, batches: usize) -> Self {
+        self.next = (self.next + batches).min(self.count());
+        self
     }
 
     /// Number and size of the batches that [`shuffled`](Self::shuffled) makes of `images` images:
@@ -121,57 +115,52 @@ impl<'a> Batches<'a> {
         }
     }
 
+    /// `[C, H, W]` of every image.
+    pub fn ty(&self) -> TensorType {
+        self.whitener.ty
+    }
+
+    /// The numbers of the batches that are left.
+    pub(super) fn left(&self) -> std::ops::Range<usize> {
+        self.next..self.count()
+    }
+
+    /// What a batch costs to make: true if images are decoded, and numbers in a batch.
+    pub(super) fn cost(&self) -> (bool, usize) {
+        (self.images.is_encoded(), self.batch.min(self.order.len()) * self.ty().elements())
+    }
+
+    fn count(&self) -> usize {
+        self.order.len().div_ceil(self.batch)
+    }
+
     /// Overwrites `batch` with the next images. False, and no images, when all have been used.
-    pub fn fill_next(&mut self, batch: &mut Batch) -> bool {
-        let ty = self.images.ty();
+    ///
+    /// # Errors
+    /// [`Error::Data`] or [`Error::Read`] if an image must be read or decoded and cannot be.
+    pub fn fill_next(&mut self, batch: &mut Batch) -> Result<bool, Error> {
+        self.fill(self.next, batch)?;
+        self.next = (self.next + 1).min(self.count());
+        Ok(!batch.is_empty())
+    }
+
+    /// Overwrites `batch` with the images of batch `number`; with none after the last.
+    pub(super) fn fill(&self, number: usize, batch: &mut Batch) -> Result<(), Error> {
+        let start = (number * self.batch).min(self.order.len());
+        let end = (start + self.batch).min(self.order.len());
         batch.labels.clear();
         batch.pixels.clear();
-        let rest = &self.order[self.used..];
-        let indices = &rest[..self.batch.min(rest.len())];
-        self.used += indices.len();
-        batch.pixels.reserve(indices.len() * ty.elements());
-        for &index in indices {
+        batch.pixels.reserve((end - start) * self.ty().elements());
+        for position in start..end {
+            let index = self.order[position];
+            let augment = self
+                .augment
+                .map(|(augment, seed)| (augment, stream(seed, Purpose::Augment, position as u64)));
             batch.labels.push(self.images.labels()[index]);
-            let view = self.augment.as_mut().map_or(View::WHOLE, |(augment, rng)| {
-                let mut offset =
-                    || rng.gen_range(0..=2 * augment.pad) as isize - augment.pad as isize;
-                View { top: offset(), left: offset(), mirrored: augment.flip && rng.r#gen() }
-            });
-            view.append(self.images.image(index), ty, &self.tables, &mut batch.pixels);
+            let picture = self.images.picture(index)?;
+            self.whitener.append(&picture, augment, &mut batch.resized, &mut batch.pixels);
         }
-        !batch.is_empty()
-    }
-}
-
-/// A window of an image's own size into the image and the black around it.
-struct View {
-    /// Row of the image in the window's first row; negative above the image.
-    top: isize,
-    /// Column of the image in the window's first column; negative left of the image.
-    left: isize,
-    /// Reads columns from right to left.
-    mirrored: bool,
-}
-
-impl View {
-    const WHOLE: View = View { top: 0, left: 0, mirrored: false };
-
-    /// Appends the whitened window, `[C, H, W]`.
-    fn append(&self, image: &[u8], ty: TensorType, tables: &[[f32; 256]], out: &mut Vec<f32>) {
-        let TensorType { height, width, .. } = ty;
-        for (plane, table) in image.chunks_exact(ty.area()).zip(tables) {
-            for row in 0..height {
-                let pixels = match row.checked_add_signed(self.top) {
-                    Some(row) if row < height => &plane[row * width..][..width],
-                    _ => &[],
-                };
-                out.extend((0..width).map(|column| {
-                    let column = if self.mirrored { width - 1 - column } else { column };
-                    let pixel = column.checked_add_signed(self.left).and_then(|at| pixels.get(at));
-                    table[usize::from(pixel.copied().unwrap_or(0))]
-                }));
-            }
-        }
+        Ok(())
     }
 }
 
@@ -183,17 +172,17 @@ mod tests {
 
     fn images(count: u8) -> Images {
         let pixels = (0..count).flat_map(|i| (0..12).map(move |p| i * 12 + p)).collect();
-        Images::new(pixels, (0..count).collect(), TY)
+        Images::new(pixels, (0..count).map(u16::from).collect(), TY)
     }
 
     fn raw() -> Whitening {
         Whitening { mean: vec![0.0, 1.0], std: vec![1.0, 2.0] }
     }
 
-    fn all(mut batches: Batches<'_>) -> Vec<Batch> {
+    fn all(mut batches: Batches) -> Vec<Batch> {
         let mut batch = Batch::default();
         let mut all = Vec::new();
-        while batches.fill_next(&mut batch) {
+        while batches.fill_next(&mut batch).expect("bytes in memory") {
             all.push(batch.clone());
         }
         assert!(batch.pixels.is_empty(), "no pixels after the end");
@@ -218,7 +207,7 @@ mod tests {
         let epoch = |seed, epoch| {
             let batches =
                 Batches::shuffled(&images, &indices, &raw(), Augment::NONE, 3, (seed, epoch));
-            all(batches).into_iter().flat_map(|batch| batch.labels).collect::<Vec<u8>>()
+            all(batches).into_iter().flat_map(|batch| batch.labels).collect::<Vec<u16>>()
         };
         let mut labels = epoch(1, 1);
         assert_eq!(labels, epoch(1, 1));
@@ -233,28 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn views_move_and_mirror() {
-        let image: Vec<u8> = (1..=6).collect();
-        let ty = TensorType { channels: 1, ..TY };
-        let table: [f32; 256] = std::array::from_fn(|pixel| pixel as f32);
-        let view = |top, left, mirrored| {
-            let mut out = Vec::new();
-            View { top, left, mirrored }.append(&image, ty, &[table], &mut out);
-            out
-        };
-        assert_eq!(view(0, 0, false), [1., 2., 3., 4., 5., 6.]);
-        assert_eq!(view(0, 0, true), [3., 2., 1., 6., 5., 4.]);
-        assert_eq!(view(1, 1, false), [5., 6., 0., 0., 0., 0.]);
-        assert_eq!(view(-1, -2, false), [0., 0., 0., 0., 0., 1.]);
-        assert_eq!(view(-1, -2, true), [0., 0., 0., 1., 0., 0.]);
-        assert_eq!(view(5, 9, false), [0.; 6]);
-    }
-
-    #[test]
     fn augmentation_draws_every_view_and_repeats() {
         let images = Images::new(vec![1, 2, 3, 4], vec![0], TensorType::new(1, 2, 2));
         let white = Whitening { mean: vec![0.0], std: vec![1.0] };
-        let augment = Augment { pad: 1, flip: true };
+        let augment = Augment { pad: 1, flip: true, ..Augment::NONE };
         let draw = |epoch| {
             all(Batches::shuffled(&images, &[0], &white, augment, 1, (0, epoch))).remove(0).pixels
         };
@@ -264,5 +235,18 @@ mod tests {
         // one pixel alone in a corner comes from one place and one mirroring only.
         assert_eq!(views.len(), 18);
         assert_eq!(draw(3), draw(3));
+    }
+
+    #[test]
+    fn positions_of_an_epoch_are_changed_independently() {
+        // One image many times: each position has its own place and mirroring.
+        let images = Images::new(vec![1, 2, 3, 4], vec![0], TensorType::new(1, 2, 2));
+        let white = Whitening { mean: vec![0.0], std: vec![1.0] };
+        let augment = Augment { pad: 1, flip: true, ..Augment::NONE };
+        let batches = Batches::shuffled(&images, &[0; 400], &white, augment, 400, (0, 1));
+        let pixels = all(batches).remove(0).pixels;
+        let views: std::collections::BTreeSet<String> =
+            pixels.chunks(4).map(|view| format!("{view:?}")).collect();
+        assert_eq!(views.len(), 18);
     }
 }

@@ -40,6 +40,7 @@ fn all() -> Images {
         .read_to_end(&mut labels)
         .expect("the embedded file is whole, see the tests");
     let pixels = labels.split_off(COUNT);
+    let labels = labels.into_iter().map(u16::from).collect();
     Images::new(pixels, labels, TensorType::new(1, 8, 8))
 }
 
@@ -53,9 +54,13 @@ mod tests {
         assert_eq!(all.len(), 1797);
         // Counts and pixels as scikit-learn's `load_digits` gives them.
         assert_eq!(all.class_counts(), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
-        assert_eq!(all.image(0)[..16], [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0]);
-        assert_eq!(all.pixels().iter().max(), Some(&16));
-        assert_eq!(all.pixels().iter().map(|&p| u64::from(p)).sum::<u64>(), 561_718);
+        assert_eq!(
+            all.image(0).expect("bytes in memory")[..16],
+            [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0]
+        );
+        let pixels = all.pixels().expect("bytes in memory");
+        assert_eq!(pixels.iter().max(), Some(&16));
+        assert_eq!(pixels.iter().map(|&p| u64::from(p)).sum::<u64>(), 561_718);
     }
 
     #[test]
@@ -66,7 +71,7 @@ mod tests {
             assert!((35..=37).contains(&count), "class {class}: {count} test images");
         }
         let images = |images: &Images| -> Vec<Vec<u8>> {
-            (0..images.len()).map(|index| images.image(index).to_vec()).collect()
+            images.pixels().expect("bytes in memory").chunks(64).map(<[u8]>::to_vec).collect()
         };
         let (mut parts, mut whole) = ([images(&train), images(&test)].concat(), images(&all()));
         parts.sort_unstable();

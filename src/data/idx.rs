@@ -70,6 +70,7 @@ fn part(dir: &Path, part: &str) -> Result<(Images, PathBuf), Error> {
             ),
         ));
     }
+    let labels = labels.into_iter().map(u16::from).collect();
     Ok((Images::new(pixels, labels, TensorType::new(1, height, width)), labels_path))
 }
 

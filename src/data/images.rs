@@ -1,19 +1,50 @@
-//! Labelled images as bytes, and the numbers that whiten them.
+//! Labelled images of one shape: as bytes in memory, or encoded and decoded at each use.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+#[cfg(feature = "images")]
+use std::ops::Range;
+use std::sync::Arc;
 
+#[cfg(feature = "images")]
+use super::encoded::Encoded;
+use super::resize::{Region, resample};
+use crate::error::Error;
 use crate::graph::TensorType;
 
-/// Images of one shape with a label each.
+/// Images with a label each, all seen in one shape. A clone shares the pixels.
+///
+/// Small sets are bytes in memory. Sets of files hold encoded images, which are read, decoded and
+/// brought to the shape whenever they are used.
 ///
 /// # Shapes
-/// - pixels: `[N, C, H, W]`, one byte each
+/// - images: `[N, C, H, W]`, one byte a number
 /// - labels: `[N]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Images {
-    pixels: Vec<u8>,
-    labels: Vec<u8>,
+    store: Store,
+    labels: Arc<Vec<u16>>,
     ty: TensorType,
+}
+
+#[derive(Clone, Debug)]
+enum Store {
+    /// `[N, C, H, W]`.
+    Bytes(Arc<Vec<u8>>),
+    #[cfg(feature = "images")]
+    Encoded {
+        source: Arc<dyn Encoded>,
+        /// The row of the source that each image is.
+        rows: Arc<Vec<u32>>,
+        /// False if an image of another size is a fault.
+        is_resized: bool,
+    },
+}
+
+/// One image in the size it has in its source: planes of bytes, `[C, H, W]`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Picture<'a> {
+    pub(super) pixels: Cow<'a, [u8]>,
+    pub(super) ty: TensorType,
 }
 
 impl Images {
@@ -21,9 +52,24 @@ impl Images {
     ///
     /// # Panics
     /// If the number of pixels is not the number of labels times the pixels of an image.
-    pub fn new(pixels: Vec<u8>, labels: Vec<u8>, ty: TensorType) -> Self {
+    pub fn new(pixels: Vec<u8>, labels: Vec<u16>, ty: TensorType) -> Self {
         assert_eq!(pixels.len(), labels.len() * ty.elements(), "pixels of {} images", labels.len());
-        Images { pixels, labels, ty }
+        Images { store: Store::Bytes(Arc::new(pixels)), labels: Arc::new(labels), ty }
+    }
+
+    /// Images of the first rows of `source`, one for each label, seen in shape `ty`. Unless
+    /// `is_resized` one of another size is a fault when it is used.
+    #[cfg(feature = "images")]
+    pub(super) fn encoded(
+        source: Arc<dyn Encoded>,
+        rows: Range<u32>,
+        labels: Vec<u16>,
+        ty: TensorType,
+        is_resized: bool,
+    ) -> Self {
+        assert_eq!(rows.len(), labels.len(), "a label for each row");
+        let store = Store::Encoded { source, rows: Arc::new(rows.collect()), is_resized };
+        Images { store, labels: Arc::new(labels), ty }
     }
 
     /// Number of images.
@@ -41,22 +87,60 @@ impl Images {
         self.ty
     }
 
-    /// All pixels, `[N, C, H, W]`.
-    pub fn pixels(&self) -> &[u8] {
-        &self.pixels
+    /// All pixels, `[N, C, H, W]`, if they are in memory.
+    pub fn pixels(&self) -> Option<&[u8]> {
+        match &self.store {
+            Store::Bytes(pixels) => Some(pixels),
+            #[cfg(feature = "images")]
+            Store::Encoded { .. } => None,
+        }
     }
 
     /// All labels, `[N]`.
-    pub fn labels(&self) -> &[u8] {
+    pub fn labels(&self) -> &[u16] {
         &self.labels
     }
 
-    /// The pixels of one image, `[C, H, W]`.
+    /// True if images are read and decoded at each use, false if they are bytes in memory.
+    pub fn is_encoded(&self) -> bool {
+        self.pixels().is_none()
+    }
+
+    /// The pixels of one image as it is evaluated, `[C, H, W]`: an image of another size is resized
+    /// and its centre cut out, see [`Augment`](super::Augment#evaluation).
+    ///
+    /// # Errors
+    /// [`Error::Data`] or [`Error::Read`] if the image must be read or decoded and cannot be.
     ///
     /// # Panics
     /// If there is no image with this index.
-    pub fn image(&self, index: usize) -> &[u8] {
-        &self.pixels[index * self.ty.elements()..][..self.ty.elements()]
+    pub fn image(&self, index: usize) -> Result<Cow<'_, [u8]>, Error> {
+        let picture = self.picture(index)?;
+        if picture.ty == self.ty {
+            return Ok(picture.pixels);
+        }
+        let size = self.ty.size();
+        let mut pixels = Vec::new();
+        resample(&picture, &Region::centre(picture.ty.size(), size), size, &mut pixels);
+        Ok(pixels.into())
+    }
+
+    /// One image in its own size.
+    pub(super) fn picture(&self, index: usize) -> Result<Picture<'_>, Error> {
+        match &self.store {
+            Store::Bytes(pixels) => {
+                let pixels = &pixels[index * self.ty.elements()..][..self.ty.elements()];
+                Ok(Picture { pixels: pixels.into(), ty: self.ty })
+            }
+            #[cfg(feature = "images")]
+            Store::Encoded { source, rows, is_resized } => {
+                let picture = source.picture(rows[index])?;
+                if picture.ty != self.ty && !is_resized {
+                    return Err(source.other_size(rows[index], picture.ty, self.ty));
+                }
+                Ok(picture)
+            }
+        }
     }
 
     /// The images with these indices, in this order.
@@ -64,71 +148,30 @@ impl Images {
     /// # Panics
     /// If there is no image with one of the indices.
     pub fn select(&self, indices: &[usize]) -> Images {
-        let pixels = indices.iter().flat_map(|&index| self.image(index)).copied().collect();
+        let store = match &self.store {
+            Store::Bytes(pixels) => {
+                let size = self.ty.elements();
+                let image = |&index: &usize| &pixels[index * size..][..size];
+                Store::Bytes(Arc::new(indices.iter().flat_map(image).copied().collect()))
+            }
+            #[cfg(feature = "images")]
+            Store::Encoded { source, rows, is_resized } => Store::Encoded {
+                source: Arc::clone(source),
+                rows: Arc::new(indices.iter().map(|&index| rows[index]).collect()),
+                is_resized: *is_resized,
+            },
+        };
         let labels = indices.iter().map(|&index| self.labels[index]).collect();
-        Images::new(pixels, labels, self.ty)
+        Images { store, labels: Arc::new(labels), ty: self.ty }
     }
 
     /// Number of images of each label, up to the largest label.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.labels.iter().max().map_or(0, |&label| label as usize + 1)];
-        for &label in &self.labels {
-            counts[label as usize] += 1;
+        for &label in self.labels() {
+            counts[usize::from(label)] += 1;
         }
         counts
-    }
-}
-
-/// Mean and standard deviation of each channel: a pixel `p` is whitened to `(p - mean) / std`.
-///
-/// # Units
-/// Both are in units of the stored bytes: 0 to 255 for photographs, 0 to 16 for the digits.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Whitening {
-    /// Mean of each channel, `[C]`.
-    pub mean: Vec<f32>,
-    /// Standard deviation of each channel (of the population), `[C]`; 1 for a constant channel.
-    pub std: Vec<f32>,
-}
-
-impl Whitening {
-    /// The whitening of these images; mean 0 and deviation 1 if there are none.
-    ///
-    /// # Determinism
-    /// The sums are of integers and exact.
-    pub fn of(images: &Images) -> Self {
-        let TensorType { channels, .. } = images.ty;
-        let area = images.ty.area();
-        let count = (images.len() * area) as u128;
-        let mut sums = vec![(0u64, 0u64); channels];
-        for (plane, pixels) in images.pixels.chunks_exact(area).enumerate() {
-            let (sum, squares) = &mut sums[plane % channels];
-            for &pixel in pixels {
-                *sum += u64::from(pixel);
-                *squares += u64::from(pixel).pow(2);
-            }
-        }
-        let (mut mean, mut std) = (vec![0.0; channels], vec![1.0; channels]);
-        for (channel, (sum, squares)) in sums.into_iter().enumerate() {
-            // The variance is (count * squares - sum^2) / count^2, and never negative.
-            let scaled = count * u128::from(squares) - u128::from(sum).pow(2);
-            if count > 0 {
-                mean[channel] = (sum as f64 / count as f64) as f32;
-            }
-            if scaled > 0 {
-                std[channel] = ((scaled as f64).sqrt() / count as f64) as f32;
-            }
-        }
-        Whitening { mean, std }
-    }
-
-    /// The whitened value of every possible byte, for each channel.
-    pub(super) fn tables(&self) -> Vec<[f32; 256]> {
-        self.mean
-            .iter()
-            .zip(&self.std)
-            .map(|(mean, std)| std::array::from_fn(|pixel| (pixel as f32 - mean) / std))
-            .collect()
     }
 }
 
@@ -137,24 +180,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whitening_is_per_channel() {
-        // Channel 0: 1, 3, 5, 7 (mean 4, variance 5); channel 1 is constant.
-        let ty = TensorType::new(2, 1, 2);
-        let images = Images::new(vec![1, 3, 9, 9, 5, 7, 9, 9], vec![0, 1], ty);
-        let whitening = Whitening::of(&images);
-        assert_eq!(whitening.mean, [4.0, 9.0]);
-        assert_eq!(whitening.std, [5f32.sqrt(), 1.0]);
-        let tables = whitening.tables();
-        assert_eq!(tables[0][4], 0.0);
-        assert_eq!(tables[0][9], 5.0 / 5f32.sqrt());
-        assert_eq!(tables[1][8], -1.0);
-    }
-
-    #[test]
     fn selection_keeps_order() {
         let images = Images::new(vec![10, 11, 12], vec![0, 1, 2], TensorType::new(1, 1, 1));
         let selected = images.select(&[2, 0]);
-        assert_eq!(selected.pixels(), [12, 10]);
+        assert_eq!(selected.pixels(), Some(&[12, 10][..]));
+        assert_eq!(*selected.image(1).expect("bytes in memory"), [10]);
         assert_eq!(selected.labels(), [2, 0]);
         assert_eq!(selected.class_counts(), [1, 0, 1]);
     }

@@ -1,81 +1,50 @@
-//! Data sets of labelled images, whole in memory.
+//! Data sets of labelled images, and batches of them.
 //!
 //! [`load`] takes a [`DataSpec`] such as `cifar10:DIR` and gives a [`Dataset`]: training and test
-//! [`Images`] as bytes `[N, C, H, W]` with a label each, and what [`Batches`] needs to turn them into
-//! whitened `f32` batches. [`split()`] takes validation images away from the training images.
+//! [`Images`] with a label each, and what [`Batches`] needs to turn them into whitened `f32` batches,
+//! [`Loader`] in threads of its own. [`split()`] takes validation images away from the training images.
 //!
-//! Files come from outside and are not trusted: sizes are checked against the layout before anything
-//! is stored, and whatever is wrong comes back as one [`Error::Data`] that names the file.
+//! Small sets are bytes in memory; images of large ones are read and decoded at each use. Files come
+//! from outside and are not trusted: sizes are checked before anything is stored, and whatever is wrong
+//! comes back as one [`Error::Data`] that names the file.
 
+mod augment;
 mod batches;
-mod cifar10;
+mod cifar;
+#[cfg(feature = "images")]
+mod decode;
 mod digits;
+#[cfg(feature = "images")]
+mod encoded;
 mod file;
+#[cfg(feature = "images")]
+mod folder;
 mod idx;
 mod images;
+mod loader;
+#[cfg(feature = "parquet")]
+mod parquet;
+#[cfg(feature = "images")]
+mod parts;
+mod resize;
+mod spec;
 mod split;
+mod whitening;
 
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
-
-pub use batches::{Augment, Batch, Batches};
-pub use images::{Images, Whitening};
+pub use augment::Augment;
+pub use batches::{Batch, Batches};
+pub use images::Images;
+pub use loader::Loader;
+pub use spec::DataSpec;
 pub use split::{HoldOut, Split, split};
+pub use whitening::Whitening;
 
 use crate::error::Error;
 
-/// Which data set, and where its files are.
-///
-/// # Examples
-/// ```
-/// use cellc::data::DataSpec;
-/// let spec: DataSpec = "cifar10:data/cifar-10-batches-bin".parse()?;
-/// assert_eq!(spec, DataSpec::Cifar10("data/cifar-10-batches-bin".into()));
-/// assert_eq!(spec.to_string(), "cifar10:data/cifar-10-batches-bin");
-/// # Ok::<(), cellc::error::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DataSpec {
-    /// `digits`: 1,797 handwritten digits of 8x8 pixels, part of the program.
-    Digits,
-    /// `cifar10:DIR`: CIFAR-10 in its binary layout.
-    Cifar10(PathBuf),
-    /// `idx:DIR`: MNIST, Fashion-MNIST or another set under MNIST's file names.
-    Idx(PathBuf),
-}
-
-impl FromStr for DataSpec {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let unknown = || Error::UnknownDataSet { spec: text.into() };
-        if text == "digits" {
-            return Ok(DataSpec::Digits);
-        }
-        match text.split_once(':').ok_or_else(unknown)? {
-            (_, "") => Err(unknown()),
-            ("cifar10", dir) => Ok(DataSpec::Cifar10(dir.into())),
-            ("idx", dir) => Ok(DataSpec::Idx(dir.into())),
-            _ => Err(unknown()),
-        }
-    }
-}
-
-impl fmt::Display for DataSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DataSpec::Digits => f.write_str("digits"),
-            DataSpec::Cifar10(dir) => write!(f, "cifar10:{}", dir.display()),
-            DataSpec::Idx(dir) => write!(f, "idx:{}", dir.display()),
-        }
-    }
-}
-
-/// A data set in memory.
+/// A data set.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// Its name without a place: `digits`, `cifar10` or `idx`.
+    /// Its name without a place: `digits`, `cifar10`, `cifar100`, `idx`, `folder` or `parquet`.
     pub name: &'static str,
     /// Images to learn from.
     pub train: Images,
@@ -83,45 +52,137 @@ pub struct Dataset {
     pub test: Images,
     /// Number of classes; every label is below it.
     pub classes: usize,
+    /// The name of each class; its number where the files have no names.
+    pub class_names: Vec<String>,
     /// Mean and deviation of the training images.
     pub whitening: Whitening,
     /// The augmentation that is usual for this data set.
     pub augment: Augment,
 }
 
+/// How much of a data set is used, and in which size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct LoadConfig {
+    /// Height and width of the images of sets of files, in pixels; images of other sizes are resized.
+    /// If `None`, all images have the size of the first.
+    pub image_size: Option<usize>,
+    /// The most training images and the most test images that are used, for quick runs: with equal
+    /// shares of every class, always the same ones. All if `None`.
+    pub limit: Option<usize>,
+}
+
+/// The longest side that images are resized to, in pixels.
+const MAX_IMAGE_SIZE: usize = 4096;
+/// Seed of the choice of images where there is a limit.
+const LIMIT_SEED: u64 = 0;
+
+/// Reads a data set, all of it and in its own size.
+///
+/// # Errors
+/// As [`load_with`].
+pub fn load(spec: &DataSpec) -> Result<Dataset, Error> {
+    load_with(spec, &LoadConfig::default())
+}
+
 /// Reads a data set.
 ///
 /// # Errors
 /// [`Error::Data`] names the file that is missing or malformed and says what is wrong with it;
-/// [`Error::Read`] if the system refuses to read one.
-pub fn load(spec: &DataSpec) -> Result<Dataset, Error> {
-    let (name, [train, test], classes, augment) = match spec {
-        DataSpec::Digits => ("digits", digits::load(), digits::CLASSES, Augment::NONE),
+/// [`Error::Read`] if the system refuses to read one; [`Error::Config`] if a setting makes no sense for
+/// this set, or the program was built without what reads it.
+pub fn load_with(spec: &DataSpec, config: &LoadConfig) -> Result<Dataset, Error> {
+    config.check(spec)?;
+    let ([train, test], class_names, augment) = match spec {
+        DataSpec::Digits => (digits::load(), numbers(digits::CLASSES), Augment::NONE),
         DataSpec::Cifar10(dir) => {
-            ("cifar10", cifar10::load(dir)?, cifar10::CLASSES, Augment::CROP_AND_FLIP)
+            let (images, names) = cifar::CIFAR10.load(dir)?;
+            (images, names, Augment::CROP_AND_FLIP)
+        }
+        DataSpec::Cifar100(dir) => {
+            let (images, names) = cifar::CIFAR100.load(dir)?;
+            (images, names, Augment::CROP_AND_FLIP)
         }
         DataSpec::Idx(dir) => {
             let (images, classes) = idx::load(dir)?;
-            ("idx", images, classes, Augment::NONE)
+            (images, numbers(classes), Augment::NONE)
         }
+        DataSpec::Folder(_) | DataSpec::Parquet(_) => files(spec, config)?,
     };
-    let whitening = Whitening::of(&train);
-    Ok(Dataset { name, train, test, classes, whitening, augment })
+    let (train, test) = (config.limited(train), config.limited(test));
+    let whitening = Whitening::of(&train)?;
+    let classes = class_names.len();
+    Ok(Dataset { name: spec.kind(), train, test, classes, class_names, whitening, augment })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn specs_round_trip() {
-        for text in ["digits", "cifar10:some/dir", "idx:/a:b", "idx:."] {
-            let spec: DataSpec = text.parse().expect("a known form");
-            assert_eq!(spec.to_string(), text);
-        }
-        for text in ["", "digit", "digits:", "digits:x", "cifar10", "cifar10:", "CIFAR10:x", ":x"] {
-            let error = text.parse::<DataSpec>().expect_err("not a known form");
-            assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
+impl LoadConfig {
+    fn check(&self, spec: &DataSpec) -> Result<(), Error> {
+        let refuse = |setting, value: usize, reason: String| {
+            Err(Error::Config { setting, value: value.to_string(), reason })
+        };
+        match *self {
+            LoadConfig { limit: Some(0), .. } => {
+                refuse("limit", 0, "there must be at least one image".into())
+            }
+            LoadConfig { image_size: Some(size), .. } if !spec.is_resizable() => {
+                refuse("image size", size, format!("the images of `{spec}` have one size"))
+            }
+            LoadConfig { image_size: Some(size), .. } if !(1..=MAX_IMAGE_SIZE).contains(&size) => {
+                refuse("image size", size, format!("it must be from 1 to {MAX_IMAGE_SIZE}"))
+            }
+            LoadConfig { .. } => Ok(()),
         }
     }
+
+    /// The images that are left by the limit.
+    fn limited(&self, images: Images) -> Images {
+        match self.limit {
+            Some(limit) if limit < images.len() => {
+                let chosen = split(&images, HoldOut::Count(limit), LIMIT_SEED)
+                    .expect("fewer images are held than there are");
+                images.select(&chosen.validation)
+            }
+            _ => images,
+        }
+    }
+}
+
+/// Names of classes that have none.
+fn numbers(classes: usize) -> Vec<String> {
+    (0..classes).map(|class| class.to_string()).collect()
+}
+
+/// Training and test images, names of classes, and the usual augmentation.
+type Contents = ([Images; 2], Vec<String>, Augment);
+
+/// A set of encoded images.
+#[cfg(feature = "images")]
+fn files(spec: &DataSpec, config: &LoadConfig) -> Result<Contents, Error> {
+    let parts = match spec {
+        DataSpec::Folder(dir) => folder::open_folder(dir)?,
+        #[cfg(feature = "parquet")]
+        DataSpec::Parquet(paths) => parquet::open_files(paths)?,
+        #[cfg(not(feature = "parquet"))]
+        DataSpec::Parquet(_) => return Err(not_built(spec, "parquet")),
+        DataSpec::Digits | DataSpec::Cifar10(_) | DataSpec::Cifar100(_) | DataSpec::Idx(_) => {
+            unreachable!("these are no sets of encoded images")
+        }
+    };
+    let images = parts::images(parts.train, parts.test, config.image_size)?;
+    let augment = if images[0].is_encoded() {
+        Augment::RESIZED_CROP_AND_FLIP
+    } else {
+        Augment::CROP_AND_FLIP
+    };
+    Ok((images, parts.classes, augment))
+}
+
+#[cfg(not(feature = "images"))]
+fn files(spec: &DataSpec, _: &LoadConfig) -> Result<Contents, Error> {
+    Err(not_built(spec, if spec.kind() == "parquet" { "parquet" } else { "images" }))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn not_built(spec: &DataSpec, feature: &str) -> Error {
+    let reason = format!("this program was built without the feature `{feature}`");
+    Error::Config { setting: "data", value: format!("`{spec}`"), reason }
 }

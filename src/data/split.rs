@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::graph::TensorType;
 
-    fn images(labels: Vec<u8>) -> Images {
+    fn images(labels: Vec<u16>) -> Images {
         Images::new(vec![0; labels.len()], labels, TensorType::new(1, 1, 1))
     }
 
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn parts_are_disjoint_whole_and_stratified() {
-        let labels: Vec<u8> = (0..100).map(|i| if i % 4 == 0 { 1 } else { 0 }).collect();
+        let labels: Vec<u16> = (0..100).map(|i| if i % 4 == 0 { 1 } else { 0 }).collect();
         let images = images(labels);
         let parts = split(&images, HoldOut::Fraction(0.2), 3).expect("80 images are left");
         assert_eq!(images.select(&parts.validation).class_counts(), [15, 5]);

@@ -287,7 +287,7 @@ impl Run<'_> {
                     Output::Logits => &mut *pass.logits,
                     Output::Aux => pass.aux.as_deref_mut().expect("checked in `Cpu::forward`"),
                 };
-                k.cnhw_to_nchw(n, x.channels, 1, x_, to);
+                k.cnhw_to_nchw(n, x.channels, self.plan.area(x), x_, to);
             }
         }
     }
@@ -308,10 +308,11 @@ impl Run<'_> {
                     Output::Logits => pass.logits,
                     Output::Aux => pass.aux.expect("the plan has auxiliary logits"),
                 };
-                // A few numbers an image, so a plain loop, which can also add.
-                for (c, row) in gy_.chunks_exact_mut(n).enumerate() {
-                    for (i, g) in row.iter_mut().enumerate() {
-                        let add = from[i * gy.view.channels + c];
+                // Mostly a few numbers an image, so a plain loop, which can also add.
+                let (channels, area) = (gy.view.channels, self.plan.area(gy.view));
+                for (index, plane) in gy_.chunks_exact_mut(area).enumerate() {
+                    let start = (index % n * channels + index / n) * area;
+                    for (g, &add) in plane.iter_mut().zip(&from[start..start + area]) {
                         *g = if gy.accumulate { *g + add } else { add };
                     }
                 }

@@ -127,6 +127,25 @@ codes! {
     ScaleOutOfRange = "E0606", "scale out of range";
 }
 
+impl Code {
+    /// Whether some of its faults have a replacement that [`fix`](crate::fix::fix) applies.
+    pub fn is_fixable(self) -> bool {
+        use Code::*;
+        match self {
+            UnexpectedToken | UnterminatedString | MisplacedStatement | UnknownName
+            | DuplicateName | CyclicDefinition | UnknownAttribute | RepeatedAttribute
+            | UnknownClaim | MalformedCell => true,
+            TooLarge | NumberTooLarge | UnusableName | UsedBeforeBound | NoUsedFile
+            | FaultyUsedFile | ClashingUses | ShapeMismatch | WindowTooLarge | DenseOnMap
+            | SizeOutOfRange | ChannelsDoNotFit | MissingAttribute | AttributeOutOfRange
+            | WrongKind | WrongArgumentCount | RequirementNotMet | NoArmHolds
+            | NotAvailableHere | HoleOutsideSpace | EmptyHole | NothingEarlier | MalformedSpace
+            | MisplacedUnused | ClaimFails | FiltersDoNotDivide | MalformedNet
+            | ScaleOutOfRange => false,
+        }
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -45,13 +45,49 @@ pub enum Help {
     Note(String),
     /// By replacing text.
     Replace {
-        /// What to replace.
+        /// What to replace; empty where something is missing.
         span: Span,
         /// By what.
         with: String,
         /// Why that helps.
         why: String,
+        /// Whether it can be applied unseen.
+        applicability: Applicability,
     },
+}
+
+/// How sure it is that a replacement is what was meant. The names are rustc's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applicability {
+    /// It is what was meant, as far as a text can tell: [`fix`](crate::fix::fix) applies it.
+    MachineApplicable,
+    /// It compiles, but something else may have been meant, or the text now means something else: a
+    /// person decides.
+    MaybeIncorrect,
+}
+
+/// The stages that look for faults, in order. One that finds any is the last to run, so a text whose faults
+/// are those of a later stage is nearer to having none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// The text is read.
+    Syntax,
+    /// The files that it uses are.
+    Uses,
+    /// Its definitions are collected.
+    Names,
+    /// What they say is resolved.
+    Meaning,
+    /// The conditions of its space are tried.
+    Conditions,
+    /// Operations are searched for circles.
+    Cycles,
+    /// Its cells and nets are tried with the shapes they can meet.
+    Shapes,
+    /// What it claims is counted.
+    Claims,
+    /// A network that was asked for is built.
+    Network,
 }
 
 impl Diagnostic {
@@ -87,29 +123,50 @@ impl Diagnostic {
         self
     }
 
+    /// Adds a replacement that is what was meant.
+    #[must_use]
+    pub fn replace(self, span: Span, with: impl Into<String>, why: impl Into<String>) -> Self {
+        self.offer(span, with, why, Applicability::MachineApplicable)
+    }
+
+    /// Adds a replacement that a person has to choose.
+    #[must_use]
+    pub fn propose(self, span: Span, with: impl Into<String>, why: impl Into<String>) -> Self {
+        self.offer(span, with, why, Applicability::MaybeIncorrect)
+    }
+
     /// Adds a replacement.
     #[must_use]
-    pub fn replace(mut self, span: Span, with: impl Into<String>, why: impl Into<String>) -> Self {
-        self.help.push(Help::Replace { span, with: with.into(), why: why.into() });
+    pub fn offer(
+        mut self,
+        span: Span,
+        with: impl Into<String>,
+        why: impl Into<String>,
+        applicability: Applicability,
+    ) -> Self {
+        self.help.push(Help::Replace { span, with: with.into(), why: why.into(), applicability });
         self
     }
 }
 
-/// One or more faults of one file, sorted by position, without repeats.
+/// One or more faults of one file and one stage, sorted by position, without repeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diagnostics(Vec<Diagnostic>);
+pub struct Diagnostics {
+    faults: Vec<Diagnostic>,
+    stage: Stage,
+}
 
 impl Diagnostics {
     /// How many are shown before "and N more".
     pub const SHOWN: usize = 20;
 
-    /// `Err` with the faults, or `Ok(value)` if there are none.
-    pub fn or<T>(mut faults: Vec<Diagnostic>, value: T) -> Result<T, Diagnostics> {
+    /// `Err` with the faults that a stage found, or `Ok(value)` if there are none.
+    pub fn or<T>(stage: Stage, mut faults: Vec<Diagnostic>, value: T) -> Result<T, Diagnostics> {
         if faults.is_empty() {
             return Ok(value);
         }
         Self::normalise(&mut faults);
-        Err(Diagnostics(faults))
+        Err(Diagnostics { faults, stage })
     }
 
     fn normalise(faults: &mut Vec<Diagnostic>) {
@@ -123,18 +180,24 @@ impl Diagnostics {
 
     /// The faults in order of position; at least one.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.0.iter()
+        self.faults.iter()
     }
 
     /// How many faults there are.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.faults.len()
+    }
+
+    /// The stage that found them. The stages before it found nothing.
+    pub fn stage(&self) -> Stage {
+        self.stage
     }
 }
 
 impl From<Diagnostic> for Diagnostics {
+    /// The only fault of a network.
     fn from(fault: Diagnostic) -> Self {
-        Diagnostics(vec![fault])
+        Diagnostics { faults: vec![fault], stage: Stage::Network }
     }
 }
 
@@ -143,16 +206,16 @@ impl IntoIterator for Diagnostics {
     type IntoIter = std::vec::IntoIter<Diagnostic>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.faults.into_iter()
     }
 }
 
 impl std::fmt::Display for Diagnostics {
     /// The first fault without its place, and how many more there are; [`render`] shows them whole.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let first = &self.0[0];
+        let first = &self.faults[0];
         write!(f, "{}: {}", first.code, first.message)?;
-        match self.0.len() {
+        match self.faults.len() {
             1 => Ok(()),
             count => write!(f, " (and {} more)", count - 1),
         }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Patch, Renderer, Snippet};
 use serde::Serialize;
 
-use super::{Diagnostic, Diagnostics, Help, Label};
+use super::{Applicability, Diagnostic, Diagnostics, Help, Label};
 use crate::source::{SourceFile, Span};
 
 /// How diagnostics look.
@@ -147,7 +147,7 @@ impl<'s> View<'s> {
         }
         let mut report = vec![group];
         for help in &diagnostic.help {
-            if let Help::Replace { span, with, why } = help {
+            if let Help::Replace { span, with, why, .. } = help {
                 report.push(self.replacement(*span, with, why));
             }
         }
@@ -189,9 +189,15 @@ impl<'s> View<'s> {
                 .iter()
                 .map(|help| match help {
                     Help::Note(text) => JsonHelp::Note { text },
-                    Help::Replace { span, with, why } => {
-                        JsonHelp::Replace { span: self.json_span(*span), with, why }
-                    }
+                    Help::Replace { span, with, why, applicability } => JsonHelp::Replace {
+                        span: self.json_span(*span),
+                        with,
+                        why,
+                        machine_applicable: match applicability {
+                            Applicability::MachineApplicable => true,
+                            Applicability::MaybeIncorrect => false,
+                        },
+                    },
                 })
                 .collect(),
         };
@@ -249,5 +255,7 @@ enum JsonHelp<'a> {
         span: JsonSpan,
         with: &'a str,
         why: &'a str,
+        /// Whether `cellc check --fix` applies it.
+        machine_applicable: bool,
     },
 }

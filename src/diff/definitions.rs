@@ -182,7 +182,7 @@ fn used(file: &File) -> Vec<(usize, &Use)> {
     items.collect()
 }
 
-/// Claims, by net, scale, image, classes and count.
+/// Claims and published figures, by net, scale, image, classes, source and count.
 fn claims(old: &File, new: &File, all: &mut Vec<Found>) {
     let (old, new) = (claims_of(old), claims_of(new));
     let mut names: Vec<&(String, String)> = old.keys().collect();
@@ -209,7 +209,15 @@ fn claims_of(file: &File) -> BTreeMap<(String, String), String> {
             let value = grouped(claim.value.value, ',');
             ((print::expect_head(expect), claim.name.name.clone()), value)
         };
-        expect.claims.iter().map(claim).collect::<Vec<_>>()
+        let published = expect.published.iter().flat_map(|published| {
+            let name = published.name.as_ref().map(|name| format!(" as \"{}\"", name.text));
+            let name = name.unwrap_or_default();
+            published.figures.iter().map(move |figure| {
+                let what = format!("published \"{}\" {}", published.source.text, figure.name.name);
+                ((print::expect_head(expect), what), format!("{}{name}", figure.value))
+            })
+        });
+        expect.claims.iter().map(claim).chain(published).collect::<Vec<_>>()
     };
     file.items
         .iter()

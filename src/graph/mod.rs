@@ -381,6 +381,29 @@ impl Graph {
         Ok(NodeId(self.nodes.len() - 1))
     }
 
+    /// Adds a node that has the shape of what `wire` would add and nothing else: no graph that runs, but
+    /// one to infer shapes in.
+    ///
+    /// # Errors
+    /// As [`wire`](Self::wire).
+    pub(crate) fn wire_shape(&mut self, op: &Op, inputs: &[NodeId]) -> Result<NodeId, ShapeFault> {
+        let operands: Vec<TensorType> = inputs.iter().map(|&id| self.ty(id)).collect();
+        Ok(self.stand_in(infer(op, &operands)?))
+    }
+
+    /// Adds a node of which only the shape will be read.
+    pub(crate) fn stand_in(&mut self, ty: TensorType) -> NodeId {
+        self.nodes.push(Node {
+            op: Op::Input,
+            inputs: Vec::new(),
+            params: Vec::new(),
+            ty,
+            section: SectionId(0),
+            path: String::new(),
+        });
+        NodeId(self.nodes.len() - 1)
+    }
+
     /// Re-checks every invariant of a graph: backward references, shapes, parameter shapes, unique
     /// paths. Runs after every pass in debug builds.
     ///

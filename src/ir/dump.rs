@@ -57,6 +57,18 @@ impl fmt::Display for Module {
                 write!(f, " classes {classes}")?;
             }
             writeln!(f, " {}", claims.join(", "))?;
+            for published in &expect.published {
+                write!(f, "  published \"{}\"", published.source)?;
+                if let Some(name) = &published.name {
+                    write!(f, " as \"{name}\"")?;
+                }
+                for (name, figure) in [("params", published.params), ("macs", published.macs)] {
+                    if let Some(figure) = figure {
+                        write!(f, " {name} {figure}")?;
+                    }
+                }
+                writeln!(f)?;
+            }
         }
         Ok(())
     }

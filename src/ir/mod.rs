@@ -619,6 +619,21 @@ pub struct Expect {
     pub classes: Option<usize>,
     /// What is claimed.
     pub claims: Vec<(ClaimKind, ast::Number)>,
+    /// What papers print about the network; nothing says that it is right.
+    pub published: Vec<Published>,
+}
+
+/// What a paper prints about a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// Where it is printed, such as a paper and one of its tables.
+    pub source: String,
+    /// What the network is called there.
+    pub name: Option<String>,
+    /// Parameters, whichever the paper counts.
+    pub params: Option<ast::Figure>,
+    /// Multiply-adds for one image.
+    pub macs: Option<ast::Figure>,
 }
 
 /// Which count a claim is about.

@@ -27,28 +27,29 @@ pub(super) enum What {
 }
 
 impl Failure {
-    /// The fault of a `use` that comes to it.
-    pub(super) fn at(&self, used: &Use, is_used_one: bool) -> Diagnostic {
+    /// The fault of a `use` in `source` that comes to it.
+    pub(super) fn at(&self, used: &Use, source: &SourceFile, is_used_one: bool) -> Diagnostic {
         let (path, file) = (&used.path.text, &self.file.1);
         let subject = if is_used_one { "it".into() } else { format!("`{file}`, which it needs,") };
         let fault =
             |message: String| Diagnostic::new(Code::FaultyUsedFile, used.path.span, message);
         match &self.what {
             What::Circle(names) => {
-                let (circle, help) = match names.as_slice() {
-                    [only] => (format!("{only} uses itself"), "remove the `use`"),
-                    _ => (
-                        format!("{} uses {}", names.join(" uses "), names[0]),
-                        "move what they share to a file that uses none of them",
-                    ),
-                };
-                Diagnostic::new(
+                let circle = Diagnostic::new(
                     Code::CyclicDefinition,
                     used.path.span,
                     "files use each other in a circle",
-                )
-                .label(circle)
-                .note(help)
+                );
+                match names.as_slice() {
+                    [only] => circle.label(format!("{only} uses itself")).replace(
+                        source.with_line(used.span),
+                        "",
+                        "remove the `use`",
+                    ),
+                    _ => circle
+                        .label(format!("{} uses {}", names.join(" uses "), names[0]))
+                        .note("move what they share to a file that uses none of them"),
+                }
             }
             What::Faults(count, first) => {
                 let has = if *count == 1 { "a fault".into() } else { format!("{count} faults") };
@@ -101,7 +102,8 @@ pub(super) fn unreadable(
     match suggest::nearest(path, candidates.iter().map(String::as_str)) {
         Some(near) => {
             let with = format!("\"{near}\"");
-            missing.replace(used.path.span, with, "a file with a similar name exists")
+            // The file that is named may be what is missing.
+            missing.propose(used.path.span, with, "a file with a similar name exists")
         }
         None => missing.note(
             "a path is relative to the folder of this file, or names one of the library of cells",

@@ -1,7 +1,7 @@
 //! Files that use other files: each is compiled once, alone, before those that use it.
 //!
 //! `world` grows by the definitions of one file after the other, so that indices stay what they are; what
-//! a file sees of it is told by [`Module::sees`]. A file that cannot be used is a fault at the `use`, and a
+//! a file sees of it is told by [`Module::sees`]. It is lent to each file rather than copied. A file that cannot be used is a fault at the `use`, and a
 //! file whose faults were told at one `use` is not told about again at another.
 
 mod clash;
@@ -17,17 +17,17 @@ use self::clash::clashes;
 use self::fault::{Failure, What, place, unreadable};
 use crate::check;
 use crate::compile::{self, PRELUDE};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Stage};
 use crate::ir::{Module, Origin, UsedFile};
 use crate::source::{Loader, MAX_SOURCE_BYTES, SourceFile, Span};
 use crate::syntax;
 use crate::syntax::ast::{self, Item, Use};
 
 /// The longest chain of files each of which uses the next.
-const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// The most files that a file may use, through others as well.
-const MAX_FILES: usize = 256;
+pub(crate) const MAX_FILES: usize = 256;
 
 /// The most bytes of all files that a file uses, through others as well.
 const MAX_BYTES: u64 = MAX_SOURCE_BYTES;
@@ -93,10 +93,49 @@ impl From<Diagnostics> for Stop {
 }
 
 impl Linker<'_> {
-    /// Checks a parsed file after linking what it uses.
+    /// Checks a parsed file after linking what it uses. The module takes the operations, constants and
+    /// files of the world over; [`Linker::add`] gives them back.
     fn check(&mut self, source: &SourceFile, file: &ast::File) -> Result<Module, Stop> {
         let sees = self.uses(source, file)?;
-        Ok(check::check(file, &Module { sees, ..self.world.clone() })?)
+        Ok(self.check_alone(file, sees)?)
+    }
+
+    /// Checks a file that sees these, and leaves the world as it was if there are faults.
+    fn check_alone(
+        &mut self,
+        file: &ast::File,
+        sees: BTreeSet<usize>,
+    ) -> Result<Module, Diagnostics> {
+        let world = &mut self.world;
+        let is_seen = |origin: Origin| match origin {
+            Origin::Prelude | Origin::Own => true,
+            Origin::Used(index) => sees.contains(&index),
+        };
+        let mut module = Module {
+            constants: std::mem::take(&mut world.constants),
+            ops: std::mem::take(&mut world.ops),
+            cells: world.cells.iter().filter(|cell| is_seen(cell.origin)).cloned().collect(),
+            nets: world.nets.iter().filter(|net| is_seen(net.origin)).cloned().collect(),
+            used: std::mem::take(&mut world.used),
+            sees,
+            space: None,
+            expects: Vec::new(),
+        };
+        match check::check_onto(file, &mut module) {
+            Ok(()) => Ok(module),
+            Err(faults) => {
+                self.take_back(module);
+                Err(faults)
+            }
+        }
+    }
+
+    /// Gives the world back what a module took, without what the module's own file defines.
+    fn take_back(&mut self, module: Module) {
+        let Module { mut constants, mut ops, used, .. } = module;
+        constants.retain(|constant| constant.origin != Origin::Own);
+        ops.retain(|op| op.origin != Origin::Own);
+        (self.world.constants, self.world.ops, self.world.used) = (constants, ops, used);
     }
 
     /// Links every file that `file` uses; gives those whose definitions it sees.
@@ -129,7 +168,11 @@ impl Linker<'_> {
                         format!("`{}` is used twice", used.path.text),
                     )
                     .also(first, "first used here")
-                    .note("remove one of the uses"),
+                    .replace(
+                        source.with_line(used.span),
+                        "",
+                        "remove one of the uses",
+                    ),
                 );
                 own += 1;
                 continue;
@@ -150,7 +193,8 @@ impl Linker<'_> {
                     };
                     let new: Vec<Failure> = failures.iter().filter(is_new).cloned().collect();
                     faults.extend(
-                        new.first().map(|failure| failure.at(used, failure.file.0 == identity)),
+                        new.first()
+                            .map(|failure| failure.at(used, source, failure.file.0 == identity)),
                     );
                     others.extend(new);
                 }
@@ -160,7 +204,7 @@ impl Linker<'_> {
             clashes(&self.world, file, &direct, &mut faults);
             own = faults.len();
         }
-        match Diagnostics::or(faults, sees) {
+        match Diagnostics::or(Stage::Uses, faults, sees) {
             Ok(sees) => Ok(sees),
             Err(faults) => Err(Stop::Uses { faults, own, others }),
         }
@@ -222,8 +266,9 @@ impl Linker<'_> {
         if module.space.is_some() {
             // Holes belong to the file that is searched.
             tree.items.retain(|item| !matches!(item, Item::Space(_)));
-            let before = Module { sees: module.sees.clone(), ..self.world.clone() };
-            module = check::check(&tree, &before).map_err(|faults| {
+            let sees = module.sees.clone();
+            self.take_back(module);
+            module = self.check_alone(&tree, sees).map_err(|faults| {
                 let first = place(name, source, &faults);
                 vec![Failure { file: file.clone(), what: What::LeansOnSpace(first) }]
             })?;
@@ -233,7 +278,7 @@ impl Linker<'_> {
 
     /// Adds what a checked file defines.
     fn add(&mut self, name: &str, file: ast::File, module: Module) -> usize {
-        let index = self.world.used.len();
+        let index = module.used.len();
         let is_own = |origin: &mut Origin| {
             let is_own = *origin == Origin::Own;
             if is_own {
@@ -241,8 +286,8 @@ impl Linker<'_> {
             }
             is_own
         };
-        let Module { constants, ops, cells, nets, mut sees, .. } = module;
-        (self.world.constants, self.world.ops) = (constants, ops);
+        let Module { constants, ops, cells, nets, used, mut sees, .. } = module;
+        (self.world.constants, self.world.ops, self.world.used) = (constants, ops, used);
         self.world.constants.iter_mut().for_each(|constant| {
             is_own(&mut constant.origin);
         });

@@ -6,10 +6,10 @@ use lsp_types::{
     CompletionItem, CompletionItemKind, Documentation, MarkupContent, MarkupKind, Position,
 };
 
-use super::Document;
 use super::definitions::{Definition, Kind};
-use super::hover::{FUNCTIONS, claim, meaning};
+use super::hover::{FUNCTIONS, claim, meaning, published};
 use super::place::{Body, Context, PARTS, Place, context};
+use super::{Document, Known};
 use crate::check::BUILTINS;
 use crate::ir::{Builtin, ClaimKind};
 
@@ -52,7 +52,7 @@ impl Offers<'_> {
                     self.words(&["stride", "at"]);
                 }
             }
-            Place::Statement(Body::Expect) => {}
+            Place::Statement(Body::Expect | Body::Published) => {}
             Place::Operand => self.operands(),
             Place::Stage => self.definitions(Kind::Op, |op| op.arity == (1, 1)),
             Place::Combine => self.definitions(Kind::Op, |op| op.arity.0 <= 2 && op.arity.1 >= 2),
@@ -77,6 +77,12 @@ impl Offers<'_> {
             Place::Claim => {
                 for kind in ClaimKind::ALL {
                     self.push(kind.name(), CompletionItemKind::FIELD, claim(kind));
+                }
+            }
+            Place::Published => {
+                for name in ["params", "macs"] {
+                    let detail = published(name).unwrap_or_default();
+                    self.push(name, CompletionItemKind::FIELD, detail);
                 }
             }
         }
@@ -106,7 +112,7 @@ impl Offers<'_> {
             Kind::Constant => CompletionItemKind::CONSTANT,
         };
         let mut offered = BTreeSet::new();
-        for definition in self.document.known(kind) {
+        for Known { definition, .. } in self.document.known(kind) {
             // The first of a name hides the others.
             if !offered.insert(definition.name.as_str()) || !is_wanted(definition) {
                 continue;
@@ -139,7 +145,7 @@ impl Offers<'_> {
         let Some(of) = kinds.into_iter().find_map(|kind| self.document.define(kind, op)) else {
             return;
         };
-        for param in &of.params {
+        for param in &of.definition.params {
             self.items.push(CompletionItem {
                 label: param.name.clone(),
                 kind: Some(CompletionItemKind::PROPERTY),

@@ -13,7 +13,11 @@ pub fn diagnostics(document: &Document, uri: &Uri) -> Vec<Diagnostic> {
     document.faults.iter().map(|fault| convert(document, uri, fault)).collect()
 }
 
-fn convert(document: &Document, uri: &Uri, fault: &diagnostic::Diagnostic) -> Diagnostic {
+pub(super) fn convert(
+    document: &Document,
+    uri: &Uri,
+    fault: &diagnostic::Diagnostic,
+) -> Diagnostic {
     let related = fault.secondary.iter().map(|label| DiagnosticRelatedInformation {
         location: Location::new(uri.clone(), document.range(label.span)),
         message: if label.text.is_empty() { "see here".into() } else { label.text.clone() },

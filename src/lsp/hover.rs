@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use lsp_types::{Hover, HoverContents, MarkupContent, MarkupKind, Position};
 
-use super::definitions::{Definition, Kind};
+use super::definitions::Kind;
 use super::measure::TensorCost;
 use super::names::{self, Name, Owner, Role};
-use super::{Document, bindings};
+use super::{Document, Known, bindings};
 use crate::check::{BUILTINS, MAX_BLOCKS, MAX_SAME};
 use crate::ir::{Builtin, ClaimKind};
 use crate::syntax::ast::{Cell, CellBody, CellStmt, Item, Param, SpaceItem};
@@ -43,7 +43,7 @@ fn describe(document: &Document, name: &Name<'_>) -> Option<String> {
             .or_else(|| defined(Kind::Constant).map(|constant| described("let ", constant)))
             .or_else(|| builtin(name.text)),
         Role::Attribute(kind, of) => {
-            let of = document.define(kind, of)?;
+            let of = document.define(kind, of)?.definition;
             let param = of.params.iter().find(|param| param.name == name.text)?;
             Some(format!("{}attribute of `{}`", code(&param.text), of.signature))
         }
@@ -52,6 +52,7 @@ fn describe(document: &Document, name: &Name<'_>) -> Option<String> {
             let kind = ClaimKind::ALL.into_iter().find(|kind| kind.name() == name.text)?;
             Some(claim(kind).to_owned())
         }
+        Role::Published => published(name.text).map(str::to_owned),
     }
 }
 
@@ -60,12 +61,16 @@ fn code(text: &str) -> String {
     format!("```cell\n{text}\n```\n")
 }
 
-fn described(keyword: &str, definition: &Definition) -> String {
+fn described(keyword: &str, Known { definition, used }: Known<'_>) -> String {
     let mut text = code(&format!("{keyword}{}", definition.signature));
     if !definition.doc.is_empty() {
         text += "\n";
         text += &definition.doc;
         text += "\n";
+    }
+    if let Some(used) = used {
+        let name = used.source.name.rsplit(['/', '\\']).next().unwrap_or_default();
+        text += &format!("\nin `{name}`\n");
     }
     text
 }
@@ -281,6 +286,15 @@ pub(super) const FUNCTIONS: [(&str, &str); 5] = [
 
 fn function(name: &str) -> Option<&'static str> {
     FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// What a paper prints, in a line.
+pub(super) fn published(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "params" => "parameters as published, whether with or without batch-norm statistics",
+        "macs" => "multiply-adds for one image as published",
+        _ => return None,
+    })
 }
 
 /// What is claimed, in a line.

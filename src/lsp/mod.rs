@@ -10,13 +10,15 @@
 //! | `hover` | [`hover()`] |
 //! | `completion` | [`completion()`] |
 //! | `definition` | [`definition()`] |
+//! | `codeAction` | [`quick_fixes`], [`fix_all`] |
 //! | `documentSymbol` | [`symbols()`] |
 //! | `formatting` | [`Document::format`] |
 //!
 //! What is under the cursor is found in the tree (`names`); what could be written at the cursor is found
-//! in the tokens before it (`place`), since a text that is being written seldom parses. Nothing here
-//! panics, whatever the text and the position.
+//! in the tokens before it (`place`), since a text that is being written seldom parses. The names of files
+//! that are used are known as well (`uses`). Nothing here panics, whatever the text and the position.
 
+mod actions;
 mod bindings;
 mod completion;
 mod definition;
@@ -29,9 +31,11 @@ mod place;
 mod position;
 mod symbols;
 mod tokens;
+mod uses;
 
+pub use actions::{FIX_ALL, fix_all, quick_fixes};
 pub use completion::completion;
-pub use definition::definition;
+pub use definition::{Target, definition};
 pub use diagnostics::diagnostics;
 pub use hover::hover;
 pub use position::LineIndex;
@@ -43,6 +47,7 @@ use lsp_types::{Position, Range, TextEdit};
 
 use self::definitions::{Definition, Kind};
 use self::measure::Measured;
+use self::uses::{Used, Uses};
 use crate::diagnostic::Diagnostic;
 use crate::ir::Module;
 use crate::link::check_parsed;
@@ -65,6 +70,8 @@ pub struct Document {
     module: Option<Module>,
     /// What it defines. While it does not parse, also what only the last version that did defines.
     definitions: Vec<Definition>,
+    /// The files that it uses.
+    uses: Uses,
     /// The counts of its network, or why there are none.
     measured: OnceCell<Result<Measured, String>>,
 }
@@ -95,9 +102,10 @@ impl Document {
         if let Some(before) = before.filter(|_| !does_parse) {
             definitions::inherit(&mut definitions, &before.definitions);
         }
+        let uses = Uses::of(&source, &file, loader, before.map(|before| &before.uses));
         let lines = LineIndex::new(&source.text);
         let measured = OnceCell::new();
-        Document { source, lines, faults, file, does_parse, module, definitions, measured }
+        Document { source, lines, faults, file, does_parse, module, definitions, uses, measured }
     }
 
     /// The text as `cellc fmt` lays it out: nothing if it does not parse, no edit if it is formatted.
@@ -113,6 +121,11 @@ impl Document {
         Some(vec![TextEdit::new(self.range(all), formatted)])
     }
 
+    /// Whether what the document means depends on other files.
+    pub fn uses_files(&self) -> bool {
+        self.file.items.iter().any(|item| matches!(item, ast::Item::Use(_)))
+    }
+
     fn range(&self, span: Span) -> Range {
         self.lines.range(&self.source.text, span)
     }
@@ -121,15 +134,22 @@ impl Document {
         self.lines.offset(&self.source.text, position)
     }
 
-    /// What a name stands for here: a definition of the file, else of the prelude, else a primitive.
-    fn define(&self, kind: Kind, name: &str) -> Option<&Definition> {
-        self.known(kind).find(|definition| definition.name == name)
+    /// What a name stands for here: a definition of the file, else of one that it uses, else of the
+    /// prelude, else a primitive.
+    fn define(&self, kind: Kind, name: &str) -> Option<Known<'_>> {
+        self.known(kind).find(|known| known.definition.name == name)
     }
 
     /// Every definition of a kind that the file can use; of several with one name the first counts.
-    fn known(&self, kind: Kind) -> impl Iterator<Item = &Definition> {
-        let prelude = definitions::prelude().iter().chain(definitions::primitives());
-        self.definitions.iter().chain(prelude).filter(move |definition| definition.kind == kind)
+    fn known(&self, kind: Kind) -> impl Iterator<Item = Known<'_>> {
+        let here = |definition| Known { definition, used: None };
+        let used = self.uses.files.iter().flat_map(|used| {
+            let there = |definition| Known { definition, used: Some(&**used) };
+            used.definitions.iter().map(there)
+        });
+        let own = self.definitions.iter().map(here);
+        let prelude = definitions::prelude().iter().chain(definitions::primitives()).map(here);
+        own.chain(used).chain(prelude).filter(move |known| known.definition.kind == kind)
     }
 
     /// What the file's network costs, counted when first asked for.
@@ -140,6 +160,13 @@ impl Document {
         });
         measured.as_ref().map_err(String::as_str)
     }
+}
+
+/// A definition with the file it stands in, if that is one that the document uses.
+#[derive(Clone, Copy)]
+struct Known<'d> {
+    definition: &'d Definition,
+    used: Option<&'d Used>,
 }
 
 /// The meaning of a file apart from its claims: a claim goes wrong with every change of a block, which is

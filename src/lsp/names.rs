@@ -40,6 +40,8 @@ pub(super) enum Role<'a> {
     Function,
     /// A count that is claimed.
     Claim,
+    /// A count that a paper prints.
+    Published,
 }
 
 /// The definition that a name stands in.
@@ -111,6 +113,9 @@ impl<'a> Walk<'a> {
                 self.ident(&expect.net, Role::Net);
                 for claim in &expect.claims {
                     self.ident(&claim.name, Role::Claim);
+                }
+                for figure in expect.published.iter().flat_map(|published| &published.figures) {
+                    self.ident(&figure.name, Role::Published);
                 }
             }
         }

@@ -38,6 +38,8 @@ pub(super) enum Place<'t> {
     Net,
     /// A claim.
     Claim,
+    /// A published figure.
+    Published,
     /// How to combine two tensors.
     Combine,
 }
@@ -55,6 +57,8 @@ pub(super) enum Body {
     Net,
     /// The claims of an `expect`.
     Expect,
+    /// What is published about the network of an `expect`.
+    Published,
 }
 
 impl Body {
@@ -65,6 +69,7 @@ impl Body {
             "space" => Body::Space,
             "net" => Body::Net,
             "expect" => Body::Expect,
+            "published" => Body::Published,
             _ => return None,
         })
     }
@@ -139,6 +144,13 @@ impl<'t> Walk<'t> {
             Some(Bracket::Body(Body::Expect)) => {
                 if matches!(word, "{" | ",") {
                     Place::Claim
+                } else {
+                    Place::Nothing
+                }
+            }
+            Some(Bracket::Body(Body::Published)) => {
+                if matches!(word, "{" | ",") {
+                    Place::Published
                 } else {
                     Place::Nothing
                 }
@@ -255,7 +267,9 @@ impl<'t> Walk<'t> {
                 Some(before) if before.text == ")" || before.is_number() => Place::Cell,
                 _ => Place::Nothing,
             },
-            Body::Op | Body::Cell | Body::Space | Body::Net | Body::Expect => between,
+            Body::Op | Body::Cell | Body::Space | Body::Net | Body::Expect | Body::Published => {
+                between
+            }
         }
     }
 }

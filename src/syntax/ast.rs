@@ -3,6 +3,9 @@
 //! The shape follows `grammar/cell.pest` rule by rule. Comments are not in the tree; [`File::comments`]
 //! keeps them by position so that the formatter can put them back.
 
+use std::fmt;
+
+use super::print;
 use crate::source::Span;
 
 /// A whole file.
@@ -498,6 +501,8 @@ pub struct Expect {
     pub classes: Option<Number>,
     /// What is claimed.
     pub claims: Vec<Claim>,
+    /// What papers print about the same network.
+    pub published: Vec<Published>,
     /// The whole item.
     pub span: Span,
 }
@@ -509,6 +514,104 @@ pub struct Claim {
     pub name: Ident,
     /// Its value.
     pub value: Number,
+}
+
+/// `published "Zoph et al., table 1" as "NASNet-A (6 @ 768)" { params 3.3M }`: what a paper prints about a
+/// network. It is data for `cellc compare` and no claim: a paper may be wrong, or count otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// Where it is printed.
+    pub source: StringLit,
+    /// `as "NASNet-A (6 @ 768)"`: what the network is called there.
+    pub name: Option<StringLit>,
+    /// The figures.
+    pub figures: Vec<PublishedFigure>,
+    /// From its keyword to its last token.
+    pub span: Span,
+}
+
+/// `params 3.3M`
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishedFigure {
+    /// Which count.
+    pub name: Ident,
+    /// Its value.
+    pub value: Figure,
+}
+
+/// A number as it is printed, with its precision: `3.3M` and `3.30M` differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// Its digits without the point: 33 of `3.3M`.
+    pub digits: u64,
+    /// How many of them stand behind the point; no more than the unit has zeros.
+    pub decimals: u32,
+    /// What it is counted in.
+    pub unit: Unit,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl Figure {
+    /// One of its last digit: 100,000 for `3.3M`.
+    pub fn step(&self) -> u64 {
+        10_u64.pow(self.unit.zeros().saturating_sub(self.decimals))
+    }
+
+    /// Its value: 3,300,000 for `3.3M`.
+    pub fn value(&self) -> u64 {
+        self.digits.saturating_mul(self.step())
+    }
+}
+
+impl fmt::Display for Figure {
+    /// As it is printed, its whole part as other numbers are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = 10_u64.pow(self.decimals);
+        f.write_str(&print::number(self.digits / one))?;
+        if self.decimals > 0 {
+            write!(f, ".{:0width$}", self.digits % one, width = self.decimals as usize)?;
+        }
+        f.write_str(self.unit.letter())
+    }
+}
+
+/// What a figure is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// One.
+    One,
+    /// `K`: thousands.
+    Thousand,
+    /// `M`: millions.
+    Million,
+    /// `B`: billions.
+    Billion,
+}
+
+impl Unit {
+    /// Every unit; the one without a letter, with which every number ends, last.
+    pub const ALL: [Unit; 4] = [Unit::Thousand, Unit::Million, Unit::Billion, Unit::One];
+
+    /// The zeros of the unit: 6 for a million.
+    pub fn zeros(self) -> u32 {
+        match self {
+            Unit::One => 0,
+            Unit::Thousand => 3,
+            Unit::Million => 6,
+            Unit::Billion => 9,
+        }
+    }
+
+    /// Its letter behind a number.
+    pub fn letter(self) -> &'static str {
+        match self {
+            Unit::One => "",
+            Unit::Thousand => "K",
+            Unit::Million => "M",
+            Unit::Billion => "B",
+        }
+    }
 }
 
 /// `6@768`: N normal cells a stage, F filters in the penultimate layer.

@@ -6,6 +6,7 @@
 //! chains of operators, which become left-deep trees, are counted against the same limit.
 
 mod expr;
+mod published;
 mod value;
 
 use pest::iterators::{Pair, Pairs};
@@ -178,11 +179,13 @@ impl<'f> Builder<'f> {
             }
             match stmt {
                 OpStmt::When { .. } => arms = arms.or(Some(stmt)),
-                OpStmt::Otherwise { span, .. } => {
+                OpStmt::Otherwise { span, value } => {
                     if arms.is_none() {
+                        let case = Span::new(span.start, value.span.start);
+                        let why = "an operation without cases ends in its result alone";
                         self.faults.push(
                             misplaced(*span, "expected a `when` before `otherwise`".to_owned())
-                                .note("an operation without cases ends in its result alone"),
+                                .replace(case, "", why),
                         );
                         return;
                     }
@@ -433,16 +436,18 @@ impl<'f> Builder<'f> {
         let mut parts = pair.clone().into_inner().filter(is_rule(&[Rule::name, Rule::scale]));
         let net = self.ident(&next(&mut parts));
         let scale = self.scale(&next(&mut parts));
-        let (mut image, mut classes, mut claims) = (None, None, Vec::new());
+        let (mut image, mut classes) = (None, None);
+        let (mut claims, mut published) = (Vec::new(), Vec::new());
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::on => image = Some(self.dims(&only(part, Rule::dims))),
                 Rule::classes => classes = Some(self.number(&only(part, Rule::number))),
                 Rule::claim => claims.push(self.claim(part)),
+                Rule::published => published.push(self.published(part)),
                 _ => {}
             }
         }
-        Expect { net, scale, image, classes, claims, span }
+        Expect { net, scale, image, classes, claims, published, span }
     }
 
     fn claim(&mut self, pair: Pair<'_, Rule>) -> Claim {
@@ -555,12 +560,30 @@ impl<'f> Builder<'f> {
     /// From the first to the last token of a pair. A pair whose last part is absent ends, for pest,
     /// after the blanks and comments it looked past.
     fn span(&self, pair: &Pair<'_, Rule>) -> Span {
+        /// How far back the start of the last line is looked for, so that the search is no burden where
+        /// long lines nest.
+        const NEAR: usize = 128;
         let start = pair.as_span().start();
+        let text = pair.as_str().trim_ascii_end();
+        let last_line = text.as_bytes().iter().rev().take(NEAR).position(|&byte| byte == b'\n');
+        let line_start = last_line.or((text.len() <= NEAR).then_some(text.len()));
+        if let Some(len) = line_start
+            && !text.as_bytes()[text.len() - len..].windows(2).any(|pair| pair == b"//")
+        {
+            // Without a comment in its last line, it ends in its last token.
+            return Span::new(start + self.shift, start + text.len() + self.shift);
+        }
         let mut last = pair.clone();
         while let Some(inner) = last.clone().into_inner().next_back() {
             last = inner;
         }
         Span::new(start + self.shift, last.as_span().end() + self.shift)
+    }
+
+    /// From the first to the last token of pairs in a row.
+    fn span_of(&self, row: &[Pair<'_, Rule>]) -> Span {
+        let [first, .., last] = row else { return self.span(&row[0]) };
+        self.span(first).to(self.span(last))
     }
 }
 

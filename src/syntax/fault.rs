@@ -59,25 +59,46 @@ impl Failure<'_> {
         let fault = Diagnostic::new(Code::UnexpectedToken, span, message);
         let fault = match self.open_bracket(found) {
             Some((bracket, at)) => {
-                fault.also(Span::new(at, at + 1), format!("`{bracket}` opened here"))
+                let fault = fault.also(Span::new(at, at + 1), format!("`{bracket}` opened here"));
+                self.close(fault, bracket, at)
             }
             None => fault,
         };
         self.help(fault, found, span)
     }
 
+    /// Offers to close the innermost bracket behind the last token. Where an item starts, nothing else
+    /// can be meant by the one brace that is open.
+    fn close(&self, fault: Diagnostic, bracket: &str, at: usize) -> Diagnostic {
+        let end = self.end_of_last_token();
+        let place = Span::new(end, end);
+        match bracket {
+            "{" if matches!(self.open().as_slice(), [(_, only)] if *only == at) => {
+                fault.replace(place, "\n}", "close it")
+            }
+            "{" => fault.propose(place, "\n}", "close it"),
+            _ => fault.propose(place, ")", "close it"),
+        }
+    }
+
     /// The token, or the place behind the last one if there is none.
     fn span(&self, found: &str) -> Span {
         if found.is_empty() {
-            let mut end = self.start;
-            let mut at = skip_trivia(self.text, self.start);
-            while at < self.at {
-                end = at + token(self.text, at).len();
-                at = skip_trivia(self.text, end);
-            }
+            let end = self.end_of_last_token();
             return Span::new(end, end);
         }
         Span::new(self.at, self.at + found.len())
+    }
+
+    /// Where the token before the fault ends.
+    fn end_of_last_token(&self) -> usize {
+        let mut end = self.start;
+        let mut at = skip_trivia(self.text, self.start);
+        while at < self.at {
+            end = at + token(self.text, at).len();
+            at = skip_trivia(self.text, end);
+        }
+        end
     }
 
     fn expects(&self, rule: Rule) -> bool {
@@ -132,8 +153,8 @@ impl Failure<'_> {
         Some((fault, end - operator.len_utf8()))
     }
 
-    /// The innermost bracket open at the fault, if closing it is what was forgotten.
-    fn open_bracket(&self, found: &str) -> Option<(&str, usize)> {
+    /// The brackets open at the fault, outermost first.
+    fn open(&self) -> Vec<(&str, usize)> {
         let mut open = Vec::new();
         let mut at = skip_trivia(self.text, self.start);
         while at < self.at {
@@ -147,7 +168,12 @@ impl Failure<'_> {
             }
             at = skip_trivia(self.text, at + token.len());
         }
-        let &(bracket, at) = open.last()?;
+        open
+    }
+
+    /// The innermost bracket open at the fault, if closing it is what was forgotten.
+    fn open_bracket(&self, found: &str) -> Option<(&str, usize)> {
+        let (bracket, at) = self.open().last().copied()?;
         let is_forgotten = match bracket {
             "(" => self.expects(Rule::close_paren),
             // The braces of a block stay open for as long as statements may follow.
@@ -171,19 +197,43 @@ impl Failure<'_> {
         let is_apart = before.ends_with([' ', '\t', '\r', '\n']);
         let follows_op = is_word(previous) || previous == '>';
         let insertion = Span::new(span.start, span.start);
+        // The blanks before the token, if they end no line.
+        let blanks = Span::new(self.start + before.trim_end().len(), self.at);
+        let is_on_line = !self.text[blanks.range()].contains('\n');
+        if let Some((inserted, why)) = self.missing_word(found) {
+            return fault.replace(insertion, inserted, why);
+        }
+        if self.expects(Rule::scale)
+            && let Some((end, scale)) = joined_scale(self.text, self.at)
+        {
+            return fault.replace(Span::new(self.at, end), scale, SCALE);
+        }
         match found {
             _ if RESERVED.contains(&found) && (expects_name || expects_value) => {
                 fault.note(format!("`{found}` is a keyword and cannot be a name"))
             }
             ";" => fault.replace(span, "", "statements end by themselves"),
-            "[" | "]" => fault.note("attributes stand in `<...>`, tensors in `(...)`"),
-            "||" if self.expects(Rule::kw_or) => fault.replace(span, "or", "this is spelled `or`"),
-            "&" | "&&" => fault.replace(span, "and", "this is spelled `and`"),
-            "!" if expects_value => fault.replace(span, "not ", "this is spelled `not`"),
+            "[" | "]" => {
+                let why = "attributes stand in `<...>`, tensors in `(...)`";
+                match self.bracketed_attributes(is_word(previous) && !is_apart) {
+                    Some((whole, angles)) => fault.replace(whole, angles, why),
+                    None => fault.note(why),
+                }
+            }
+            "||" if self.expects(Rule::kw_or) => {
+                fault.replace(span, self.apart(span, "or"), "this is spelled `or`")
+            }
+            "&" | "&&" => fault.replace(span, self.apart(span, "and"), "this is spelled `and`"),
+            "!" if expects_value => {
+                fault.replace(span, self.apart(span, "not"), "this is spelled `not`")
+            }
+            ":" if self.rules == [Rule::number] => {
+                fault.replace(span, "", "the number follows without `:`")
+            }
             "|" if self.expects(Rule::pipe) => {
                 fault.replace(span, "|>", "a pipeline is written with `|>`")
             }
-            "=" if self.expects(Rule::compare) => {
+            "=" if self.expects(Rule::compare) && !self.is_last_of_condition() => {
                 fault.replace(span, "==", "values are compared with `==`")
             }
             "->" | "=" if self.expects(Rule::arrow) => {
@@ -203,7 +253,13 @@ impl Failure<'_> {
                 fault.note("attributes stand in `<...>` before the tensors, as in `sep<5>(x)`")
             }
             "(" if follows_op && is_apart => {
-                fault.note("the parenthesis of a call touches what it applies, as in `sep<5>(x)`")
+                let why = "the parenthesis of a call touches what it applies, as in `sep<5>(x)`";
+                match previous {
+                    '>' if is_on_line => fault.replace(blanks, "", why),
+                    // It may be two operands that lack their operator.
+                    _ if is_on_line => fault.propose(blanks, "", why),
+                    _ => fault.note(why),
+                }
             }
             "(" if follows_op && self.expects(Rule::pipe) => {
                 fault.note("a stage of a pipeline takes its tensor from the left")
@@ -212,7 +268,18 @@ impl Failure<'_> {
                 fault.note("an option is an operation that is not applied, such as `sep<3>`")
             }
             "<" if is_word(previous) && is_apart => {
-                fault.note("the `<` of attributes touches the name before it")
+                let why = "the `<` of attributes touches the name before it";
+                if is_on_line { fault.replace(blanks, "", why) } else { fault.note(why) }
+            }
+            ")" if !self.open().iter().any(|(bracket, _)| *bracket == "(") => {
+                // One too many, or `(` is missing somewhere before.
+                let ends = [")", "}", ""]
+                    .contains(&token(self.text, skip_trivia(self.text, span.end)))
+                    || next_line_starts(&self.text[span.end..]);
+                match previous {
+                    ')' if ends && !is_apart => fault.replace(span, "", "it closes nothing"),
+                    _ => fault.propose(span, "", "it closes nothing"),
+                }
             }
             "<" | "<=" | ">=" | "==" | "!=" if self.expects(Rule::greater) => {
                 fault.note("a comparison between `<` and `>` needs parentheses")
@@ -223,9 +290,7 @@ impl Failure<'_> {
             _ if previous == '?' && self.expects(Rule::open_brace) && is_word_start(found) => {
                 fault.note("a hole between two tensors lists its options, as in `?{ +, concat }`")
             }
-            _ if self.expects(Rule::scale) => {
-                fault.note("`6@768` is N, `@` and F without blanks between them")
-            }
+            _ if self.expects(Rule::scale) => fault.note(SCALE),
             _ if self.rules == [Rule::less] || (found == ">" && self.rules == [Rule::comma]) => {
                 fault.note("a net names its scale, as in `net cifar<N, F> { ... }`")
             }
@@ -237,12 +302,94 @@ impl Failure<'_> {
                 fault.note("a value is a number such as `32`, a pair such as `1x7`, or a name")
             }
             _ if self.expects_word(TENSOR) => {
-                fault.note("a number can only be an attribute, as in `sep<5>(x)`")
+                let why = "a number can only be an attribute, as in `sep<5>(x)`";
+                let name = before.strip_suffix('(').unwrap_or_default();
+                // `sep(5)(x)`.
+                let is_attribute =
+                    name.ends_with(is_word) && self.text[span.end..].starts_with(")(");
+                if is_attribute {
+                    let whole = Span::new(span.start - 1, span.end + 1);
+                    fault.replace(whole, format!("<{found}>"), why)
+                } else {
+                    fault.note(why)
+                }
             }
             _ if expects_name => fault.note("a name starts with a letter or `_`"),
             _ => fault,
         }
     }
+
+    /// `[5]` in `sep[5](x)`: where it stands and what it is in angles.
+    fn bracketed_attributes(&self, follows_name: bool) -> Option<(Span, String)> {
+        let inside = self.text[self.at..].strip_prefix('[').filter(|_| follows_name)?;
+        let len = inside.find(['[', ']', '(', '{', '\n'])?;
+        let is_applied = inside[len..].starts_with("](");
+        let whole = Span::new(self.at, self.at + len + 2);
+        is_applied.then(|| (whole, format!("<{}>", &inside[..len])))
+    }
+
+    /// The word that is missing before the token, if only one can stand there and the token can follow it,
+    /// with what to say of it.
+    fn missing_word(&self, found: &str) -> Option<(&'static str, &'static str)> {
+        let is_number = found.starts_with(|c: char| c.is_ascii_digit());
+        match self.rules {
+            [Rule::kw_after] if found == "stage" => Some(("after ", "it stands after a stage")),
+            [Rule::kw_stage] if is_number => Some(("stage ", "stages are counted from 1")),
+            [Rule::kw_as] if is_word_start(found) => Some(("as ", "the blocks have a name")),
+            [Rule::arrow] if is_word_start(found) => {
+                Some(("=> ", "a case is written `condition => result`"))
+            }
+            _ => None,
+        }
+    }
+
+    /// True if no `=>` follows in the statement, so that a `=` here stands for it.
+    fn is_last_of_condition(&self) -> bool {
+        if !self.expects(Rule::arrow) {
+            return false;
+        }
+        let mut at = self.at + 1;
+        loop {
+            at = skip_trivia(self.text, at);
+            match token(self.text, at) {
+                "=>" => return false,
+                "" | "}" | "=" | "when" | "otherwise" | "let" | "require" => return true,
+                token => at += token.len(),
+            }
+        }
+    }
+
+    /// A word in place of a symbol, with blanks where it would touch what stands beside it.
+    fn apart(&self, span: Span, word: &str) -> String {
+        let opens = |c: char| c.is_whitespace() || ['(', '<', ','].contains(&c);
+        let before = if self.text[..span.start].ends_with(opens) { "" } else { " " };
+        let behind = if self.text[span.end..].starts_with(char::is_whitespace) { "" } else { " " };
+        format!("{before}{word}{behind}")
+    }
+}
+
+const SCALE: &str = "`6@768` is N, `@` and F without blanks between them";
+
+/// A scale with blanks in it: where it ends and how it is written.
+fn joined_scale(text: &str, at: usize) -> Option<(usize, String)> {
+    let is_number = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
+    let n = token(text, at);
+    let sign = at + n.len() + blanks(&text[at + n.len()..]);
+    let f_at = sign + 1 + blanks(text.get(sign + 1..)?);
+    let f = token(text, f_at);
+    let is_scale = is_number(n) && text[sign..].starts_with('@') && is_number(f);
+    is_scale.then(|| (f_at + f.len(), format!("{n}@{f}")))
+}
+
+/// The length of the blanks a text starts with.
+fn blanks(text: &str) -> usize {
+    text.len() - text.trim_start_matches([' ', '\t']).len()
+}
+
+/// True if nothing but blanks and a comment is left of the line.
+fn next_line_starts(text: &str) -> bool {
+    let rest = text.trim_start_matches([' ', '\t', '\r']);
+    rest.is_empty() || rest.starts_with('\n') || rest.starts_with("//")
 }
 
 /// "a, b or c", most telling first, each once.

@@ -79,6 +79,7 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         Rule::dims => &["a size such as `32x32x3`"],
         Rule::string => &["a text in double quotes"],
         Rule::claim => &["a claim such as `params 3_346_538`"],
+        Rule::figure => &["a published figure such as `params 3.3M`"],
         Rule::combine | Rule::combine_option => &["`+`", "`*`", "`concat`", "an operation"],
         Rule::op_ref | Rule::op_option | Rule::stages => &["an operation"],
         Rule::stack_entry | Rule::stacked | Rule::cell_use | Rule::times => &["a cell"],
@@ -86,8 +87,6 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         Rule::sent
         | Rule::option
         | Rule::expr
-        | Rule::sum
-        | Rule::product
         | Rule::operand
         | Rule::paren
         | Rule::applied
@@ -95,15 +94,9 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         Rule::value
         | Rule::value_option
         | Rule::value_cost
-        | Rule::conjunction
-        | Rule::negation
-        | Rule::comparison
         | Rule::attr
         | Rule::attr_value
-        | Rule::attr_conjunction
-        | Rule::attr_negation
         | Rule::value_sum
-        | Rule::value_term
         | Rule::value_atom
         | Rule::value_paren
         | Rule::value_named
@@ -141,7 +134,9 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         | Rule::at
         | Rule::kw_at
         | Rule::skip
-        | Rule::kw_skip => &[],
+        | Rule::kw_skip
+        | Rule::published
+        | Rule::kw_published => &[],
         Rule::EOI => &["the end of the item"],
         // Never tried while attempts are recorded: silent rules and the two roots.
         Rule::file
@@ -152,6 +147,9 @@ pub(super) fn words(rule: Rule) -> &'static [&'static str] {
         | Rule::word_char
         | Rule::word
         | Rule::reserved
+        | Rule::negated
+        | Rule::arithmetic
+        | Rule::logical
         | Rule::digits
         | Rule::side => &[],
     }

@@ -1,13 +1,14 @@
 //! Text to tree and back: the grammar of `.cell` files, the parser made from it, the formatter.
 //!
-//! `scan` looks at the characters, the generated parser in `grammar` at the tokens, `build` makes
-//! the tree, `fault` the messages, `recover` reads on after a fault. [`parse`] is total: any text
+//! `scan` looks at the characters, the generated parser in `grammar` at the tokens, `pieces` runs it,
+//! `build` makes the tree, `fault` the messages, `recover` reads on after a fault. [`parse`] is total: any text
 //! gives a tree or diagnostics.
 
 pub mod ast;
 mod build;
 mod fault;
 mod grammar;
+mod pieces;
 pub(crate) mod print;
 mod recover;
 pub(crate) mod rename;
@@ -18,10 +19,9 @@ pub use self::print::{WIDTH, print};
 
 use pest::Parser;
 
-use self::build::Builder;
 use self::grammar::{CellParser, Rule};
 use self::scan::Scan;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, Stage};
 use crate::source::SourceFile;
 
 /// Parses a source file.
@@ -42,7 +42,7 @@ use crate::source::SourceFile;
 /// ```
 pub fn parse(source: &SourceFile) -> Result<ast::File, Diagnostics> {
     let (file, faults) = read(source);
-    Diagnostics::or(faults, file)
+    Diagnostics::or(Stage::Syntax, faults, file)
 }
 
 /// Parses what can be parsed of a text that is being written, for tools that must know what it defines.
@@ -51,7 +51,7 @@ pub fn parse(source: &SourceFile) -> Result<ast::File, Diagnostics> {
 /// those that parse once the statements the faults are in are left out; it is not fit to be checked.
 pub fn parse_leniently(source: &SourceFile) -> (ast::File, Result<(), Diagnostics>) {
     let (file, faults) = read(source);
-    (file, Diagnostics::or(faults, ()))
+    (file, Diagnostics::or(Stage::Syntax, faults, ()))
 }
 
 /// The tree, or what there is of it, and all faults.
@@ -62,14 +62,16 @@ fn read(source: &SourceFile) -> (ast::File, Vec<Diagnostic>) {
         return (ast::File::default(), faults);
     }
     let items = if faults.is_empty() {
-        match CellParser::parse(Rule::file, text) {
-            Ok(mut roots) => {
-                let root = roots.next().expect("a parse has one root");
-                Builder::new(0, &mut faults).items(root)
+        match pieces::parse(text, &starts) {
+            Some((items, found)) => {
+                faults = found;
+                items
             }
-            Err(error) => {
+            None => {
                 let items = recover::find_faults(text, &starts, &mut faults);
-                if faults.is_empty() {
+                if faults.is_empty()
+                    && let Err(error) = CellParser::parse(Rule::file, text)
+                {
                     faults.push(fault::unexpected(text, 0, &error).0);
                 }
                 items

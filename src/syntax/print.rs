@@ -121,8 +121,19 @@ impl Printer<'_> {
             Item::Cell(cell) => self.cell(cell),
             Item::Space(space) => self.space(space),
             Item::Net(net) => self.net(net),
-            Item::Expect(expect) => self.put(expect.span, statement::expect(expect, claim_column)),
+            Item::Expect(expect) => self.expect(expect, claim_column),
         }
+    }
+
+    /// Claims, and what is published about the same network on lines of its own.
+    fn expect(&mut self, expect: &Expect, claim_column: usize) {
+        self.put(expect.span, statement::expect(expect, claim_column));
+        self.indent += INDENT;
+        for published in &expect.published {
+            self.flush(published.span.start, false);
+            self.put(expect.span, statement::published(published));
+        }
+        self.indent -= INDENT;
     }
 
     fn op(&mut self, op: &Op) {

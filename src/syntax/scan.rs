@@ -5,15 +5,15 @@
 
 use super::ast::Comment;
 use super::build::shorten;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Applicability, Code, Diagnostic};
 use crate::source::Span;
 
 /// How deep brackets and operators may nest. Published cells stay under ten.
 pub(super) const MAX_NESTING: usize = 64;
 
-/// How many tokens a file may have. The largest published cells have about a thousand; the limit
-/// bounds the time that parsing takes.
-const MAX_TOKENS: usize = 1 << 18;
+/// How many tokens a file may have. The largest published cells have about a thousand, and no text of 1 MB
+/// has more than this; the limit bounds time and memory of everything behind it.
+const MAX_TOKENS: usize = 1 << 20;
 
 /// Faults after which a pass stops looking: nobody reads more.
 pub(super) const MAX_FAULTS: usize = 200;
@@ -146,15 +146,24 @@ impl Scanner<'_> {
             self.hidden_characters(literal);
             self.at += literal.len();
         } else {
-            self.fault(
-                Diagnostic::new(
-                    Code::UnterminatedString,
-                    Span::new(self.at, self.at + rest[..len].trim_end().len()),
-                    "expected `\"` before the end of the line",
-                )
-                .label("the text starts here")
-                .note("a text ends on the line it starts on"),
-            );
+            let written = rest[..len].trim_end();
+            let end = self.at + written.len();
+            // A comment or the end of a block may stand behind it.
+            let count = |brace: char| written.matches(brace).count();
+            let is_whole_line =
+                written.len() > 1 && !written.contains("//") && count('{') == count('}');
+            let applicability = match is_whole_line {
+                true => Applicability::MachineApplicable,
+                false => Applicability::MaybeIncorrect,
+            };
+            let fault = Diagnostic::new(
+                Code::UnterminatedString,
+                Span::new(self.at, end),
+                "expected `\"` before the end of the line",
+            )
+            .label("the text starts here");
+            let why = "a text ends on the line it starts on";
+            self.fault(fault.offer(Span::new(end, end), "\"", why, applicability));
             self.at += len;
         }
     }
@@ -195,7 +204,7 @@ impl Scanner<'_> {
                 self.foreign_word();
                 return;
             }
-            _ => self.fault(strange_character(span, symbol)),
+            _ => self.fault(self.strange_character(span, symbol)),
         }
         self.line.is_blank = false;
         self.at = span.end;
@@ -227,8 +236,44 @@ impl Scanner<'_> {
         let at = self.at;
         for (offset, symbol) in piece.char_indices().filter(|&(_, symbol)| is_hidden(symbol)) {
             let span = Span::new(at + offset, at + offset + symbol.len_utf8());
-            self.fault(strange_character(span, symbol));
+            self.fault(self.strange_character(span, symbol));
         }
+    }
+
+    fn strange_character(&self, span: Span, symbol: char) -> Diagnostic {
+        let is_hidden = is_hidden(symbol);
+        let shown = if is_hidden { format!("U+{:04X}", symbol as u32) } else { symbol.to_string() };
+        let fault = Diagnostic::new(
+            Code::UnexpectedToken,
+            span,
+            format!("expected ASCII text, found the character `{shown}`"),
+        );
+        if is_hidden {
+            return fault.replace(span, "", "remove it");
+        }
+        let why = "write it in ASCII";
+        match plain(symbol) {
+            // `32×32×3` is a size, `3 × 3` may be a pair or a product.
+            Some("*") if matches!(symbol, '×' | '✕') => match self.is_between_sides(span) {
+                true => fault.replace(span, "x", why),
+                false => fault.propose(span, "*", why).propose(span, "x", why),
+            },
+            Some(plain) => fault.replace(span, plain, why),
+            None => fault.note("other characters may stand in comments and texts only"),
+        }
+    }
+
+    /// True between two sides of a pair or size: numbers or single letters.
+    fn is_between_sides(&self, span: Span) -> bool {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let is_side = |side: &str| {
+            let is_letter = side.len() == 1 && side != "x" && side != "_";
+            is_letter || (!side.is_empty() && side.bytes().all(|b| b.is_ascii_digit()))
+        };
+        let (before, behind) = (&self.text[..span.start], &self.text[span.end..]);
+        let left = &before[before.trim_end_matches(is_word).len()..];
+        let right = &behind[..behind.len() - behind.trim_start_matches(is_word).len()];
+        is_side(left) && is_side(right)
     }
 
     fn fault(&mut self, fault: Diagnostic) {
@@ -269,17 +314,10 @@ fn is_hidden(symbol: char) -> bool {
             '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
-fn strange_character(span: Span, symbol: char) -> Diagnostic {
-    let shown =
-        if is_hidden(symbol) { format!("U+{:04X}", symbol as u32) } else { symbol.to_string() };
-    let fault = Diagnostic::new(
-        Code::UnexpectedToken,
-        span,
-        format!("expected ASCII text, found the character `{shown}`"),
-    );
-    let plain = match symbol {
-        '×' | '✕' => "x",
-        '·' | '∗' => "*",
+/// What a character that is not ASCII is a look-alike of.
+fn plain(symbol: char) -> Option<&'static str> {
+    Some(match symbol {
+        '×' | '✕' | '·' | '∗' => "*",
         '–' | '—' | '−' => "-",
         '“' | '”' | '„' | '«' | '»' => "\"",
         '≤' => "<=",
@@ -291,8 +329,6 @@ fn strange_character(span: Span, symbol: char) -> Diagnostic {
         '（' => "(",
         '）' => ")",
         '\u{A0}' | '\u{3000}' => " ",
-        _ if is_hidden(symbol) => return fault.replace(span, "", "remove it"),
-        _ => return fault.note("other characters may stand in comments and texts only"),
-    };
-    fault.replace(span, plain, "write it in ASCII")
+        _ => return None,
+    })
 }

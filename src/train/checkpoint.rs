@@ -16,6 +16,7 @@ use crate::compile::{self, Request};
 use crate::data::Whitening;
 use crate::error::Error;
 use crate::graph::TensorType;
+use crate::ir::Module;
 use crate::network::Network;
 use crate::source::SourceFile;
 
@@ -84,6 +85,19 @@ impl Checkpoint {
         network.save_safetensors(path, &BTreeMap::from([(KEY.to_owned(), text)]))
     }
 
+    /// The module of its cell, and which network of it the checkpoint holds.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with cell or scale.
+    pub fn architecture(&self) -> Result<(Module, Request), String> {
+        let source = SourceFile::new("the cell of the checkpoint", self.cell.as_str());
+        let module = compile::check(&source).map_err(|faults| format!("its cell: {faults}"))?;
+        let [channels, height, width] = self.image;
+        let request = Request::new(self.net.as_str(), self.scale.parse()?)
+            .with_data(TensorType::new(channels, height, width), self.classes);
+        Ok((module, Request { with_aux: self.with_aux, ..request }))
+    }
+
     /// Reads the description without the tensors.
     ///
     /// # Errors
@@ -117,13 +131,7 @@ impl Checkpoint {
 pub fn restore(path: &Path) -> Result<(Checkpoint, Network), Error> {
     let checkpoint = Checkpoint::read_metadata(path)?;
     let fault = |fault: String| Error::Checkpoint { path: path.into(), fault };
-    let source = SourceFile::new("the cell of the checkpoint", checkpoint.cell.as_str());
-    let module = compile::check(&source).map_err(|faults| fault(format!("its cell: {faults}")))?;
-    let scale = checkpoint.scale.parse().map_err(fault)?;
-    let [channels, height, width] = checkpoint.image;
-    let net = checkpoint.net.as_str();
-    let request = Request { with_aux: checkpoint.with_aux, ..Request::new(net, scale) }
-        .with_data(TensorType::new(channels, height, width), checkpoint.classes);
+    let (module, request) = checkpoint.architecture().map_err(fault)?;
     let lowered = compile::network(&module, &request).map_err(|error| fault(error.to_string()))?;
     let mut network = Network::new(&lowered.graph, checkpoint.config.seed);
     network.load_safetensors(path)?;

@@ -4,7 +4,7 @@ use std::mem;
 
 use dfdx::prelude::{Cpu, Module, TensorFromVec};
 
-use crate::data::{Batch, Batches, Images, Whitening};
+use crate::data::{Batch, Batches, Images, Loader, Whitening};
 use crate::error::Error;
 use crate::graph::TensorType;
 use crate::network::Network;
@@ -14,7 +14,7 @@ use crate::network::Network;
 /// The network runs as in use: with its running statistics and without dropout.
 ///
 /// # Errors
-/// Those of the network's device.
+/// Those of the network's device, and of [`Loader::fill_next`].
 ///
 /// # Panics
 /// If there are no indices, `batch` is 0, or the network is for images of another shape or for fewer
@@ -32,10 +32,10 @@ pub fn accuracy(
     assert!(!indices.is_empty(), "an accuracy is a share of some images");
     let TensorType { channels, height, width } = images.ty();
     let device = Cpu::default();
-    let mut batches = Batches::in_order(images, indices, whitening, batch);
+    let mut batches = Loader::new(Batches::in_order(images, indices, whitening, batch))?;
     let mut batch = Batch::default();
     let mut correct = 0;
-    while batches.fill_next(&mut batch) {
+    while batches.fill_next(&mut batch)? {
         let shape = (batch.len(), channels, height, width);
         let pixels = device.try_tensor_from_vec(mem::take(&mut batch.pixels), shape)?;
         let logits = network.try_forward(pixels)?;
@@ -46,9 +46,9 @@ pub fn accuracy(
 
 /// Number of rows of `[N, classes]` whose largest entry is at the row's label; of equal entries the
 /// first counts, and a row with NaN is never right.
-pub(super) fn count_correct(logits: &[f32], labels: &[u8]) -> usize {
+pub(super) fn count_correct(logits: &[f32], labels: &[u16]) -> usize {
     let Some(classes) = logits.len().checked_div(labels.len()) else { return 0 };
-    let is_correct = |(row, &label): (&[f32], &u8)| {
+    let is_correct = |(row, &label): (&[f32], &u16)| {
         let label = usize::from(label);
         let largest = row[label];
         row.iter().enumerate().all(|(class, &logit)| {

@@ -25,7 +25,7 @@ pub use sgd::Sgd;
 
 use evaluate::count_correct;
 
-use crate::data::{Batch, Batches, Images, Whitening};
+use crate::data::{Batch, Batches, Images, Loader, Whitening};
 use crate::device::RunConfig;
 use crate::error::Error;
 use crate::graph::TensorType;
@@ -52,7 +52,8 @@ pub struct TrainSet<'a> {
 ///
 /// # Errors
 /// [`Error::Config`] before anything is changed; [`Error::NotFinite`] when the loss or the gradient
-/// stops being finite, with the parameters as before that step; [`Error::Device`].
+/// stops being finite, with the parameters as before that step; [`Error::Device`]; those of
+/// [`Loader::fill_next`].
 ///
 /// # Panics
 /// If there is nothing to learn from, or the network is for images of another shape or for fewer
@@ -117,15 +118,15 @@ pub fn fit(
     for epoch in 1..=config.epochs {
         let (mut loss_sum, mut correct) = (0.0, 0);
         let order = (config.seed, epoch);
-        let mut batches = Batches::shuffled(
+        let mut batches = Loader::new(Batches::shuffled(
             data.images,
             data.train,
             data.whitening,
             config.augment,
             config.batch,
             order,
-        );
-        while batches.fill_next(&mut batch) {
+        ))?;
+        while batches.fill_next(&mut batch)? {
             images.copy_from(&batch.pixels);
             targets.copy_from(&one_hot(&batch.labels, classes));
 
@@ -170,7 +171,7 @@ pub fn fit(
 }
 
 /// Rows `[N, classes]` that are 1 at the label and 0 elsewhere.
-fn one_hot(labels: &[u8], classes: usize) -> Vec<f32> {
+fn one_hot(labels: &[u16], classes: usize) -> Vec<f32> {
     let mut rows = vec![0.0; labels.len() * classes];
     for (row, &label) in rows.chunks_exact_mut(classes).zip(labels) {
         row[usize::from(label)] = 1.0;

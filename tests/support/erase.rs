@@ -44,6 +44,7 @@ impl Eraser {
                         ident(&mut claim.name);
                         clear(&mut claim.value.span);
                     }
+                    expect.published.iter_mut().for_each(published);
                 }
             }
         }
@@ -302,6 +303,16 @@ fn alternatives<T>(options: &mut [Alternative<T>], each: impl Fn(&mut T)) {
     for option in options {
         each(&mut option.item);
         option.weight.iter_mut().for_each(|weight| clear(&mut weight.span));
+    }
+}
+
+fn published(published: &mut Published) {
+    clear(&mut published.span);
+    clear(&mut published.source.span);
+    published.name.iter_mut().for_each(|name| clear(&mut name.span));
+    for figure in &mut published.figures {
+        ident(&mut figure.name);
+        clear(&mut figure.value.span);
     }
 }
 

@@ -35,7 +35,7 @@ pub fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         2 => prop::sample::select(vec![
             "stride", "input", "classes", "stem", "stack", "head", "aux", "after", "stage",
-            "concat", "mul", "to", "at", "on", "skip", "params", "earlier_", "unused", "x", "opx", "notx", "_",
+            "concat", "mul", "to", "at", "on", "skip", "published", "params", "earlier_", "unused", "x", "opx", "notx", "_",
         ])
         .prop_map(str::to_owned),
         3 => "[a-zA-Z_][a-zA-Z0-9_]{0,8}",
@@ -340,16 +340,34 @@ fn net() -> impl Strategy<Value = Net> {
 fn expect() -> impl Strategy<Value = Expect> {
     let claim = (ident(), number()).prop_map(|(name, value)| Claim { name, value });
     let image = of([number(), number(), number()]);
-    (ident(), scale(), image, of(number()), vec(claim, 1..9)).prop_map(
-        |(net, scale, image, classes, claims)| Expect {
+    (ident(), scale(), image, of(number()), vec(claim, 1..9), vec(published(), 0..3)).prop_map(
+        |(net, scale, image, classes, claims, published)| Expect {
             net,
             scale,
             image,
             classes,
             claims,
+            published,
             span: none(),
         },
     )
+}
+
+fn published() -> impl Strategy<Value = Published> {
+    let figure = (0..100_000_000_u64, 0..10_u32, prop::sample::select(Unit::ALL.to_vec()))
+        .prop_map(|(digits, decimals, unit)| Figure {
+            digits,
+            decimals: decimals.min(unit.zeros()),
+            unit,
+            span: none(),
+        });
+    let figure = (ident(), figure).prop_map(|(name, value)| PublishedFigure { name, value });
+    (string(), of(string()), vec(figure, 1..6)).prop_map(|(source, name, figures)| Published {
+        source,
+        name,
+        figures,
+        span: none(),
+    })
 }
 
 /// Any file, without comments.

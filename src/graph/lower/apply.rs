@@ -10,7 +10,7 @@ use crate::ir::{
 };
 use crate::source::Span;
 
-impl Lowering<'_> {
+impl<'m> Lowering<'m> {
     /// Builds an expression; `None` after reporting a fault, or where an operand has one.
     pub(super) fn expr(&mut self, expr: &Expr, frame: &mut Frame) -> Option<NodeId> {
         // The stages of a pipeline nest to the left. They are followed in a loop, since a pipeline may be
@@ -50,6 +50,7 @@ impl Lowering<'_> {
             format!("operations use each other more than {} times", self.max_steps)
         } else {
             self.depth += 1;
+            self.deepest = self.deepest.max(self.depth);
             self.steps += 1;
             return Some(());
         };
@@ -63,7 +64,9 @@ impl Lowering<'_> {
         match &expr.kind {
             ExprKind::Local(local) => {
                 // What the outputs read is still what no block reads.
-                frame.used[local.0] |= !frame.is_out;
+                if let Some(used) = frame.used.get_mut(local.0) {
+                    *used |= !frame.is_out;
+                }
                 frame.locals[local.0]
             }
             ExprKind::Choice { decision, options } => {
@@ -183,39 +186,40 @@ impl Lowering<'_> {
             if caller.cell.is_some() { caller.width } else { self.graph.ty(args[0]).channels };
         let given: Vec<Option<Option<Static>>> =
             attrs.iter().map(|attr| attr.as_ref().map(|value| self.value(value, caller))).collect();
-        let mut params: Vec<Static> = Vec::with_capacity(given.len());
+        let mut frame = self.frame(op, args, width, stride, caller);
         for (given, param) in given.into_iter().zip(&op.params) {
             let value = match given {
                 Some(value) => value?,
                 None => {
                     let default = param.default.as_ref();
                     let default = default.expect("check::exprs reports missing attributes");
-                    let frame = self.frame(op, params.clone(), args, width, stride, caller);
                     self.value(default, &frame)?
                 }
             };
-            params.push(value);
+            frame.params.push(value);
         }
-        let mut frame = self.frame(op, params, args, width, stride, caller);
+        if self.shapes.is_some() {
+            return self.shape_of_call(callee, frame, args, caller, span);
+        }
         self.op_body(op, &mut frame, caller, span)
     }
 
     fn frame<'f>(
         &self,
         op: &'f crate::ir::Op,
-        params: Vec<Static>,
         args: &[NodeId],
         width: usize,
         stride: usize,
         caller: &Frame,
     ) -> Frame<'f> {
         Frame {
-            params,
-            names: op.params.iter().map(|param| param.name.as_str()).collect(),
+            params: Vec::with_capacity(op.params.len()),
+            attrs: &op.params,
+            lets: Vec::new(),
             locals: args.iter().copied().map(Some).collect(),
-            spans: vec![None; args.len()],
+            spans: Vec::new(),
             local_names: Vec::new(),
-            used: vec![false; args.len()],
+            used: Vec::new(),
             width,
             cell: caller.cell,
             stride,
@@ -225,7 +229,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn op_body<'o>(
+    pub(super) fn op_body<'o>(
         &mut self,
         op: &'o crate::ir::Op,
         frame: &mut Frame<'o>,
@@ -238,7 +242,7 @@ impl Lowering<'_> {
                 match &statement.kind {
                     StaticKind::Let { name, value } => {
                         let value = self.value(value, frame)?;
-                        frame.names.push(name);
+                        frame.lets.push(name);
                         frame.params.push(value);
                     }
                     StaticKind::Require(require) => {
@@ -249,8 +253,6 @@ impl Lowering<'_> {
             let Some(binding) = op.bindings.get(count) else { break };
             let value = self.expr(binding, frame)?;
             frame.locals.push(Some(value));
-            frame.spans.push(None);
-            frame.used.push(false);
         }
         match &op.result {
             OpResult::Always(expr) => self.expr(expr, frame),
@@ -264,8 +266,8 @@ impl Lowering<'_> {
                     Some(expr) => self.expr(expr, frame),
                     None => {
                         let message = format!("no `when` of `{}` holds for this use", op.name.name);
-                        let names = frame.names.iter();
-                        let values: Vec<String> = names
+                        let values: Vec<String> = frame
+                            .names()
                             .zip(&frame.params)
                             .map(|(name, value)| format!("{name} = {value}"))
                             .chain([
@@ -341,7 +343,7 @@ impl Lowering<'_> {
         right: &Expr,
         frame: &mut Frame,
     ) -> (Option<NodeId>, Option<NodeId>) {
-        if frame.is_op || frame.cell.is_none() {
+        if frame.is_op || frame.cell.is_none() || self.shapes.is_some() {
             return (self.expr(left, frame), self.expr(right, frame));
         }
         let a = self.within("left", |this| this.expr(left, frame));
@@ -350,7 +352,7 @@ impl Lowering<'_> {
 
     /// Any number of operands, in a cell on paths with the names of those that are bare.
     fn args(&mut self, args: &[Expr], frame: &mut Frame) -> Vec<Option<NodeId>> {
-        let in_cell = !frame.is_op && frame.cell.is_some();
+        let in_cell = !frame.is_op && frame.cell.is_some() && self.shapes.is_none();
         let mut nodes = Vec::with_capacity(args.len());
         for (index, arg) in args.iter().enumerate() {
             nodes.push(if in_cell {
@@ -380,7 +382,7 @@ impl Lowering<'_> {
     /// The name of a bare operand, seen through the adapter that `check` put round it.
     fn operand_name(&self, operand: &Expr, frame: &Frame) -> Option<String> {
         match &operand.kind {
-            ExprKind::Local(local) => frame.local_names.get(local.0).cloned(),
+            ExprKind::Local(local) => frame.local_names.get(local.0).map(|&name| name.to_owned()),
             ExprKind::Choice { decision, options } => {
                 self.operand_name(&options[self.genotype[*decision]], frame)
             }
@@ -401,7 +403,7 @@ impl Lowering<'_> {
         frame: &Frame,
         span: Span,
     ) -> Option<NodeId> {
-        if self.graph.nodes.len() >= MAX_NODES {
+        if self.n_nodes() >= MAX_NODES {
             if !self.is_stopped {
                 let message = format!("the network has more than {MAX_NODES} operations");
                 self.fault(Code::SizeOutOfRange, span, frame, message, "use fewer cells or blocks");
@@ -410,23 +412,19 @@ impl Lowering<'_> {
             return None;
         }
         let name = op.name();
-        let kind = match name {
-            "dwconv" => "dw",
-            "layernorm" => "ln",
-            "instancenorm" => "in",
-            other => other,
+        let wired = if self.shapes.is_some() {
+            self.graph.wire_shape(&op, inputs)
+        } else {
+            let path = self.path(name);
+            self.graph.wire(op, inputs, self.section, path)
         };
-        let key = format!("{}.{kind}", self.prefix);
-        let count = self.counters.entry(key).or_insert(0);
-        *count += 1;
-        let path = format!("{}.{kind}{count}", self.prefix);
+        let fault = match wired {
+            Ok(node) => return self.within_limits(node, frame, span),
+            Err(fault) => fault,
+        };
         let verb = match name {
             "mul" => "multiply",
             other => other,
-        };
-        let fault = match self.graph.wire(op, inputs, self.section, path) {
-            Ok(node) => return self.within_limits(node, frame, span),
-            Err(fault) => fault,
         };
         let span = self.place(span, frame);
         let label =
@@ -498,6 +496,20 @@ impl Lowering<'_> {
         None
     }
 
+    /// Where the next node of this operation stands.
+    fn path(&mut self, name: &str) -> String {
+        let kind = match name {
+            "dwconv" => "dw",
+            "layernorm" => "ln",
+            "instancenorm" => "in",
+            other => other,
+        };
+        let key = format!("{}.{kind}", self.prefix);
+        let count = self.counters.entry(key).or_insert(0);
+        *count += 1;
+        format!("{}.{kind}{count}", self.prefix)
+    }
+
     /// The node, unless its result is larger than anything can hold.
     fn within_limits(&mut self, node: NodeId, frame: &Frame, span: Span) -> Option<NodeId> {
         let ty = self.graph.ty(node);
@@ -516,7 +528,7 @@ impl Lowering<'_> {
 /// Where the tensor of an operand was made, in the user's text.
 fn cause(operand: &Expr, frame: &Frame) -> Option<Span> {
     match &operand.kind {
-        ExprKind::Local(local) => frame.spans[local.0],
+        ExprKind::Local(local) => frame.spans.get(local.0).copied(),
         ExprKind::Apply { args, .. } => match args.as_slice() {
             // An inserted `id(x)` has the span of `x`; its tensor was made where `x` was.
             [arg] if arg.span == operand.span => cause(arg, frame),
@@ -531,7 +543,7 @@ fn cause(operand: &Expr, frame: &Frame) -> Option<Span> {
 /// An author's message with `{name}` replaced by the values of attributes.
 fn fill(text: &str, frame: &Frame) -> String {
     let mut filled = text.to_string();
-    let known = frame.names.iter().zip(&frame.params);
+    let known = frame.names().zip(&frame.params);
     for (name, value) in known {
         filled = filled.replace(&format!("{{{name}}}"), &value.to_string());
     }

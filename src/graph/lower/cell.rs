@@ -5,7 +5,7 @@ use super::{CellContext, CellShapes, Frame, Lowering};
 use crate::check::FIXUP;
 use crate::diagnostic::{Code, Diagnostic, suggest};
 use crate::graph::{NodeId, Op};
-use crate::ir::{self, Cell, ExprKind, OpUse, OpUseKind, StackedCell};
+use crate::ir::{self, Cell, ExprKind, OpId, OpUse, OpUseKind, Origin, StackedCell};
 use crate::source::Span;
 
 /// Where a cell stands.
@@ -30,10 +30,11 @@ impl Lowering<'_> {
         let is_first = place.is_first;
         let mut frame = Frame {
             params: Vec::new(),
-            names: cell.params.iter().map(|param| param.name.as_str()).collect(),
+            attrs: &cell.params,
+            lets: Vec::new(),
             locals: place.inputs.iter().copied().map(Some).collect(),
-            spans: cell.inputs.iter().map(|input| Some(input.span)).collect(),
-            local_names: cell.inputs.iter().map(|input| input.name.clone()).collect(),
+            spans: cell.inputs.iter().map(|input| input.span).collect(),
+            local_names: cell.inputs.iter().map(|input| input.name.as_str()).collect(),
             used: vec![true; place.inputs.len()],
             width: place.width,
             cell: Some(CellContext { stride, size, is_first }),
@@ -50,8 +51,8 @@ impl Lowering<'_> {
             }
             let node = self.within(&block.name.name, |this| this.expr(&block.value, &mut frame));
             frame.locals.push(node);
-            frame.spans.push(Some(block.value.span));
-            frame.local_names.push(block.name.name.clone());
+            frame.spans.push(block.value.span);
+            frame.local_names.push(&block.name.name);
             frame.used.push(false);
         }
         for statement in statics {
@@ -70,6 +71,9 @@ impl Lowering<'_> {
             })
             .collect();
         let outputs = outputs.into_iter().collect::<Option<Vec<_>>>()?;
+        if self.shapes.is_some() {
+            return Some(outputs);
+        }
         let ty = |node: NodeId| self.graph.ty(node);
         let locals = frame.locals.iter().map(|node| node.map(ty)).collect();
         // Where a block has no shape, a fault was reported, and the network comes to nothing.
@@ -151,7 +155,8 @@ impl Lowering<'_> {
                 let fault = Diagnostic::new(Code::UnknownAttribute, span, message);
                 match suggest::nearest(&name.name, known.iter().copied()) {
                     Some(near) if !is_foreign => {
-                        fault.replace(span, near, format!("attribute `{near}` has a similar name"))
+                        let why = format!("attribute `{near}` has a similar name");
+                        fault.respell(span, &name.name, near, known.iter().copied(), why)
                     }
                     _ if known.is_empty() => fault.note("it has none"),
                     _ => fault.note(format!("it has `{}`", known.join("`, `"))),
@@ -183,7 +188,7 @@ impl Lowering<'_> {
         match &statement.kind {
             ir::StaticKind::Let { name, value } => {
                 let value = self.value(value, frame)?;
-                frame.names.push(name);
+                frame.lets.push(name);
                 frame.params.push(value);
             }
             ir::StaticKind::Require(require) => {
@@ -199,6 +204,14 @@ impl Lowering<'_> {
         Some(())
     }
 
+    fn fixup(&mut self, origin: Origin) -> OpId {
+        let module = self.module;
+        *self.fixups.entry(origin).or_insert_with(|| {
+            let found = module.op_in(origin, FIXUP);
+            found.expect("check::cells finds `fixup` for `concat(unused)`")
+        })
+    }
+
     /// `concat(unused)`: every block that no block read.
     fn concat_unused(&mut self, cell: &Cell, frame: &mut Frame, span: Span) -> Option<NodeId> {
         let mut nodes = Vec::new();
@@ -208,16 +221,13 @@ impl Lowering<'_> {
             if frame.used[local] {
                 continue;
             }
-            let fixup = self
-                .module
-                .op_in(cell.origin, FIXUP)
-                .expect("check::cells finds `fixup` for `concat(unused)`");
+            let fixup = self.fixup(cell.origin);
             let attrs = vec![None; self.module.ops[fixup.0].params.len()];
             let op = OpUse { kind: OpUseKind::Op { op: fixup, attrs }, span };
             nodes.push(frame.locals[local].and_then(|node| {
                 self.within(&block.name.name, |this| this.apply(&op, &[node], frame))
             }));
-            causes.push(frame.spans[local]);
+            causes.push(Some(frame.spans[local]));
         }
         self.wire(Op::Concat, &nodes.into_iter().collect::<Option<Vec<_>>>()?, &causes, frame, span)
     }

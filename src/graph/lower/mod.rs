@@ -20,25 +20,28 @@
 //!   primitive counted within that side, name.
 
 mod apply;
+mod base;
 mod cell;
 mod net;
 mod primitive;
+mod shapes;
 mod value;
 
 pub(crate) use net::MAX_TIMES;
+pub(crate) use shapes::{ProbeContext, Prober};
 pub(crate) use value::floor_div;
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use super::{Graph, NodeId, SectionId, TensorType};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::ir::{self, Module, Net, StackedCell};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Stage};
+use crate::ir::{self, Module, Net, OpId, Origin};
 use crate::source::Span;
 use crate::space::Genotype;
-use cell::CellPlace;
+use base::solve_base;
+use shapes::Shapes;
 use value::Static;
 
 /// The most operations a network may have.
@@ -62,10 +65,6 @@ const MAX_SIDE: usize = 1 << 16;
 
 /// The most values a tensor may have for one image.
 const MAX_ELEMENTS: usize = 1 << 32;
-
-/// The scale that attributes of a stack's entries see while a cell is tried alone.
-const PROBE_N: usize = 2;
-const PROBE_F: usize = 768;
 
 /// Largest N of a scale.
 pub const MAX_N: usize = 200;
@@ -193,16 +192,110 @@ pub fn lower(
     genotype: &Genotype,
     target: &Target,
 ) -> Result<Lowered, Diagnostics> {
-    let holes = module.space.as_ref().map_or(0, |space| space.decisions.decisions.len());
-    assert_eq!(genotype.choices.len(), holes, "the genotype is a point of the module's space");
-    check_request(target)?;
-    match target.width {
-        Width::Base(base) => build(module, genotype, target, base),
-        Width::Filters(f) => {
-            let base = solve_base(module, genotype, target, f)?;
-            build(module, genotype, target, base)
-        }
+    assert_is_point(module, genotype);
+    lower_within(module, genotype, target, &mut Work::at_most(Work::UNBOUNDED))
+}
+
+/// How much lowering a caller allows, for however many networks.
+pub(crate) struct Work {
+    /// Operations wired so far, those of networks that failed or were built only to find a base width too.
+    done: usize,
+    /// No network is begun once there are more.
+    most: usize,
+}
+
+impl Work {
+    /// As much as it takes.
+    const UNBOUNDED: usize = usize::MAX;
+
+    pub fn at_most(most: usize) -> Self {
+        Work { done: 0, most }
     }
+
+    fn add(&mut self, lowering: &Lowering) {
+        /// Expressions that take as long to evaluate as an operation to wire.
+        const STEPS: usize = 16;
+        self.done += lowering.n_nodes() + lowering.steps / STEPS;
+    }
+
+    /// How much was done.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Whether another network may be begun.
+    pub fn is_left(&self) -> bool {
+        self.done <= self.most
+    }
+
+    /// E0102 if none may.
+    fn check(&self, target: &Target) -> Result<(), Diagnostics> {
+        if self.is_left() {
+            return Ok(());
+        }
+        let message = format!(
+            "looking for the base width takes networks of more than {} operations together",
+            self.most
+        );
+        let fault = Diagnostic::new(Code::TooLarge, target.scale_span.unwrap_or_default(), message);
+        Err(fault.note("ask for fewer or smaller networks").into())
+    }
+}
+
+/// Builds a network as [`lower`] does; stops with E0102 where it would take more than `work` allows.
+pub(crate) fn lower_within(
+    module: &Module,
+    genotype: &Genotype,
+    target: &Target,
+    work: &mut Work,
+) -> Result<Lowered, Diagnostics> {
+    check_request(target)?;
+    let base = match target.width {
+        Width::Base(base) => base,
+        Width::Filters(f) => solve_base(module, genotype, target, f, work)?,
+    };
+    build(module, genotype, target, base, work)
+}
+
+/// A network without its heads, as a detector or another network reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoweredBody {
+    /// Stem and cells; its output is the map that the head would read.
+    pub graph: Graph,
+    /// The maps between the cells, first to last: the stem's, and what each cell gives, several outputs
+    /// joined. A cell whose outputs differ in size has none.
+    pub maps: Vec<NodeId>,
+}
+
+/// Builds the stem and the cells alone. They and the paths of their parameters are those of the whole
+/// network at the same N and width, except where cells ask for sizes that another image does not have.
+///
+/// # Errors
+/// As [`lower`].
+///
+/// # Panics
+/// As [`lower`].
+pub fn lower_body(
+    module: &Module,
+    genotype: &Genotype,
+    target: &Target,
+) -> Result<LoweredBody, Diagnostics> {
+    assert_is_point(module, genotype);
+    check_request(target)?;
+    let base = match target.width {
+        Width::Base(base) => base,
+        Width::Filters(f) => {
+            solve_base(module, genotype, target, f, &mut Work::at_most(Work::UNBOUNDED))?
+        }
+    };
+    let mut lowering = Lowering::new(module, genotype, target, base);
+    let mut maps = None;
+    if let Some(body) = lowering.body(target) {
+        lowering.graph.output = body.last;
+        maps = lowering.maps(&body);
+    }
+    let graph = lowering.finish()?;
+    Ok(LoweredBody { graph, maps: maps.expect("a lowering that comes to nothing reports a fault") })
 }
 
 fn build(
@@ -210,12 +303,19 @@ fn build(
     genotype: &Genotype,
     target: &Target,
     base: usize,
+    work: &mut Work,
 ) -> Result<Lowered, Diagnostics> {
     let mut lowering = Lowering::new(module, genotype, target, base);
     let f = lowering.net(target);
+    work.add(&lowering);
     let cells = std::mem::take(&mut lowering.cells);
     let graph = lowering.finish()?;
     Ok(Lowered { graph, scale: Scale { n: target.n, f }, base, cells })
+}
+
+fn assert_is_point(module: &Module, genotype: &Genotype) {
+    let holes = module.space.as_ref().map_or(0, |space| space.decisions.decisions.len());
+    assert_eq!(genotype.choices.len(), holes, "the genotype is a point of the module's space");
 }
 
 /// Refuses scales and images that no network can have.
@@ -240,167 +340,7 @@ fn check_request(target: &Target) -> Result<(), Diagnostics> {
         let code = if what.len() == 1 { Code::ScaleOutOfRange } else { Code::SizeOutOfRange };
         Diagnostic::new(code, span, message).note("ask for a network in that range")
     });
-    Diagnostics::or(faults.collect(), ())
-}
-
-/// The base width at which the last cell has `f` channels.
-///
-/// F grows with the base width, in proportion but for divisions that round down and for layers of a
-/// fixed width. The proportion gives a first guess; where it misses, the smallest base width that
-/// gives at least F is bisected for.
-fn solve_base(
-    module: &Module,
-    genotype: &Genotype,
-    target: &Target,
-    f: usize,
-) -> Result<usize, Diagnostics> {
-    /// Divides by all the ratios that cells write.
-    const PROBE: usize = 96;
-    /// Divides by other numbers of groups.
-    const OTHER: usize = 840;
-    let is_endless = Cell::new(false);
-    let filters = |base: usize| -> Result<usize, Diagnostics> {
-        let mut lowering = Lowering::new(module, genotype, target, base);
-        let filters = lowering.body(target).map(|body| lowering.graph.ty(body.last).channels);
-        is_endless.set(lowering.is_stopped);
-        Ok(Diagnostics::or(lowering.faults, filters)?.unwrap_or(0))
-    };
-    let at_probe = filters(PROBE);
-    let guess_from = match &at_probe {
-        Ok(found) => Some((PROBE, *found)),
-        Err(faults) if faults.iter().all(|fault| fault.code == Code::ChannelsDoNotFit) => {
-            filters(OTHER).ok().map(|found| (OTHER, found))
-        }
-        Err(_) => None,
-    };
-    if let Some((probe, found)) = guess_from {
-        let guess = (f * probe).div_ceil(found.max(1)).clamp(1, MAX_CHANNELS);
-        if filters(guess) == Ok(f) {
-            return Ok(guess);
-        }
-    }
-    if is_endless.get() {
-        // No width makes the network smaller.
-        return Err(
-            at_probe.expect_err("a lowering stops with a fault, see Lowering::enter and wire")
-        );
-    }
-    // Below `low` there is less than F or nothing at all, from `high` on at least F or too much.
-    let (mut low, mut high) = (0, MAX_CHANNELS + 1);
-    while low + 1 < high {
-        let middle = low.midpoint(high);
-        let is_less = match filters(middle) {
-            Ok(found) => found < f,
-            Err(_) => middle < PROBE,
-        };
-        if is_less { low = middle } else { high = middle }
-    }
-    if filters(high) == Ok(f) {
-        return Ok(high);
-    }
-    // A fault at every width is the cells' own and says more than that F cannot be had.
-    at_probe.as_ref().map_err(Clone::clone)?;
-    let mut near: Vec<usize> = Vec::new();
-    for base in [low, high] {
-        if let Ok(lowered) = build(module, genotype, target, base)
-            && !near.contains(&lowered.scale.f)
-        {
-            near.push(lowered.scale.f);
-        }
-    }
-    let last = target.net.stacked().last().and_then(|entry| module.cell(&entry.cell.name));
-    let own = last.filter(|cell| !cell.origin.is_foreign());
-    let out = own.map(|cell| cell.outputs[0].block.value.span);
-    let span = target.scale_span.or(out).unwrap_or_default();
-    let fault = Diagnostic::new(
-        Code::FiltersDoNotDivide,
-        span,
-        format!("no base width of net `{}` gives F = {f}", target.net.name.name),
-    );
-    let fault = match (filters(1), filters(PROBE)) {
-        (Ok(one), Ok(many)) if one * PROBE == many => {
-            fault.label(format!("the last cell has {one} x the base width"))
-        }
-        (Ok(one), Ok(many)) if one == many => {
-            fault.label(format!("the last cell has {one} channels at any base width"))
-        }
-        _ => fault,
-    };
-    let near: Vec<String> = near.iter().map(|f| format!("{}@{f}", target.n)).collect();
-    Err(match near.as_slice() {
-        [] => fault.note("use another N or other cells"),
-        [only] => fault.note(format!("the nearest scale that can be built: {only}")),
-        _ => fault.note(format!("the nearest scales that can be built: {}", near.join(" and "))),
-    }
-    .into())
-}
-
-/// Lowers a cell alone, for the faults only: `check` calls it for the contexts a net can make. Gives
-/// the faults and the steps it took, at most `max_steps`.
-pub(crate) fn probe(
-    module: &Module,
-    genotype: &[usize],
-    cell: &ir::Cell,
-    context: &ProbeContext<'_>,
-    max_steps: usize,
-) -> (Vec<Diagnostic>, usize) {
-    let mut lowering = Lowering {
-        module,
-        genotype,
-        graph: Graph::new(context.recent),
-        faults: Vec::new(),
-        scale: ScaleContext { n: PROBE_N, f: PROBE_F, base: context.width, classes: 10 },
-        net: None,
-        site: cell.name.span,
-        constants: Vec::new(),
-        net_params: Vec::new(),
-        depth: 0,
-        steps: 0,
-        max_steps: max_steps.min(MAX_STEPS),
-        section: SectionId(0),
-        prefix: "probe".into(),
-        counters: BTreeMap::new(),
-        cells: Vec::new(),
-        is_stopped: false,
-    };
-    lowering.evaluate_constants();
-    let recent = lowering.graph.input;
-    let mut inputs = vec![recent];
-    if let Some(previous) = context.previous {
-        // Stands for the output of an earlier cell; nothing but its shape is read.
-        let mut node = lowering.graph.node(recent).clone();
-        node.ty = previous;
-        lowering.graph.nodes.push(node);
-        inputs.push(NodeId(1));
-    }
-    let last = inputs[inputs.len() - 1];
-    inputs.resize(cell.inputs.len().max(1), last);
-    let place = CellPlace {
-        inputs: &inputs,
-        width: context.width,
-        is_first: context.previous.is_none(),
-        entry: context.entry.map(|(net, entry)| (entry, net.origin.is_foreign())),
-    };
-    let is_ready = context.entry.is_none_or(|(net, _)| lowering.net_statics(net).is_some());
-    if !is_ready {
-        // The net's conditions do not hold at the scale of a probe.
-        return (Vec::new(), lowering.steps);
-    }
-    lowering.cell(cell, place);
-    let is_cut_short = lowering.steps == max_steps && max_steps < MAX_STEPS;
-    (if is_cut_short { Vec::new() } else { lowering.faults }, lowering.steps)
-}
-
-/// A place in a net that `check` tries a cell in.
-pub(crate) struct ProbeContext<'m> {
-    /// The cell's width.
-    pub width: usize,
-    /// Shape of the most recent input.
-    pub recent: TensorType,
-    /// Shape of the inputs before it; `None` for the first cell of a net.
-    pub previous: Option<TensorType>,
-    /// The net and the entry of its stack that the cell stands in.
-    pub entry: Option<(&'m Net, &'m StackedCell)>,
+    Diagnostics::or(Stage::Network, faults.collect(), ())
 }
 
 /// Names a net knows beyond those of its cells.
@@ -426,8 +366,12 @@ struct Lowering<'m> {
     net_params: Vec<Static>,
     /// The innermost place in the user's text; faults inside other files are reported there.
     site: Span,
+    /// The adapter that each file's `concat(unused)` puts round what no block reads.
+    fixups: BTreeMap<Origin, OpId>,
     /// Expressions being evaluated.
     depth: usize,
+    /// The most of them at once, since a call that [`Shapes`] watches.
+    deepest: usize,
     /// Expressions evaluated so far.
     steps: usize,
     max_steps: usize,
@@ -438,12 +382,14 @@ struct Lowering<'m> {
     counters: BTreeMap<String, usize>,
     /// The cells built so far.
     cells: Vec<CellShapes>,
+    /// What is known of calls, if only shapes are wanted.
+    shapes: Option<Shapes>,
     /// Set once the network is too large to go on.
     is_stopped: bool,
 }
 
 /// What a cell tells its operations; absent in a net's stem and heads.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct CellContext {
     stride: usize,
     size: [usize; 2],
@@ -454,15 +400,17 @@ struct CellContext {
 struct Frame<'f> {
     /// Attributes of the operation or cell around, then the values it has named so far.
     params: Vec<Static>,
-    /// Their names, for messages.
-    names: Vec<&'f str>,
+    /// The attributes as they are declared, for their names in messages.
+    attrs: &'f [ir::Param],
+    /// The names of the values after them.
+    lets: Vec<&'f str>,
     /// Tensors bound so far; `None` where a fault was reported.
     locals: Vec<Option<NodeId>>,
-    /// Where each was defined, in the user's text.
-    spans: Vec<Option<Span>>,
+    /// In a cell, where each was defined.
+    spans: Vec<Span>,
     /// In a cell, what each is called.
-    local_names: Vec<String>,
-    /// Which were read.
+    local_names: Vec<&'f str>,
+    /// In a cell, which were read.
     used: Vec<bool>,
     /// The width `c`.
     width: usize,
@@ -477,6 +425,13 @@ struct Frame<'f> {
     is_foreign: bool,
 }
 
+impl Frame<'_> {
+    /// The names of `params` in order; there may be more than have values.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.attrs.iter().map(|attr| attr.name.as_str()).chain(self.lets.iter().copied())
+    }
+}
+
 impl<'m> Lowering<'m> {
     fn new(module: &'m Module, genotype: &'m Genotype, target: &Target<'m>, base: usize) -> Self {
         let [height, width, channels] = target.net.input;
@@ -485,33 +440,42 @@ impl<'m> Lowering<'m> {
             Width::Filters(f) => f,
             Width::Base(_) => 0,
         };
+        let classes = target.classes.unwrap_or(target.net.classes);
+        let scale = ScaleContext { n: target.n, f, base, classes };
         let first_cell = module.own_cells().next().map(|cell| cell.name.span);
         let mut lowering = Lowering {
-            module,
-            genotype: &genotype.choices,
-            graph: Graph::new(image),
-            faults: Vec::new(),
-            scale: ScaleContext {
-                n: target.n,
-                f,
-                base,
-                classes: target.classes.unwrap_or(target.net.classes),
-            },
             net: target.net.origin.is_foreign().then_some(target.net.name.name.as_str()),
+            site: target.scale_span.or(first_cell).unwrap_or_default(),
+            ..Lowering::bare(module, &genotype.choices, Graph::new(image), scale)
+        };
+        lowering.evaluate_constants();
+        lowering
+    }
+
+    /// A lowering that is at no place yet and knows no constants.
+    fn bare(module: &'m Module, genotype: &'m [usize], graph: Graph, scale: ScaleContext) -> Self {
+        Lowering {
+            module,
+            genotype,
+            graph,
+            faults: Vec::new(),
+            scale,
+            net: None,
             constants: Vec::new(),
             net_params: Vec::new(),
-            site: target.scale_span.or(first_cell).unwrap_or_default(),
+            fixups: BTreeMap::new(),
+            site: Span::default(),
             depth: 0,
+            deepest: 0,
             steps: 0,
             max_steps: MAX_STEPS,
             section: SectionId(0),
             prefix: String::new(),
             counters: BTreeMap::new(),
             cells: Vec::new(),
+            shapes: None,
             is_stopped: false,
-        };
-        lowering.evaluate_constants();
-        lowering
+        }
     }
 
     /// Evaluates the module's constants, each of which may read those before it.
@@ -536,7 +500,7 @@ impl<'m> Lowering<'m> {
                 .note("use a smaller scale"),
             );
         }
-        let graph = Diagnostics::or(self.faults, self.graph)?;
+        let graph = Diagnostics::or(Stage::Network, self.faults, self.graph)?;
         debug_assert_eq!(graph.verify(), Ok(()));
         Ok(graph)
     }

@@ -2,7 +2,7 @@
 
 use super::cell::CellPlace;
 use super::{Frame, Lowering, Target};
-use crate::diagnostic::{Code, Diagnostic, Help};
+use crate::diagnostic::{Code, Diagnostic, Help, suggest};
 use crate::graph::{NodeId, Op};
 use crate::ir::{
     Cell, Net, OpUse, Origin, StackEntry, StackItem, StackedCell, StaticKind, WidthChange,
@@ -18,6 +18,8 @@ pub(super) struct Body {
     pub last: NodeId,
     /// Where the auxiliary head starts.
     aux_from: Option<NodeId>,
+    stem: NodeId,
+    placed: Vec<Placed>,
 }
 
 /// A cell in its place.
@@ -115,7 +117,25 @@ impl Lowering<'_> {
                 Some(cell) if target.with_aux => Some(self.joined(&progress.placed[cell])?),
                 Some(_) | None => None,
             },
+            stem,
+            placed: progress.placed,
         })
+    }
+
+    /// The maps between the cells: the stem's, and what each cell gives, several outputs of one size joined.
+    /// A cell whose outputs differ in size gives no map.
+    pub(super) fn maps(&mut self, body: &Body) -> Option<Vec<NodeId>> {
+        let mut maps = vec![body.stem];
+        for (index, placed) in body.placed.iter().enumerate() {
+            let size = |(node, _): &(NodeId, Option<usize>)| self.graph.ty(*node).size();
+            let Some(first) = placed.outputs.first().map(size) else { continue };
+            if placed.outputs.iter().any(|output| size(output) != first) {
+                continue;
+            }
+            self.prefix = format!("cells.{index}");
+            maps.push(self.joined(placed)?);
+        }
+        Some(maps)
     }
 
     /// Evaluates the net's named values and conditions.
@@ -130,7 +150,7 @@ impl Lowering<'_> {
                 }
                 StaticKind::Require(require) => {
                     if !self.cond(&require.cond, &frame)? {
-                        frame.names = net
+                        frame.lets = net
                             .statics
                             .iter()
                             .filter_map(|statement| match &statement.kind {
@@ -215,17 +235,23 @@ impl Lowering<'_> {
         progress: &mut Progress,
     ) -> Option<()> {
         let Some(cell) = self.module.cell(&stacked.cell.name) else {
-            let cells: Vec<String> =
-                self.module.cells.iter().map(|cell| format!("`{}`", cell.name.name)).collect();
-            let known = if cells.is_empty() { "none".into() } else { cells.join(", ") };
-            self.faults.push(
-                Diagnostic::new(
-                    Code::UnknownName,
-                    if net.origin.is_foreign() { self.site } else { stacked.cell.span },
-                    format!("net `{}` needs a cell `{}`", net.name.name, stacked.cell.name),
-                )
-                .note(format!("cells of this file: {known}")),
+            let cells: Vec<&str> =
+                self.module.cells.iter().map(|cell| cell.name.name.as_str()).collect();
+            let (is_foreign, name) = (net.origin.is_foreign(), stacked.cell.name.as_str());
+            let fault = Diagnostic::new(
+                Code::UnknownName,
+                if is_foreign { self.site } else { stacked.cell.span },
+                format!("net `{}` needs a cell `{name}`", net.name.name),
             );
+            let near = suggest::nearest(name, cells.iter().copied()).filter(|_| !is_foreign);
+            self.faults.push(match near {
+                Some(near) => {
+                    let why = format!("cell `{near}` has a similar name");
+                    fault.respell(stacked.cell.span, name, near, cells, why)
+                }
+                None if cells.is_empty() => fault.note("cells of this file: none"),
+                None => fault.note(format!("cells of this file: `{}`", cells.join("`, `"))),
+            });
             return None;
         };
         let index = progress.placed.len();
@@ -305,7 +331,8 @@ impl Lowering<'_> {
     pub(super) fn net_frame(&self, width: usize, is_foreign: bool) -> Frame<'static> {
         Frame {
             params: self.net_params.clone(),
-            names: Vec::new(),
+            attrs: &[],
+            lets: Vec::new(),
             locals: Vec::new(),
             spans: Vec::new(),
             local_names: Vec::new(),

@@ -10,7 +10,7 @@ use crate::source::Span;
 use crate::syntax::ast::ValueOp;
 
 /// The value of a static expression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Static {
     /// A number.
     Int(i64),

@@ -4,7 +4,7 @@
 use crate::graph::{Graph, NodeId, Op};
 
 /// Replaces each identity by its operand.
-pub(super) fn pass(graph: &Graph) -> Vec<Option<NodeId>> {
+pub(super) fn pass(graph: &Graph, _: &[NodeId]) -> Vec<Option<NodeId>> {
     let mut stands_for: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
         let operand = node.inputs.first().map(|input| stands_for[input.0]);

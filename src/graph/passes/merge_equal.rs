@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use crate::graph::{Graph, NodeId, Op};
 
 /// Replaces each repeated operation by its first occurrence.
-pub(super) fn pass(graph: &Graph) -> Vec<Option<NodeId>> {
+pub(super) fn pass(graph: &Graph, _: &[NodeId]) -> Vec<Option<NodeId>> {
     let mut first: HashMap<(&Op, Vec<NodeId>), NodeId> = HashMap::new();
     let mut stands_for: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {

@@ -109,6 +109,10 @@ impl<'t> Walk<'t> {
         let is_assigned = tokens.get(at + 1).is_some_and(|next| next.text == "=");
         match token.text {
             "op" | "cell" | "space" | "net" | "expect" => self.item(token, at),
+            // A word of this one place: a name has something else before it.
+            "published" if self.open.is_empty() && before.is_some_and(|b| b.text == "}") => {
+                self.item(token, at);
+            }
             "use" => *self = Walk::default(),
             "when" | "require" | "let" => {
                 if token.is_outermost && token.text == "let" {

@@ -3,8 +3,8 @@
 use pest::iterators::Pair;
 
 use super::{Builder, first, is_rule, next, only, shorten};
-use crate::diagnostic::suggest::nearest;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::suggest::{is_slip, nearest};
+use crate::diagnostic::{Applicability, Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::*;
 use crate::syntax::grammar::Rule;
@@ -13,19 +13,24 @@ use crate::syntax::grammar::Rule;
 const MAX_STAGES: usize = 256;
 
 impl Builder<'_> {
-    /// `expr`: a sum and the stages it is piped through.
+    /// `expr`: operands and operators in one row, and the stages they are piped through.
     pub(super) fn expr(&mut self, pair: Pair<'_, Rule>) -> Expr {
-        let span = self.span(&pair);
-        let mut parts = pair.into_inner();
-        let sum = next(&mut parts);
+        let mut parts = pair.clone().into_inner();
+        let first = next(&mut parts);
+        if parts.is_empty() {
+            return self.operand(first);
+        }
+        let mut row = vec![first];
+        row.extend(parts.by_ref().take_while(|part| part.as_rule() != Rule::pipe));
         let stages: Vec<_> = parts.filter(is_rule(&[Rule::op_ref])).collect();
         if stages.is_empty() {
-            return self.sum(sum);
+            return self.sum(&row);
         }
+        let span = self.span(&pair);
         if !self.enter(1, span) {
             return placeholder(span);
         }
-        let input = Box::new(self.sum(sum));
+        let input = Box::new(self.sum(&row));
         let stages = self.op_refs(stages, span);
         self.leave(1);
         Expr { kind: ExprKind::Pipe { input, stages }, span }
@@ -54,35 +59,39 @@ impl Builder<'_> {
         stages.into_iter().map(|stage| self.op_ref(stage)).collect()
     }
 
-    fn sum(&mut self, pair: Pair<'_, Rule>) -> Expr {
-        self.chain(pair, &[Rule::plus, Rule::combine_hole], Self::product)
+    fn sum(&mut self, row: &[Pair<'_, Rule>]) -> Expr {
+        self.chain(row, &[Rule::plus, Rule::combine_hole], Self::product)
     }
 
-    fn product(&mut self, pair: Pair<'_, Rule>) -> Expr {
-        self.chain(pair, &[Rule::star], Self::operand)
+    fn product(&mut self, row: &[Pair<'_, Rule>]) -> Expr {
+        self.chain(row, &[Rule::star], |builder, operand| builder.operand(operand[0].clone()))
     }
 
-    /// Operands joined by operators, grouped to the left.
+    /// Operands joined by these operators, grouped to the left; an operand may hold tighter ones.
     fn chain(
         &mut self,
-        pair: Pair<'_, Rule>,
-        operators: &'static [Rule],
-        operand: fn(&mut Self, Pair<'_, Rule>) -> Expr,
+        row: &[Pair<'_, Rule>],
+        operators: &[Rule],
+        operand: fn(&mut Self, &[Pair<'_, Rule>]) -> Expr,
     ) -> Expr {
-        let span = self.span(&pair);
-        let mut parts = pair.into_inner();
-        let links = parts.clone().filter(is_rule(operators)).count();
+        let is_operator = |part: &Pair<'_, Rule>| operators.contains(&part.as_rule());
+        let links = row.iter().filter(|part| is_operator(part)).count();
+        if links == 0 {
+            return operand(self, row);
+        }
+        let span = self.span_of(row);
         if !self.enter(links, span) {
             return placeholder(span);
         }
-        let mut left = operand(self, next(&mut parts));
-        while let Some(operator) = parts.next() {
+        let mut operands = row.split(is_operator);
+        let mut left = operand(self, operands.next().expect("a row has an operand"));
+        for (operator, right) in row.iter().filter(|part| is_operator(part)).zip(operands) {
             let combine = match operator.as_rule() {
                 Rule::plus => Combine::Fixed(CombineOp::Add),
                 Rule::star => Combine::Fixed(CombineOp::Mul),
-                _ => self.combine_hole(operator),
+                _ => self.combine_hole(operator.clone()),
             };
-            let right = operand(self, next(&mut parts));
+            let right = operand(self, right);
             let span = left.span.to(right.span);
             let (left_box, right) = (Box::new(left), Box::new(right));
             left = Expr { kind: ExprKind::Binary { combine, left: left_box, right }, span };
@@ -106,7 +115,7 @@ impl Builder<'_> {
             "+" => CombineOp::Add,
             "*" | "mul" => CombineOp::Mul,
             "concat" => CombineOp::Concat,
-            _ => return CombineRef::Named(self.named(pair)),
+            _ => return CombineRef::Named(self.named_in(pair)),
         };
         CombineRef::Op { op, span }
     }
@@ -128,12 +137,16 @@ impl Builder<'_> {
     }
 
     fn applied(&mut self, pair: Pair<'_, Rule>) -> ExprKind {
-        let call = pair.clone().into_inner().find(is_rule(&[Rule::call]));
-        let has_attrs = pair.clone().into_inner().any(|part| part.as_rule() == Rule::attrs);
-        if call.is_none() && !has_attrs {
-            return ExprKind::Name(first(pair).as_str().to_owned());
+        let mut parts = pair.into_inner();
+        let name = next(&mut parts);
+        let (mut attrs, mut call) = (None, None);
+        for part in parts {
+            if part.as_rule() == Rule::call { call = Some(part) } else { attrs = Some(part) }
         }
-        let op = self.named(pair);
+        if call.is_none() && attrs.is_none() {
+            return ExprKind::Name(name.as_str().to_owned());
+        }
+        let op = self.named(&name, attrs);
         let Some(call) = call else {
             self.faults.push(
                 Diagnostic::new(
@@ -191,7 +204,7 @@ impl Builder<'_> {
     fn expr_as_op(&mut self, pair: Pair<'_, Rule>) -> OpRef {
         let span = self.span(&pair);
         let mut inner = pair;
-        while matches!(inner.as_rule(), Rule::expr | Rule::sum | Rule::product | Rule::operand) {
+        while matches!(inner.as_rule(), Rule::expr | Rule::operand) {
             let mut parts = inner.into_inner();
             inner = next(&mut parts);
             if parts.next().is_some() {
@@ -200,7 +213,7 @@ impl Builder<'_> {
         }
         let is_called = inner.clone().into_inner().any(|part| part.as_rule() == Rule::call);
         match inner.as_rule() {
-            Rule::applied if !is_called => self.named(inner),
+            Rule::applied if !is_called => self.named_in(inner),
             Rule::hole if !is_called => {
                 let chosen = inner
                     .into_inner()
@@ -247,7 +260,7 @@ impl Builder<'_> {
                 OpRef { kind: OpRefKind::Choice(options), span }
             }
             _ if is_hole => self.option_set(&chosen, span),
-            _ => self.named(pair),
+            _ => self.named_in(pair),
         }
     }
 
@@ -272,21 +285,27 @@ impl Builder<'_> {
         OpRef { kind: OpRefKind::Set(name), span }
     }
 
-    /// An operation, from a pair that may also hold the arguments of a call.
-    fn named(&mut self, pair: Pair<'_, Rule>) -> OpRef {
-        let mut span = self.span(&first(pair.clone()));
-        if let Some(list) = pair.clone().into_inner().find(is_rule(&[Rule::attrs])) {
-            span = span.to(self.span(&list));
-        }
-        let (name, attrs) = self.name_and_attrs(pair);
-        OpRef { kind: OpRefKind::Named { name, attrs }, span }
+    /// An operation, from a pair that holds its name and may hold its attributes.
+    fn named_in(&mut self, pair: Pair<'_, Rule>) -> OpRef {
+        let mut parts = pair.into_inner();
+        let name = next(&mut parts);
+        self.named(&name, parts.find(is_rule(&[Rule::attrs])))
+    }
+
+    fn named(&mut self, name: &Pair<'_, Rule>, attrs: Option<Pair<'_, Rule>>) -> OpRef {
+        let name = self.ident(name);
+        let span = attrs.as_ref().map_or(name.span, |list| name.span.to(self.span(list)));
+        OpRef { kind: OpRefKind::Named { name, attrs: self.attrs(attrs) }, span }
     }
 
     pub(super) fn name_and_attrs(&mut self, pair: Pair<'_, Rule>) -> (Ident, Vec<Attr>) {
         let mut parts = pair.into_inner();
         let name = self.ident(&next(&mut parts));
-        let attrs = parts.find(is_rule(&[Rule::attrs]));
-        (name, attrs.map_or_else(Vec::new, |list| self.each(list, Rule::attr, Self::attr)))
+        (name, self.attrs(parts.find(is_rule(&[Rule::attrs]))))
+    }
+
+    fn attrs(&mut self, list: Option<Pair<'_, Rule>>) -> Vec<Attr> {
+        list.map_or_else(Vec::new, |list| self.each(list, Rule::attr, Self::attr))
     }
 
     fn attr(&mut self, pair: Pair<'_, Rule>) -> Attr {
@@ -317,7 +336,12 @@ fn set_as_tensor(span: Span, name: &str) -> Diagnostic {
     )
     .label("has no `(...)`");
     if nearest(name, ["earlier"]).is_some() {
-        return fault.replace(span, "?earlier", "this chooses among the blocks before");
+        let applicability = match is_slip(name, "earlier", []) {
+            true => Applicability::MachineApplicable,
+            false => Applicability::MaybeIncorrect,
+        };
+        let why = "this chooses among the blocks before";
+        return fault.offer(span, "?earlier", why, applicability);
     }
     fault.note(format!(
         "write `?{shown}(x)` for a chosen operation, `?earlier` for an earlier block"

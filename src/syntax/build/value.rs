@@ -1,48 +1,67 @@
 //! Static values.
 
+use std::cmp::Ordering;
+
 use pest::iterators::Pair;
 
 use super::{Builder, first, is_rule, next, only};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Applicability, Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::*;
 use crate::syntax::grammar::Rule;
+use crate::syntax::print;
 
 impl Builder<'_> {
-    /// `value` or `attr_value`, and every level below them down to `value_term`.
+    /// `value`, `attr_value` or `value_sum`: operands and operators in one row.
     pub(super) fn value(&mut self, pair: Pair<'_, Rule>) -> Value {
-        match pair.as_rule() {
-            Rule::negation | Rule::attr_negation => self.negation(pair),
-            Rule::value_atom => self.value_atom(first(pair)),
-            _ => self.value_chain(pair),
+        let mut parts = pair.into_inner();
+        let atom = next(&mut parts);
+        if parts.is_empty() {
+            return self.value_atom(first(atom));
         }
+        let mut row = vec![atom];
+        row.extend(parts);
+        self.value_chain(&row, Level::Or)
     }
 
-    /// Operands joined by operators, grouped to the left.
-    fn value_chain(&mut self, pair: Pair<'_, Rule>) -> Value {
-        let span = self.span(&pair);
-        let is_comparison = pair.as_rule() == Rule::comparison;
-        let mut parts = pair.into_inner();
-        let links = parts.len() / 2;
+    /// Operands joined by the operators of a level, grouped to the left.
+    fn value_chain(&mut self, row: &[Pair<'_, Rule>], level: Level) -> Value {
+        let is_operator = |part: &Pair<'_, Rule>| Level::of(part.as_rule()) == Some(level);
+        let links = row.iter().filter(|part| is_operator(part)).count();
+        if links == 0 {
+            return self.tighter(row, level);
+        }
+        let span = self.span_of(row);
         if !self.enter(links, span) {
             return placeholder(span);
         }
-        let mut left = self.value(next(&mut parts));
-        while let Some(operator) = parts.next() {
-            let op = value_op(&operator);
-            if is_comparison && matches!(left.kind, ValueKind::Binary { op, .. } if compares(op)) {
-                self.faults.push(
-                    Diagnostic::new(
-                        Code::UnexpectedToken,
-                        self.span(&operator),
-                        format!("expected one comparison, found `{}` after it", operator.as_str()),
-                    )
-                    .also(left.span, "the comparison")
-                    .note("comparisons do not chain: write `a < b and b < c`"),
-                );
+        let mut operands = row.split(is_operator);
+        let mut left = self.tighter(operands.next().expect("a row has an operand"), level);
+        for (operator, right) in row.iter().filter(|part| is_operator(part)).zip(operands) {
+            let op = value_op(operator);
+            if level == Level::Comparison
+                && let ValueKind::Binary { op: before, right: shared, .. } = &left.kind
+                && compares(*before)
+            {
+                let at = self.span(operator);
+                let fault = Diagnostic::new(
+                    Code::UnexpectedToken,
+                    at,
+                    format!("expected one comparison, found `{}` after it", operator.as_str()),
+                )
+                .also(left.span, "the comparison");
+                let again = format!("and {} ", print::value(shared));
+                let why = "comparisons do not chain: write `a < b and b < c`";
+                let place = Span::new(at.start, at.start);
+                let applicability = match direction(*before).zip(direction(op)) {
+                    Some((before, op)) if before == op => Applicability::MachineApplicable,
+                    // `a < b > c` may mean anything.
+                    _ => Applicability::MaybeIncorrect,
+                };
+                self.faults.push(fault.offer(place, again, why, applicability));
                 break;
             }
-            let right = self.value(next(&mut parts));
+            let right = self.tighter(right, level);
             let span = left.span.to(right.span);
             let (left_box, right) = (Box::new(left), Box::new(right));
             left = Value { kind: ValueKind::Binary { op, left: left_box, right }, span };
@@ -51,19 +70,33 @@ impl Builder<'_> {
         left
     }
 
-    fn negation(&mut self, pair: Pair<'_, Rule>) -> Value {
-        let span = self.span(&pair);
-        let parts: Vec<_> = pair.into_inner().collect();
-        let (operand, nots) = parts.split_last().expect("`negation` has an operand");
-        if !self.enter(nots.len(), span) {
+    /// An operand of a level.
+    fn tighter(&mut self, row: &[Pair<'_, Rule>], level: Level) -> Value {
+        match level {
+            Level::Or => self.value_chain(row, Level::And),
+            Level::And => self.negation(row),
+            Level::Comparison => self.value_chain(row, Level::Sum),
+            Level::Sum => self.value_chain(row, Level::Product),
+            Level::Product => self.value_atom(first(row[0].clone())),
+        }
+    }
+
+    fn negation(&mut self, row: &[Pair<'_, Rule>]) -> Value {
+        let nots = row.iter().take_while(|part| part.as_rule() == Rule::kw_not).count();
+        if nots == 0 {
+            return self.value_chain(row, Level::Comparison);
+        }
+        let span = self.span_of(row);
+        if !self.enter(nots, span) {
             return placeholder(span);
         }
-        let mut value = self.value(operand.clone());
-        for not in nots.iter().rev() {
+        let (nots_written, operand) = row.split_at(nots);
+        let mut value = self.value_chain(operand, Level::Comparison);
+        for not in nots_written.iter().rev() {
             let span = self.span(not).to(value.span);
             value = Value { kind: ValueKind::Not(Box::new(value)), span };
         }
-        self.leave(nots.len());
+        self.leave(nots);
         value
     }
 
@@ -131,6 +164,30 @@ impl Builder<'_> {
     }
 }
 
+/// How tight operators bind, loosest first. `not` binds tighter than `and` and looser than comparisons.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Or,
+    And,
+    Comparison,
+    Sum,
+    Product,
+}
+
+impl Level {
+    /// The level of an operator between two values; `None` for every other rule.
+    fn of(rule: Rule) -> Option<Self> {
+        match rule {
+            Rule::kw_or => Some(Level::Or),
+            Rule::kw_and => Some(Level::And),
+            Rule::compare => Some(Level::Comparison),
+            Rule::plus | Rule::minus => Some(Level::Sum),
+            Rule::star | Rule::slash | Rule::percent => Some(Level::Product),
+            _ => None,
+        }
+    }
+}
+
 /// What stands for a value beside a fault; the tree is not given out then.
 fn placeholder(span: Span) -> Value {
     Value { kind: ValueKind::Number(0), span }
@@ -152,6 +209,17 @@ fn value_op(pair: &Pair<'_, Rule>) -> ValueOp {
         "and" => ValueOp::And,
         "or" => ValueOp::Or,
         other => unreachable!("the grammar has no operator {other:?} between values"),
+    }
+}
+
+/// How the sides of a comparison are ordered, of those that chain in mathematics.
+fn direction(op: ValueOp) -> Option<Ordering> {
+    use ValueOp::*;
+    match op {
+        Lt | Le => Some(Ordering::Less),
+        Gt | Ge => Some(Ordering::Greater),
+        Eq => Some(Ordering::Equal),
+        Ne | Add | Sub | Mul | Div | Rem | And | Or => None,
     }
 }
 

@@ -244,3 +244,20 @@ pub(super) fn expect(expect: &Expect, column: usize) -> Vec<Piece> {
     );
     phrase.0
 }
+
+pub(super) fn published(published: &Published) -> Vec<Piece> {
+    let mut phrase = Phrase::default();
+    phrase.text(format!("published {}", quoted(&published.source)));
+    if let Some(name) = &published.name {
+        phrase.break_before(name.span);
+        phrase.text(format!("as {}", quoted(name)));
+    }
+    phrase.text(" ");
+    phrase.braces(
+        "{",
+        &published.figures,
+        |figure| figure.name.span,
+        |phrase, figure| phrase.text(format!("{} {}", figure.name.name, figure.value)),
+    );
+    phrase.0
+}
