@@ -599,8 +599,10 @@ fn what_only_zeros_read_is_not_computed() {
 #[test]
 fn dropout_that_is_off_is_no_step() {
     let graph = everything();
-    let text =
-        |dropout| Plan::new(&graph, Mode::Train { dropout, drop_path: false, image_gradient: false }).to_string();
+    let text = |dropout| {
+        Plan::new(&graph, Mode::Train { dropout, drop_path: false, image_gradient: false })
+            .to_string()
+    };
     assert!(text(true).contains("dropout #") && text(true).contains("dropout_back #"));
     assert!(!text(false).contains("dropout #") && !text(false).contains("dropout_back #"));
 }
@@ -623,7 +625,8 @@ fn a_layout_may_be_larger_than_the_graph() {
 #[test]
 fn nasnet_a_fits_into_two_gibibytes() {
     let graph = nasnet_a(2, 32);
-    let plan = Plan::new(&graph, Mode::Train { dropout: false, drop_path: false, image_gradient: false });
+    let plan =
+        Plan::new(&graph, Mode::Train { dropout: false, drop_path: false, image_gradient: false });
     assert_eq!(plan.verify(), Ok(()));
     // The whole process has to stay below 2 GiB; the arena is by far its largest part.
     assert!(plan.arena_bytes(32) < 3 << 29, "{} bytes", plan.arena_bytes(32));

@@ -126,9 +126,8 @@ impl Run<'_> {
     }
 
     /// What a drop-path node multiplies each image by: 0, or what keeps the mean as it is.
-    fn kept(&self, node: u64, [cell, cells]: [usize; 2]) -> Vec<f32> {
-        let share = if self.config.drop_path_by_depth { cell as f32 / cells as f32 } else { 1.0 };
-        let keep = 1.0 - share * self.config.drop_path;
+    fn kept(&self, node: u64, depth: [usize; 2]) -> Vec<f32> {
+        let keep = self.config.drop_path_keep(depth);
         let mut rng = stream(self.config.dropout_seed, Purpose::DropPath, node);
         let draw = |_| if unit(&mut rng) < keep { 1.0 / keep } else { 0.0 };
         (0..self.n).map(draw).collect()

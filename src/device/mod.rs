@@ -29,6 +29,17 @@ pub struct RunConfig {
     pub dropout_seed: u64,
 }
 
+impl RunConfig {
+    /// Probability that drop path keeps an image in the cell `cell`, counted from 1, of `cells`.
+    ///
+    /// # Source
+    /// `_apply_drop_path` in slim's `nasnet_utils.py`, whose version 1 does not scale by the depth.
+    pub fn drop_path_keep(&self, [cell, cells]: [usize; 2]) -> f32 {
+        let share = if self.drop_path_by_depth { cell as f32 / cells as f32 } else { 1.0 };
+        1.0 - share * self.drop_path
+    }
+}
+
 impl Default for RunConfig {
     fn default() -> Self {
         RunConfig {
