@@ -118,6 +118,7 @@ fn config(args: &TrainArgs) -> TrainConfig {
         aux_weight: args.aux_weight,
         augment: data::Augment::NONE,
         seed: args.seed,
+        ..TrainConfig::default()
     }
 }
 
