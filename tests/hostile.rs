@@ -408,6 +408,16 @@ fn a_fault_in_the_last_of_many_cells_is_found() {
 }
 
 #[test]
+fn thousands_of_unknown_names_are_told_and_only_the_first_get_help() {
+    let text = chain("", 3_000, |i| format!("op sharpen{i}(x) = x |> sharpem{i}\n"), "");
+    let source = SourceFile::new("unknown.cell", text);
+    let faults = compile::check(&source).expect_err("no name is known");
+    let helped = faults.iter().filter(|fault| !fault.help.is_empty()).count();
+    assert_eq!((faults.count(), helped), (3_000, 200));
+    assert!(faults.iter().take(200).all(|fault| !fault.help.is_empty()));
+}
+
+#[test]
 fn a_block_may_be_called_unused() {
     let text = "cell normal(h) { unused = squeeze(h) out concat(unused) }
         cell reduction(h) stride 2 { a = max<3>(h) out concat(a) }";

@@ -490,6 +490,68 @@ cell normal(h, prev) {
     assert_eq!(syntax::print(&write_out(&file, &module)), plain.text);
 }
 
+#[test]
+fn a_used_net_that_the_cells_do_not_fit_is_not_written_out() {
+    let nets = "net narrow<N, F> {
+    stem  conv<3, out = base> |> bn
+    stack N * normal
+    head  relu |> gap |> dense<classes>
+}
+
+net halving<N, F> {
+    stem  conv<3, out = base> |> bn
+    stack N * normal, normal stride 2 * 2, N * normal
+    head  relu |> gap |> dense<classes>
+}
+";
+    // No `fit`: the sum has two sizes behind a cell of stride 2.
+    let main = "use \"nets.cell\"
+
+cell normal(h, prev) {
+    a = squeeze(h) + squeeze(prev)
+    out a
+}
+";
+    let (_, alone, text) = both(main, &[("nets.cell", nets)]);
+    assert!(alone.net("narrow").is_some(), "{text}");
+    assert!(alone.net("halving").is_none(), "{text}");
+
+    let fitting = main.replace("squeeze(prev)", "squeeze(fit(prev))");
+    let (_, alone, text) = both(&fitting, &[("nets.cell", nets)]);
+    assert!(alone.net("narrow").is_some() && alone.net("halving").is_some(), "{text}");
+}
+
+#[test]
+fn a_used_cell_is_tried_where_the_nets_of_the_file_stack_it() {
+    let cells = "cell plain(h, prev) {
+    a = squeeze(h) + squeeze(prev)
+    out a
+}
+
+net flat<N, F> {
+    stem  conv<3, out = base> |> bn
+    stack N * plain
+    head  relu |> gap |> dense<classes>
+}
+";
+    let main = "use \"cells.cell\"
+
+net halving<N, F> {
+    stem  conv<3, out = base> |> bn
+    stack N * plain, plain stride 2, N * plain
+    head  relu |> gap |> dense<classes>
+}
+";
+    let source = SourceFile::new("main.cell", main);
+    let faults = compile::check_with(&source, &Memory::new(&[("cells.cell", cells)]));
+    let faults = faults.expect_err("the inputs of `plain` differ in size behind one of stride 2");
+    let told: Vec<(String, &str)> = faults
+        .iter()
+        .map(|fault| (fault.code.to_string(), &source.text[fault.primary.span.range()]))
+        .collect();
+    assert_eq!(told, [("E0301".to_owned(), "plain")]);
+}
+
 const SPACE: &str = "use \"blocks.cell\"
 
 let kernel = 3

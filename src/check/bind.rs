@@ -24,7 +24,7 @@ pub(super) fn places(
                 Some(index) => index,
                 None => {
                     let known = specs.iter().map(|(spec, _)| *spec);
-                    let mut fault = unknown("attribute", &name.name, name.span, known);
+                    let mut fault = unknown("attribute", &name.name, name.span, known, faults);
                     fault.code = Code::UnknownAttribute;
                     fault.message = format!("`{callee}` has no attribute `{}`", name.name);
                     faults.push(fault);

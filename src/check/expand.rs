@@ -243,8 +243,10 @@ fn statements<'c>(
         };
         let Some((next_origin, next)) = own.map(|&cell| (Origin::Own, cell)).or_else(used) else {
             let own = names.cell_of.keys().copied().filter(|&known| known != cell.name.name);
-            let known: BTreeSet<&str> = own.chain(names.scopes.cells()).collect();
-            faults.push(unknown("cell", name, other.name.span, known));
+            let known = || own.chain(names.scopes.cells()).collect::<BTreeSet<&str>>();
+            let known = std::iter::once_with(known).flatten();
+            let fault = unknown("cell", name, other.name.span, known, faults);
+            faults.push(fault);
             return None;
         };
         if !next_origin.is_foreign() && next.name == cell.name {
@@ -471,7 +473,8 @@ impl Expander<'_, '_> {
                 }
                 None => {
                     let known = self.names.sets.keys().copied();
-                    self.faults.push(unknown("option set", &name.name, name.span, known));
+                    let fault = unknown("option set", &name.name, name.span, known, self.faults);
+                    self.faults.push(fault);
                     OpRefKind::Choice(Vec::new())
                 }
             },

@@ -242,7 +242,9 @@ impl Builder<'_> {
             return None;
         }
         let what = if matches!(self.scope.place, Place::Cell { .. }) { "block" } else { "tensor" };
-        self.faults.push(unknown(what, name, span, self.scope.locals.iter().map(String::as_str)));
+        let known = self.scope.locals.iter().map(String::as_str);
+        let fault = unknown(what, name, span, known, self.faults);
+        self.faults.push(fault);
         None
     }
 
@@ -379,7 +381,8 @@ impl Builder<'_> {
                 None
             }
             None => {
-                self.faults.push(unknown("operation", name, span, []));
+                let fault = unknown("operation", name, span, [], self.faults);
+                self.faults.push(fault);
                 None
             }
         }
@@ -436,8 +439,9 @@ impl Builder<'_> {
         }
         let Some(op) = self.names.find_op(&name.name) else {
             let known = self.names.ops.keys().map(String::as_str);
-            let known: Vec<&str> = known.chain(Primitive::ALL.map(Primitive::name)).collect();
-            self.faults.push(unknown("operation", &name.name, name.span, known));
+            let known = known.chain(Primitive::ALL.map(Primitive::name));
+            let fault = unknown("operation", &name.name, name.span, known, self.faults);
+            self.faults.push(fault);
             return None;
         };
         let OpId(index) = op;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::diagnostic::{Code, Diagnostic, suggest};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, suggest};
 use crate::ir::{self, Builtin, Module, OpId, Origin, Primitive, Scopes};
 use crate::source::Span;
 use crate::syntax::ast::{self, Ident, Item, SpaceItem};
@@ -277,15 +277,24 @@ pub(super) fn has_meaning(what: &str, name: &Ident) -> Diagnostic {
     .note(format!("choose another name for the {what}"))
 }
 
-/// The fault of a name that nothing defines, with the nearest name that something does.
+/// How many faults a file may have before unknown names are told without help, far more than are shown: each
+/// is compared with every known name.
+const HELPED: usize = 10 * Diagnostics::SHOWN;
+
+/// The fault of a name that nothing defines, with the nearest name that something does unless there were too
+/// many faults `before`.
 pub(super) fn unknown<'c>(
     what: &str,
     name: &str,
     span: Span,
     known: impl IntoIterator<Item = &'c str>,
+    before: &[Diagnostic],
 ) -> Diagnostic {
-    let known: Vec<&str> = known.into_iter().collect();
     let fault = Diagnostic::new(Code::UnknownName, span, format!("unknown {what} `{name}`"));
+    if before.len() >= HELPED {
+        return fault;
+    }
+    let known: Vec<&str> = known.into_iter().collect();
     match suggest::nearest(name, known.iter().copied()) {
         Some(near) => {
             let why = format!("{what} `{near}` has a similar name");

@@ -56,8 +56,9 @@ pub(super) fn resolve(
             .any(|item| matches!(item, Item::Net(net) if net.name.name == expect.net.name))
             || module.net(&expect.net.name).is_some();
         if !net_known {
-            let known: Vec<&str> = module.nets.iter().map(|net| net.name.name.as_str()).collect();
-            faults.push(unknown("net", &expect.net.name, expect.net.span, known));
+            let known = module.nets.iter().map(|net| net.name.name.as_str());
+            let fault = unknown("net", &expect.net.name, expect.net.span, known, faults);
+            faults.push(fault);
         }
         let mut claims = Vec::new();
         for claim in &expect.claims {
@@ -65,7 +66,8 @@ pub(super) fn resolve(
                 Some(kind) => claims.push((kind, claim.value)),
                 None => {
                     let known = ClaimKind::ALL.map(ClaimKind::name);
-                    let mut fault = unknown("claim", &claim.name.name, claim.name.span, known);
+                    let mut fault =
+                        unknown("claim", &claim.name.name, claim.name.span, known, faults);
                     fault.code = Code::UnknownClaim;
                     faults.push(fault);
                 }
@@ -91,7 +93,7 @@ fn resolve_published(one: &ast::Published, faults: &mut Vec<Diagnostic>) -> Publ
             "macs" => macs = Some(*value),
             other => {
                 let known = [ClaimKind::Params, ClaimKind::Macs].map(ClaimKind::name);
-                let mut fault = unknown("published figure", other, name.span, known);
+                let mut fault = unknown("published figure", other, name.span, known, faults);
                 fault.code = Code::UnknownClaim;
                 faults.push(fault);
             }

@@ -27,7 +27,8 @@ pub(super) fn names(file: &ast::File, module: &Module, faults: &mut Vec<Diagnost
                 .any(|item| matches!(item, Item::Net(own) if own.name.name == net.name));
             if !is_own && module.net(&net.name).is_none() {
                 let known = module.nets.iter().map(|net| net.name.name.as_str());
-                faults.push(unknown("net", &net.name, net.span, known));
+                let fault = unknown("net", &net.name, net.span, known, faults);
+                faults.push(fault);
             }
             claims::scale(scale, faults);
         }

@@ -1,4 +1,5 @@
-//! Tries every cell in the contexts a net can put it in, and every net of the file.
+//! Tries every cell of the file, and every used one that its nets stack, in the contexts a net can put it
+//! in, and every net of the file.
 //!
 //! A cell's shapes depend on its place: the first cell of a net reads the raw stem, the cell after a
 //! reduction reads an earlier state of another size, the one after a change of width one of other
@@ -54,13 +55,15 @@ pub(super) fn check(module: &Module, faults: &mut Vec<Diagnostic>) {
 }
 
 fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
-    if module.own_cells().next().is_none() {
+    if module.own_cells().next().is_none() && module.nets.iter().all(|net| net.origin.is_foreign())
+    {
         // The files of the prelude are checked before it has a net that could be meant.
         return;
     }
     let by_name = cells_by_name(module);
     let nets = nets_of(module, &by_name);
-    let all_places = all_places(module, &nets, &by_name);
+    let tried = tried_cells(module, &by_name);
+    let all_places = all_places(module, &tried, &nets, &by_name);
     let cover = Cover::new(module.space.as_ref().map_or(&[], |space| &space.decisions.decisions));
     let mut steps = 0;
     for number in 0..cover.len() {
@@ -69,11 +72,13 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
             continue;
         }
         let mut prober = Prober::new(module, &genotype);
-        for (cell, places) in module.own_cells().zip(&all_places) {
+        for (&cell, places) in tried.iter().zip(&all_places) {
             let mut at_fault = None;
             for (at, context) in contexts_of(cell, places, SMALL).iter().enumerate() {
-                // The same fault in another context of this entry would only repeat itself.
-                if at_fault == Some(context.entry.map(|(_, entry)| std::ptr::from_ref(entry))) {
+                // The same fault in another context of this entry would only repeat itself, and so would
+                // one of a used cell, whose text is not shown, in another entry.
+                let entry = context.entry.map(|(_, entry)| std::ptr::from_ref(entry));
+                if at_fault.is_some_and(|known| known == entry || cell.origin.is_foreign()) {
                     continue;
                 }
                 let mut attempt = |context: &ProbeContext| {
@@ -91,7 +96,7 @@ fn cells(module: &Module, faults: &mut Vec<Diagnostic>) {
                     keep_lasting(&mut found, &again);
                 }
                 if !found.is_empty() {
-                    at_fault = Some(context.entry.map(|(_, entry)| std::ptr::from_ref(entry)));
+                    at_fault = Some(entry);
                 }
                 for fault in found {
                     let is_known = |known: &Diagnostic| {
@@ -199,21 +204,35 @@ impl<'m> Places<'m> {
     }
 }
 
-/// The places of every own cell, in order.
+/// The file's own cells, and those of other files that its own nets stack.
+fn tried_cells<'m>(module: &'m Module, cells: &CellsByName<'m>) -> Vec<&'m Cell> {
+    let own_nets = module.nets.iter().filter(|net| !net.origin.is_foreign());
+    let stacked: BTreeSet<&str> = own_nets
+        .filter(|net| completes(cells, &net.stack))
+        .flat_map(|net| net.stacked())
+        .map(|entry| entry.cell.name.as_str())
+        .collect();
+    // Others of the same name are hidden.
+    let used = cells.values().copied().filter(|cell| cell.origin.is_foreign());
+    let used = used.filter(|cell| stacked.contains(cell.name.name.as_str()));
+    module.own_cells().chain(used).collect()
+}
+
+/// The places of every cell that is tried, in order.
 fn all_places<'m>(
     module: &'m Module,
+    tried: &[&'m Cell],
     nets: &[&'m Net],
     cells: &CellsByName<'m>,
 ) -> Vec<Places<'m>> {
-    let own: Vec<&Cell> = module.own_cells().collect();
     let index_of: BTreeMap<&str, usize> =
-        own.iter().enumerate().map(|(index, cell)| (cell.name.name.as_str(), index)).collect();
-    let mut found: Vec<Places> = own.iter().map(|_| Places::default()).collect();
+        tried.iter().enumerate().map(|(index, cell)| (cell.name.name.as_str(), index)).collect();
+    let mut found: Vec<Places> = tried.iter().map(|_| Places::default()).collect();
     for net in nets {
         let stacked = net.stacked();
         let in_net = stacked.iter().filter_map(|entry| index_of.get(entry.cell.name.as_str()));
         // How far a cell looks back decides how many copies of the others there have to be.
-        let reaches: BTreeSet<usize> = in_net.map(|&index| own[index].inputs.len()).collect();
+        let reaches: BTreeSet<usize> = in_net.map(|&index| tried[index].inputs.len()).collect();
         // How the counts of a stack come out decides which cells are neighbors.
         for (unknown_count, &reach) in
             [1, 2].iter().flat_map(|count| reaches.iter().map(move |reach| (*count, reach)))
@@ -222,7 +241,7 @@ fn all_places<'m>(
             unroll(cells, &net.stack, unknown_count, reach, &mut stacked);
             for (at, (cell, _)) in stacked.iter().enumerate() {
                 let index = index_of.get(cell.name.name.as_str()).copied();
-                if let Some(index) = index.filter(|&index| own[index].inputs.len() == reach) {
+                if let Some(index) = index.filter(|&index| tried[index].inputs.len() == reach) {
                     found[index].add(net, &stacked, at, reach);
                 }
             }

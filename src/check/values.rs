@@ -90,7 +90,8 @@ impl Builder<'_> {
             let known = self.scope.params.iter().map(String::as_str);
             let known = known.chain(self.names.constants.keys().map(String::as_str));
             let known = known.chain(BUILTINS.iter().map(|(known, _)| *known));
-            self.faults.push(unknown("value", name, span, known.collect::<Vec<_>>()));
+            let fault = unknown("value", name, span, known, self.faults);
+            self.faults.push(fault);
             return None;
         };
         let in_net = matches!(self.scope.place, Place::Net { .. });
@@ -144,7 +145,8 @@ impl Builder<'_> {
     ) -> Option<ValueKind> {
         const FUNCTIONS: [&str; 5] = ["channels", "max", "min", "odd", "size"];
         if !FUNCTIONS.contains(&function.name.as_str()) {
-            self.faults.push(unknown("function", &function.name, function.span, FUNCTIONS));
+            let fault = unknown("function", &function.name, function.span, FUNCTIONS, self.faults);
+            self.faults.push(fault);
             return None;
         }
         if matches!(function.name.as_str(), "min" | "max") {
@@ -209,7 +211,7 @@ impl Builder<'_> {
         }
         let Some(kind) = ClaimKind::ALL.into_iter().find(|kind| kind.name() == count.name) else {
             let known = ClaimKind::ALL.map(ClaimKind::name);
-            let mut fault = unknown("count", &count.name, count.span, known);
+            let mut fault = unknown("count", &count.name, count.span, known, self.faults);
             fault.code = Code::UnknownClaim;
             self.faults.push(fault);
             return None;

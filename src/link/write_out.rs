@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::clash::named;
-use crate::check::alias;
+use crate::check::{self, alias};
 use crate::compile::{self, PRELUDE};
-use crate::ir::{Module, OpId, Origin, Primitive, Scopes};
+use crate::ir::{Module, Net, OpId, Origin, Primitive, Scopes, StackedCell};
 use crate::source::SourceFile;
 use crate::syntax;
 use crate::syntax::ast::{Cell, CellBody, CellStmt, File, Item, SpaceItem};
@@ -17,12 +17,48 @@ use crate::syntax::rename::{Mover, NewNames};
 /// `file`, which means `module` or is made of the parts of a file that does, as a file that compiles
 /// alone anywhere to the same networks.
 ///
-/// What is written out is what the items of the file reach, and the used nets that find their cells with
-/// those cells. Comments are kept only if nothing had to be written out.
+/// What is written out is what the items of the file reach, and with their cells the used nets that are
+/// claimed about or that fit the cells they find: a file's own nets are checked with its cells, used ones
+/// only if somebody asks for them. Comments are kept only if nothing had to be written out.
 pub fn write_out(file: &File, module: &Module) -> File {
     if !file.items.iter().any(|item| matches!(item, Item::Use(_))) {
         return file.clone();
     }
+    let claimed: BTreeSet<&str> =
+        module.expects.iter().map(|expect| expect.net.name.as_str()).collect();
+    let foreign = module.nets.iter().filter(|net| {
+        let is_seen = module.net(&net.name.name) == Some(net);
+        net.origin.is_foreign() && is_seen && module.completes(net)
+    });
+    let (claimed, others): (BTreeSet<&str>, BTreeSet<&str>) = foreign
+        .filter(|net| matches!(net.origin, Origin::Used(_)) || stacks_used(net, module))
+        .map(|net| net.name.name.as_str())
+        .partition(|net| claimed.contains(net));
+    if others.is_empty() {
+        return with_nets(file, module, &claimed);
+    }
+    let is_claim = |item: &Item| matches!(item, Item::Expect(_));
+    let unclaimed = File {
+        items: file.items.iter().filter(|item| !is_claim(item)).cloned().collect(),
+        ..File::default()
+    };
+    let fits = |net: &&str| {
+        let with_net = with_nets(&unclaimed, module, &BTreeSet::from([*net]));
+        check::check(&with_net, compile::prelude()).is_ok()
+    };
+    with_nets(file, module, &others.into_iter().filter(fits).chain(claimed).collect())
+}
+
+/// True for a net that finds cells of used files.
+fn stacks_used(net: &Net, module: &Module) -> bool {
+    let is_used = |entry: &StackedCell| {
+        module.cell(&entry.cell.name).is_some_and(|cell| matches!(cell.origin, Origin::Used(_)))
+    };
+    net.stacked().into_iter().any(is_used)
+}
+
+/// `file` with what it reaches and these foreign nets written out.
+fn with_nets(file: &File, module: &Module, nets: &BTreeSet<&str>) -> File {
     let mut writer = Writer {
         scopes: Scopes::of(module),
         module,
@@ -36,7 +72,7 @@ pub fn write_out(file: &File, module: &Module) -> File {
     let mut own: Vec<Item> =
         file.items.iter().filter(|item| !matches!(item, Item::Use(_))).cloned().collect();
     own.iter_mut().for_each(|item| Mover::new(&mut writer).item(item));
-    writer.nets();
+    writer.nets(nets);
 
     let mut found: BTreeMap<Definition, Item> = BTreeMap::new();
     while let Some((definition, name)) = writer.waiting.pop() {
@@ -118,23 +154,19 @@ impl Writer<'_> {
         Some(self.name(Definition::Op(op), &name, keeps, origin == Origin::Prelude))
     }
 
-    /// The nets of used files that find their cells, and the used cells that nets stack.
-    fn nets(&mut self) {
-        let used =
+    /// The wanted nets, unless every file has them, and the used cells that these and the file's own stack.
+    fn nets(&mut self, wanted: &BTreeSet<&str>) {
+        let seen =
             self.module.nets.iter().filter(|net| self.module.net(&net.name.name) == Some(net));
-        for net in used {
-            let stacked = net.stacked();
-            let finds_cells =
-                stacked.iter().all(|entry| self.module.cell(&entry.cell.name).is_some());
-            let is_own = net.origin == Origin::Own;
-            if !is_own && !finds_cells {
+        for net in seen {
+            let name = net.name.name.as_str();
+            if net.origin.is_foreign() && !wanted.contains(name) {
                 continue;
             }
             if let Origin::Used(file) = net.origin {
-                let name = net.name.name.clone();
-                self.name(Definition::Net(file, name.clone()), &name, true, false);
+                self.name(Definition::Net(file, name.to_owned()), name, true, false);
             }
-            for entry in stacked {
+            for entry in net.stacked() {
                 let name = entry.cell.name.as_str();
                 let cell = self.module.cell(name).filter(|_| !self.own.contains(name));
                 if let Some(Origin::Used(file)) = cell.map(|cell| cell.origin) {

@@ -295,7 +295,7 @@ impl Lowering<'_> {
     }
 
     /// Says of the faults from `first` on which cell they are in, if its text cannot be shown.
-    fn in_foreign_cell(&mut self, cell: &Cell, first: usize) {
+    pub(super) fn in_foreign_cell(&mut self, cell: &Cell, first: usize) {
         let Origin::Used(index) = cell.origin else { return };
         let file = &self.module.used[index].name;
         for fault in &mut self.faults[first..] {

@@ -151,7 +151,11 @@ impl<'m> Prober<'m> {
         max_steps: usize,
     ) -> (Vec<Diagnostic>, usize) {
         let lowering = &mut self.lowering;
-        lowering.site = cell.name.span;
+        let entry = context.entry.map(|(net, entry)| (entry, net.origin.is_foreign()));
+        lowering.site = match entry {
+            Some((entry, false)) if cell.origin.is_foreign() => entry.cell.span,
+            _ => cell.name.span,
+        };
         lowering.scale.base = context.width;
         lowering.max_steps = max_steps;
         (lowering.steps, lowering.depth, lowering.is_stopped) = (0, 0, false);
@@ -183,9 +187,11 @@ impl<'m> Prober<'m> {
                 inputs: &inputs,
                 width: context.width,
                 is_first: context.previous.is_none(),
-                entry: context.entry.map(|(net, entry)| (entry, net.origin.is_foreign())),
+                entry,
             };
+            let faults = lowering.faults.len();
             lowering.cell(cell, place);
+            lowering.in_foreign_cell(cell, faults);
         }
         *constants = std::mem::take(&mut lowering.constants);
         let faults = std::mem::take(&mut lowering.faults);

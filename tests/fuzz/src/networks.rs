@@ -139,9 +139,8 @@ fn counts(graph: &Graph) {
     assert_eq!(paths.len(), graph.params.len(), "two parameters of one path");
 }
 
-/// The module of the text that says the same without `use`s and without holes. None where it has faults
-/// about shapes: a point may fit its nets at some scales only, and a used net is checked with other cells
-/// once it is written out.
+/// The module of the text that says the same without `use`s and without holes. None where a point has
+/// faults about shapes: it may fit its nets at some scales only.
 fn alone(
     source: &SourceFile,
     loader: &dyn Loader,
@@ -160,7 +159,11 @@ fn alone(
     let written = SourceFile::new("alone.cell", text);
     match compile::check_with(&written, &Library) {
         Ok(module) => Some(module),
-        Err(faults) if faults.iter().all(|fault| is_about_shapes(fault.code)) => None,
+        Err(faults)
+            if genotype.is_some() && faults.iter().all(|fault| is_about_shapes(fault.code)) =>
+        {
+            None
+        }
         Err(faults) => panic!("written alone: {faults:#?}\n{}", written.text),
     }
 }
