@@ -33,7 +33,7 @@ pub enum Command {
     /// Print counts beside those that papers print, in a table for each source.
     Compare(CompareArgs),
     /// Train the network of a file and write a checkpoint.
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Measure the test accuracy of a checkpoint.
     Eval(EvalArgs),
     /// Write a network for other programs, as an ONNX file.
@@ -374,8 +374,8 @@ pub struct SettingArgs {
     /// What moves the parameters [default: sgd].
     #[arg(long, value_parser = ["sgd", "rmsprop", "adam"])]
     pub optimizer: Option<String>,
-    /// Learning rate of the first step, whatever the batch [default: 0.025]. The rates of recipes for
-    /// ImageNet are proportional to the batch.
+    /// Learning rate of the first step, whatever the batch [default: 0.025]. The rates of the recipes
+    /// `imagenet-mobile` and `imagenet-large` are proportional to the batch.
     #[arg(long)]
     pub lr: Option<f64>,
     /// How the learning rate falls [default: cosine].

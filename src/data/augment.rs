@@ -28,7 +28,7 @@ const ATTEMPTS: usize = 10;
 /// - cutout: `Cutout` in the same file, after the normalisation, so that the square is of zeros
 /// - resized crop and the cut for evaluation: slim's `inception_preprocessing.py`, with the smallest area
 ///   of torchvision's `RandomResizedCrop`
-/// - enlarged crop: Zoph et al. 2018, appendix A.1, 32x32 of 40x40 pixels
+/// - enlarged crop: Zoph et al. 2018, appendix A, 32x32 of 40x40 pixels
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Augment {
     /// Cuts out a rectangle whose area is uniform between 0.08 and 1 of the image's, whose width over

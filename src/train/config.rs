@@ -42,13 +42,13 @@ pub struct TrainConfig {
     pub lr_decay_epochs: f64,
     /// Epochs through which the learning rate rises linearly, before the schedule begins; at least 0.
     pub warmup_epochs: f64,
-    /// Share of the last step's velocity that SGD and RMSProp keep, from 0 up to, but without, 1.
+    /// Share of the last step's velocity that SGD and `RMSProp` keep, from 0 up to, but without, 1.
     pub momentum: f64,
     /// SGD looks ahead along the velocity (Nesterov's momentum) instead of following it.
     pub nesterov: bool,
-    /// Share of the last step's mean squares that RMSProp keeps, from 0 up to, but without, 1.
+    /// Share of the last step's mean squares that `RMSProp` keeps, from 0 up to, but without, 1.
     pub rms_decay: f64,
-    /// What RMSProp adds to the mean squares before it takes the root, above 0.
+    /// What `RMSProp` adds to the mean squares before it takes the root, above 0.
     pub rms_eps: f64,
     /// Share of the mean that Adam keeps, from 0 up to, but without, 1.
     pub adam_beta1: f64,

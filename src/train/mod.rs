@@ -58,7 +58,7 @@ pub struct TrainSet<'a> {
 /// # Errors
 /// [`Error::Config`] before anything is changed; [`Error::NotFinite`] when the loss or the gradient
 /// stops being finite, with the parameters as before that step; [`Error::Device`]; those of
-/// [`Loader::fill_next`].
+/// [`Loader::fill_next`](crate::data::Loader::fill_next).
 ///
 /// # Panics
 /// If there is nothing to learn from, or the network is for images of another shape or for fewer

@@ -45,7 +45,7 @@ impl Penalty {
     pub(super) fn new(config: &TrainConfig, layout: &Layout) -> Self {
         let decayed = match config.weight_decay_on {
             _ if config.weight_decay == 0.0 => Vec::new(),
-            WeightDecayOn::All => vec![0..layout.params_len()],
+            WeightDecayOn::All => std::iter::once(0..layout.params_len()).collect(),
             WeightDecayOn::Weights => {
                 let weights = layout.entries().iter().filter(|e| e.kind == ParamKind::Weight);
                 weights.map(|entry| entry.slot.range()).collect()

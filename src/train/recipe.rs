@@ -67,12 +67,12 @@ impl TrainConfig {
     /// `weight_decay_on = "weights"` and `weight_decay_at = "in_loss"`.
     ///
     /// # Source
-    /// - Zoph et al. 2018, appendix A.2 and section 4.1 (`ScheduledDropPath`, cutout in table 1)
+    /// - Zoph et al. 2018, appendix A and section 4.1 (`ScheduledDropPath`, cutout in table 1)
     /// - comments of `nasnet.py` in slim: SGD with momentum 0.9, learning rate 0.025 in one cosine period,
     ///   600 epochs in batches of 32, weight decay 5e-4, clipping to norm 5, auxiliary loss times 0.4,
     ///   no dropout before the classifier, drop path keeps 0.6 at the end (version 3)
     /// - `nasnet_cifar_arg_scope`: batch normalization with eps 1e-5 and decay 0.9
-    /// - T. DeVries and G. Taylor, Improved Regularization of CNNs with Cutout, 2017: squares of 16 pixels
+    /// - T. `DeVries` and G. Taylor, Improved Regularization of CNNs with Cutout, 2017: squares of 16 pixels
     pub fn cifar_nasnet() -> Self {
         TrainConfig {
             epochs: 600,
@@ -82,7 +82,7 @@ impl TrainConfig {
         }
     }
 
-    /// What both networks for ImageNet have in common.
+    /// What both networks for `ImageNet` have in common.
     ///
     /// 250,000 steps in batches of 1,600 are 312 epochs of 1,281,167 images.
     fn imagenet() -> Self {
@@ -111,13 +111,13 @@ impl TrainConfig {
         }
     }
 
-    /// NASNet-A on ImageNet with 224x224 pixels, such as 4@1056 in net `imagenet`.
+    /// NASNet-A on `ImageNet` with 224x224 pixels, such as 4@1056 in net `imagenet`.
     ///
     /// The paper's 50 replicas with 32 images each take a learning rate of 0.04 x 50 = 2 for batches of
     /// 1,600; [`lr_batch`](Self::lr_batch) makes it 0.04 for batches of 32, and proportional to any other.
     ///
     /// # Source
-    /// - Zoph et al. 2018, appendix A.3: RMSProp with decay 0.9 and epsilon 1.0, label smoothing 0.1,
+    /// - Zoph et al. 2018, appendix A: `RMSProp` with decay 0.9 and epsilon 1.0, label smoothing 0.1,
     ///   auxiliary loss times 0.4, dropout 0.5, moving averages of the parameters, synchronous replicas
     /// - comments of `nasnet.py` in slim: learning rate 0.04 x 50, times 0.97 every 2.4 epochs, batches of
     ///   32 a replica, weight decay 4e-5, clipping to norm 10, no drop path, 250,000 steps
@@ -129,7 +129,7 @@ impl TrainConfig {
         TrainConfig { lr, batch, weight_decay, ..TrainConfig::imagenet() }
     }
 
-    /// NASNet-A on ImageNet with 331x331 pixels, such as 6@4032 in net `imagenet_large`.
+    /// NASNet-A on `ImageNet` with 331x331 pixels, such as 6@4032 in net `imagenet_large`.
     ///
     /// The paper's 100 replicas with 16 images each take a learning rate of 0.015 x 100 = 1.5 for batches
     /// of 1,600; [`lr_batch`](Self::lr_batch) makes it 0.015 for batches of 16, and proportional to any
@@ -151,7 +151,7 @@ impl TrainConfig {
     /// These are the ones of [`cifar_nasnet`](Self::cifar_nasnet).
     ///
     /// # Source
-    /// Zoph et al. 2018, appendix A.1: momentum 0.9, one cosine period, L2, whitening, enlarged crops and
+    /// Zoph et al. 2018, appendix A: momentum 0.9, one cosine period, L2, whitening, enlarged crops and
     /// flips.
     pub fn search_child() -> Self {
         let augment = Augment { enlarge: 8, flip: true, ..Augment::NONE };

@@ -1,4 +1,4 @@
-//! RMSProp as TensorFlow has it.
+//! `RMSProp` as TensorFlow has it.
 
 use super::{Rule, assert_lengths};
 
