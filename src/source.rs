@@ -5,6 +5,7 @@
 
 mod loader;
 
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
@@ -35,16 +36,31 @@ impl SourceFile {
     /// [`Error::Read`] if the file cannot be read, [`Error::SourceTooLarge`] above
     /// [`MAX_SOURCE_BYTES`], [`Error::NotUtf8`] if it is not UTF-8.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let read = |source| Error::Read { path: path.to_owned(), source };
-        let bytes_len = std::fs::metadata(path).map_err(read)?.len();
-        if bytes_len > MAX_SOURCE_BYTES {
-            return Err(Error::SourceTooLarge {
-                path: path.to_owned(),
-                bytes: bytes_len,
-                limit: MAX_SOURCE_BYTES,
-            });
-        }
-        let bytes = std::fs::read(path).map_err(read)?;
+        let file = std::fs::File::open(path).map_err(Error::read(path))?;
+        let bytes = file.metadata().map_err(Error::read(path))?.len();
+        Self::read_from(path, file, bytes)
+    }
+
+    /// Reads a source that stands in no file under the name `path`.
+    ///
+    /// # Errors
+    /// As [`SourceFile::read`].
+    pub fn read_stream(path: &Path, stream: impl Read) -> Result<Self, Error> {
+        Self::read_from(path, stream, 0)
+    }
+
+    /// Reads a source that has at least so many bytes.
+    fn read_from(path: &Path, stream: impl Read, least: u64) -> Result<Self, Error> {
+        let check = |bytes| match bytes {
+            ..=MAX_SOURCE_BYTES => Ok(()),
+            _ => {
+                Err(Error::SourceTooLarge { path: path.to_owned(), bytes, limit: MAX_SOURCE_BYTES })
+            }
+        };
+        check(least)?;
+        let mut bytes = Vec::new();
+        stream.take(MAX_SOURCE_BYTES + 1).read_to_end(&mut bytes).map_err(Error::read(path))?;
+        check(bytes.len() as u64)?;
         let text = String::from_utf8(bytes).map_err(|error| Error::NotUtf8 {
             path: path.to_owned(),
             offset: error.utf8_error().valid_up_to(),

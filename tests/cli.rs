@@ -3,8 +3,9 @@
 #![cfg(feature = "cli")]
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Runs the program in a folder.
 fn cellc(folder: &Path, args: &[&str]) -> Output {
@@ -15,6 +16,23 @@ fn cellc(folder: &Path, args: &[&str]) -> Output {
         .env_remove("COLUMNS")
         .output()
         .expect("the program starts")
+}
+
+/// Runs the program with a text on standard input.
+fn cellc_reading(folder: &Path, args: &[&str], text: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cellc"))
+        .args(args)
+        .current_dir(folder)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(text.as_bytes()).expect("the program reads to the end");
+    drop(stdin);
+    child.wait_with_output().expect("the program ends")
 }
 
 fn stdout(output: &Output) -> String {
@@ -503,4 +521,28 @@ fn usage_faults_exit_with_two() {
 #[test]
 fn the_help_is_documented() {
     insta::assert_snapshot!(fine(scratch().path(), &["--help"]));
+}
+
+#[test]
+fn a_dash_is_standard_input() {
+    let folder = scratch();
+    fs::write(folder.path().join("ops.cell"), "op twice(x) = x |> relu |> relu\n")
+        .expect("written");
+    let text = "use \"ops.cell\"\ncell normal(h, prev) {\n    out twice(h)\n}\n";
+    let checked = cellc_reading(folder.path(), &["check", "-"], text);
+    assert_eq!(stdout(&checked), "<stdin>: fine\n", "{}", stderr(&checked));
+
+    let broken =
+        cellc_reading(folder.path(), &["check", "-"], &text.replace("twice(h)", "twise(h)"));
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(stderr(&broken).contains("<stdin>:3:9"), "{}", stderr(&broken));
+
+    let fixed = cellc_reading(folder.path(), &["check", "--fix", "-"], text);
+    assert_eq!(fixed.status.code(), Some(1));
+    assert!(stderr(&fixed).contains("standard input"), "{}", stderr(&fixed));
+
+    let too_large = " ".repeat((4 << 20) + 1);
+    let refused = cellc_reading(folder.path(), &["check", "-"], &too_large);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("4194304"), "{}", stderr(&refused));
 }

@@ -79,7 +79,7 @@ pub enum Report {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The files; a name without a folder may also be one of `cellc cells`.
+    /// The files; a name without a folder may also be one of `cellc cells`, and `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Apply the fixes that are surely meant to the files that are named, and to no file they use.
@@ -152,7 +152,7 @@ pub struct ShowArgs {
 /// Arguments of `hash`.
 #[derive(Debug, Args)]
 pub struct HashArgs {
-    /// The files; a name without a folder may also be one of `cellc cells`.
+    /// The files; a name without a folder may also be one of `cellc cells`, and `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The net whose network is hashed. The default is that of the file's first `expect`, else a net of

@@ -29,6 +29,14 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
         }
     };
     if args.fix {
+        if args.files.iter().any(|path| input::is_stdin(path)) {
+            return Err(Error::Config {
+                setting: "fix",
+                value: "-".into(),
+                reason: "standard input cannot be fixed in place; name a file".into(),
+            }
+            .into());
+        }
         for repaired in repair_all(&args.files) {
             for told in &repaired.applied {
                 output(&told.line(args.format))?;

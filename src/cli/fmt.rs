@@ -1,14 +1,12 @@
 //! `cellc fmt`: the one way a file is laid out.
 
-use std::io::Read;
 use std::path::Path;
 
-use cellc::error::Error;
 use cellc::source::SourceFile;
 use cellc::{storage, syntax};
 
 use super::args::FmtArgs;
-use super::input::Failure;
+use super::input::{Failure, is_stdin, read_stdin};
 use super::output;
 
 /// Formats each file, or with `--check` names those that are not formatted.
@@ -28,14 +26,8 @@ pub fn run(args: &FmtArgs) -> Result<(), Failure> {
 
 /// Formats one file; true if it was formatted before.
 fn format(path: &Path, only_check: bool) -> Result<bool, Failure> {
-    let is_stdin = path == Path::new("-");
-    let source = if is_stdin {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(Error::read("<stdin>"))?;
-        SourceFile::new("<stdin>", text)
-    } else {
-        SourceFile::read(path)?
-    };
+    let is_stdin = is_stdin(path);
+    let source = if is_stdin { read_stdin()? } else { SourceFile::read(path)? };
     let formatted = syntax::format(&source)
         .map_err(|diagnostics| Failure::Cells(Box::new(source.clone()), diagnostics))?;
     let is_formatted = formatted == source.text;

@@ -80,8 +80,22 @@ pub struct Input {
     pub module: Module,
 }
 
-/// Reads a file; a name without folder that is no file may be one of the library of cells.
+/// True for the name that stands for standard input.
+pub fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Reads standard input, whose `use`s are found from the current folder.
+pub fn read_stdin() -> Result<SourceFile, Failure> {
+    Ok(SourceFile::read_stream(Path::new("<stdin>"), io::stdin().lock())?)
+}
+
+/// Reads a file, or standard input for `-`; a name without folder that is no file may be one of the
+/// library of cells.
 pub fn read(path: &Path) -> Result<SourceFile, Failure> {
+    if is_stdin(path) {
+        return read_stdin();
+    }
     if !path.exists() {
         let name = path.to_string_lossy();
         let known = [name.to_string(), format!("{name}.cell")];
