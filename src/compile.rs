@@ -109,6 +109,8 @@ pub struct Request {
     pub classes: Option<usize>,
     /// Whether to build the auxiliary head.
     pub with_aux: bool,
+    /// Whether to build drop path into the cells, see [`Target::drop_path`].
+    pub drop_path: bool,
     /// The point of the space, for a module that has one.
     pub genotype: Option<Genotype>,
 }
@@ -123,6 +125,7 @@ impl Request {
             image: None,
             classes: None,
             with_aux: false,
+            drop_path: false,
             genotype: None,
         }
     }
@@ -198,6 +201,7 @@ fn target<'m>(module: &'m Module, request: &Request) -> Result<Target<'m>, Error
         image: request.image,
         classes: request.classes,
         with_aux: request.with_aux,
+        drop_path: request.drop_path,
         scale_span: None,
     })
 }

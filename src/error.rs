@@ -72,6 +72,14 @@ pub enum Error {
         /// What is wrong with it.
         fault: String,
     },
+    /// Settings from a file or the command line cannot be read.
+    #[error("settings of {place}: {fault}")]
+    Settings {
+        /// Where they stand: a file in backticks, or the command line.
+        place: String,
+        /// What is wrong with them.
+        fault: String,
+    },
     /// A network is too large for an ONNX file.
     #[error("the ONNX file would have {bytes} bytes, a protobuf message may have at most {limit}")]
     OnnxTooLarge {

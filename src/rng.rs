@@ -29,6 +29,8 @@ pub enum Purpose {
     Trial,
     /// Shares of stochastic mixes, one stream for each node and direction.
     Mix,
+    /// Images that drop path drops, one stream for each node.
+    DropPath,
 }
 
 /// A generator for `purpose`, number `index` within it, under `seed`.

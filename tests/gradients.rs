@@ -266,9 +266,9 @@ fn elementwise() {
         kernels.shuffle(3, 15, 3, &gy, &mut gx, false);
         check("shuffle", &x, &gy, &gx, |x, y| kernels.shuffle(5, 15, 3, x, y, false));
         let (shares, rest) = ([0.25, 0.5, 0.875], [0.75, 0.5, 0.125]);
-        kernels.mix_backward(5, &shares, &gy, &mut gx, false);
+        kernels.scale_images(5, &shares, &gy, &mut gx, false);
         check("mix a", &x, &gy, &gx, |x, y| kernels.mix_forward(5, &shares, x, &wide, y));
-        kernels.mix_backward(5, &rest, &gy, &mut gx, false);
+        kernels.scale_images(5, &rest, &gy, &mut gx, false);
         check("mix b", &x, &gy, &gx, |x, y| kernels.mix_forward(5, &shares, &wide, x, y));
         kernels.relu_backward(&x, &gy, &mut gx, false);
         check("relu", &x, &gy, &gx, |x, y| kernels.relu_forward(x, y));
@@ -303,7 +303,7 @@ fn gradients_accumulate() {
         both(&|gx, add| kernels.sigmoid_backward(&y, &gy, gx, add));
         both(&|gx, add| kernels.relu6_backward(&x, &gy, gx, add));
         both(&|gx, add| kernels.shuffle(3, 9, 5, &gy, gx, add));
-        both(&|gx, add| kernels.mix_backward(5, &[0.25, 0.5, 0.75], &gy, gx, add));
+        both(&|gx, add| kernels.scale_images(5, &[0.25, 0.5, 0.75], &gy, gx, add));
         both(&|gx, add| {
             let sizes = GroupSizes { n: 1, c: 3, area: 15, groups: 1 };
             let (mut ggamma, mut gbeta) = ([0.0; 3], [0.0; 3]);

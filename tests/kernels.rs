@@ -599,7 +599,7 @@ proptest! {
 
             let (mut y, mut gx) = (vec![f32::NAN; a.len()], b.clone());
             kernels.mix_forward(area, &shares, &a, &b, &mut y);
-            kernels.mix_backward(area, &shares, &a, &mut gx, true);
+            kernels.scale_images(area, &shares, &a, &mut gx, true);
             for i in 0..a.len() {
                 let share = shares[i / area % n];
                 prop_assert_eq!(y[i], a[i] * share + b[i] * (1.0 - share));
@@ -862,7 +862,7 @@ fn everything(kernels: Kernels) -> Vec<Vec<f32>> {
     let shares: Vec<f32> = (0..100).map(|i| i as f32 / 100.0).collect();
     kernels.mix_forward(row / 100, &shares, &x, &gy, &mut y);
     results.push(y.clone());
-    kernels.mix_backward(row / 100, &shares, &gy, &mut y, true);
+    kernels.scale_images(row / 100, &shares, &gy, &mut y, true);
     results.push(y.clone());
     kernels.relu6_forward(&x, &mut y);
     results.push(y.clone());

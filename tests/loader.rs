@@ -15,7 +15,7 @@ fn images(count: u16) -> Images {
     Images::new(pixels, (0..count).collect(), ty)
 }
 
-const ALL: Augment = Augment { resized_crop: true, pad: 2, flip: true, cutout: 4 };
+const ALL: Augment = Augment { resized_crop: true, enlarge: 0, pad: 2, flip: true, cutout: 4 };
 
 fn epoch(images: &Images, augment: Augment, batch: usize, epoch: usize) -> Batches {
     let indices: Vec<usize> = (0..images.len()).collect();

@@ -14,7 +14,7 @@ use rand_pcg::Pcg64;
 use reference::graphs::{Wirer, everything, nasnet_a};
 use reference::{Phase, Reference, State, random_state, uniform};
 
-const TRAIN: Mode = Mode::Train { dropout: false, image_gradient: true };
+const TRAIN: Mode = Mode::Train { dropout: false, drop_path: false, image_gradient: true };
 const EPS: f64 = 1e-3;
 
 /// A plan with its numbers, ready to run.
@@ -420,7 +420,7 @@ fn dropout_acts_in_training_only_and_its_gradient_has_the_same_mask() {
     let graph = w.graph;
     let mut state = random_state(&graph, 1);
     let image = uniform(9, 40);
-    let mode = Mode::Train { dropout: true, image_gradient: true };
+    let mode = Mode::Train { dropout: true, drop_path: false, image_gradient: true };
     // With weights of one the gradient of the image is the mask times its scale.
     state.insert("net.dense2.weight".into(), vec![1.0; 40]);
     let mut runner = Runner::new(&graph, mode, &state);
@@ -599,8 +599,10 @@ fn what_only_zeros_read_is_not_computed() {
 #[test]
 fn dropout_that_is_off_is_no_step() {
     let graph = everything();
-    let text =
-        |dropout| Plan::new(&graph, Mode::Train { dropout, image_gradient: false }).to_string();
+    let text = |dropout| {
+        Plan::new(&graph, Mode::Train { dropout, drop_path: false, image_gradient: false })
+            .to_string()
+    };
     assert!(text(true).contains("dropout #") && text(true).contains("dropout_back #"));
     assert!(!text(false).contains("dropout #") && !text(false).contains("dropout_back #"));
 }
@@ -623,7 +625,8 @@ fn a_layout_may_be_larger_than_the_graph() {
 #[test]
 fn nasnet_a_fits_into_two_gibibytes() {
     let graph = nasnet_a(2, 32);
-    let plan = Plan::new(&graph, Mode::Train { dropout: false, image_gradient: false });
+    let plan =
+        Plan::new(&graph, Mode::Train { dropout: false, drop_path: false, image_gradient: false });
     assert_eq!(plan.verify(), Ok(()));
     // The whole process has to stay below 2 GiB; the arena is by far its largest part.
     assert!(plan.arena_bytes(32) < 3 << 29, "{} bytes", plan.arena_bytes(32));
@@ -650,7 +653,7 @@ fn plans_print_groups_norms_and_mixes() {
     let joined = w.add(Op::Concat, &[clipped, none]);
     let pooled = w.add(Op::GlobalAvgPool, &[joined]);
     w.graph.output = w.add(Op::Dense { out_features: 2, bias: false }, &[pooled]);
-    let train = Mode::Train { dropout: false, image_gradient: false };
+    let train = Mode::Train { dropout: false, drop_path: false, image_gradient: false };
     insta::assert_snapshot!("groups_norms_and_mixes", Plan::new(&w.graph, train));
 }
 
@@ -665,7 +668,7 @@ fn plans_print() {
     let sum = w.add(Op::Add, &[a, b]);
     let joined = w.add(Op::Concat, &[stem, sum, stem]);
     w.graph.output = w.head(joined, 2);
-    let train = Mode::Train { dropout: false, image_gradient: false };
+    let train = Mode::Train { dropout: false, drop_path: false, image_gradient: false };
     insta::assert_snapshot!("train", Plan::new(&w.graph, train));
     insta::assert_snapshot!("infer", Plan::new(&w.graph, Mode::Infer));
 }

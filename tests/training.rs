@@ -9,7 +9,10 @@ use cellc::data::{Augment, DataSpec, Dataset, HoldOut, Images, Split, load, spli
 use cellc::error::Error;
 use cellc::graph::{Graph, NodeId, Op, Padding, SectionId, TensorType, Window};
 use cellc::network::Network;
-use cellc::train::{Checkpoint, Event, History, TrainConfig, TrainSet, accuracy, fit};
+use cellc::train::{
+    Checkpoint, DropPathSchedule, Event, History, OptimizerKind, Schedule, TrainConfig, TrainSet,
+    Trainer, WeightDecayAt, WeightDecayOn, accuracy, fit,
+};
 use dfdx::prelude::{AsArray, Backward, Cpu, ModuleMut, Tensor, TensorFromVec, Trace};
 
 /// A 3x3 convolution, batch normalization and relu.
@@ -198,6 +201,170 @@ fn one_step_is_sgd() {
         let clipped = f64::from(g) * 0.25 / norm;
         let expected = f64::from(p) - lr * (clipped + 0.01 * f64::from(p));
         assert!((f64::from(found) - expected).abs() < 1e-6, "{found} instead of {expected}");
+    }
+}
+
+/// A cell's edge over two convolutions: 8x8 images, dropped whole.
+fn dropping_graph() -> Graph {
+    let mut graph = small_graph(true);
+    let cell = graph.section("cells.0", Some("normal".into()));
+    let body = graph.output;
+    let dropped = graph.wire(Op::DropPath, &[body], cell, "cells.0.drop").unwrap();
+    graph.output = graph.wire(Op::Add, &[dropped, body], cell, "cells.0.add").unwrap();
+    graph.verify().unwrap();
+    graph
+}
+
+/// Everything that has a state: momentum, squares, averages, drop path, dropout, warm-up, augmentation.
+fn stateful(optimizer: OptimizerKind) -> TrainConfig {
+    TrainConfig {
+        epochs: 2,
+        batch: 288,
+        optimizer,
+        lr: 0.01,
+        schedule: Schedule::Exponential,
+        lr_decay_epochs: 0.5,
+        warmup_epochs: 0.5,
+        label_smoothing: 0.1,
+        ema_decay: 0.9,
+        dropout: 0.2,
+        drop_path: 0.5,
+        augment: Augment { enlarge: 2, flip: true, ..Augment::NONE },
+        weight_decay_on: WeightDecayOn::Weights,
+        weight_decay_at: WeightDecayAt::InLoss,
+        bn_momentum: 0.3,
+        seed: 4,
+        ..quick()
+    }
+}
+
+#[test]
+fn a_run_goes_on_from_its_state_with_the_same_bits() {
+    let (digits, parts) = digits();
+    let data = TrainSet {
+        images: &digits.train,
+        whitening: &digits.whitening,
+        train: &parts.train,
+        validation: &parts.validation,
+    };
+    let graph = dropping_graph();
+    for optimizer in [OptimizerKind::Sgd, OptimizerKind::RmsProp, OptimizerKind::Adam] {
+        let config = stateful(optimizer);
+        let mut whole = Network::new(&graph, 1);
+        let history = fit(&mut whole, &data, &config, &mut |_| ()).unwrap();
+        // 1,150 images are three batches of 288: stopped in an epoch, between two, and after the last.
+        for stop in [1, 3, 4, 6] {
+            let mut first = Network::new(&graph, 1);
+            let mut trainer = Trainer::new(&mut first, data, &config).unwrap();
+            assert_eq!(trainer.steps(), 6);
+            for _ in 0..stop {
+                assert!(trainer.advance(&mut |_| ()).unwrap());
+            }
+            let state = trainer.state();
+            assert_eq!(state.progress.step, stop);
+            let mut second = Network::new(&graph, 2);
+            let mut trainer = Trainer::new(&mut second, data, &config).unwrap();
+            trainer.load_state(&state).unwrap();
+            assert_eq!(trainer.state(), state);
+            while trainer.advance(&mut |_| ()).unwrap() {}
+            assert_eq!(trainer.finish(), history, "{optimizer:?} from step {stop}");
+            assert!(bits(&second) == bits(&whole), "{optimizer:?} from step {stop}");
+        }
+        // Of another network, or without averages.
+        let mut other = Network::new(&graph, 1);
+        let plain = TrainConfig { ema_decay: 0.0, ..config.clone() };
+        let mut trainer = Trainer::new(&mut other, data, &plain).unwrap();
+        let before = trainer.state();
+        let mut averaging = Network::new(&graph, 1);
+        let state = Trainer::new(&mut averaging, data, &config).unwrap().state();
+        assert_eq!(
+            trainer.load_state(&state).unwrap_err().to_string(),
+            "it has `params`, which the network has not"
+        );
+        assert_eq!(trainer.state(), before);
+    }
+}
+
+#[test]
+fn every_setting_makes_a_difference_and_no_number_of_threads_does() {
+    let graph = dropping_graph();
+    let config = stateful(OptimizerKind::RmsProp);
+    let run = |threads, config: &TrainConfig| {
+        in_pool(threads, || {
+            let (network, history, events) = train(&graph, config);
+            (bits(&network), format!("{:?} {events:?}", history.unwrap()))
+        })
+    };
+    let reference = run(1, &config);
+    assert!(run(2, &config) == reference, "two threads");
+    assert!(run(3, &config) == reference, "three threads");
+    let others: [fn(&mut TrainConfig); 17] = [
+        |c| c.optimizer = OptimizerKind::Adam,
+        |c| c.schedule = Schedule::Cosine,
+        |c| c.lr_decay = 0.5,
+        |c| c.warmup_epochs = 0.0,
+        |c| c.lr_batch = 100,
+        |c| c.momentum = 0.5,
+        |c| c.rms_decay = 0.5,
+        |c| c.rms_eps = 0.1,
+        |c| c.weight_decay_on = WeightDecayOn::All,
+        // The gradient is long enough to be clipped.
+        |c| c.clip_norm = Some(0.01),
+        |c| c.label_smoothing = 0.0,
+        |c| c.ema_decay = 0.0,
+        |c| c.ema_warmup = false,
+        |c| c.bn_eps = 0.1,
+        |c| c.bn_momentum = 0.1,
+        |c| c.drop_path = 0.0,
+        |c| c.drop_path_schedule = DropPathSchedule::Depth,
+    ];
+    for (index, change) in others.iter().enumerate() {
+        let mut other = config.clone();
+        change(&mut other);
+        assert!(run(1, &other).0 != reference.0, "change {index} must make a difference");
+    }
+    // Where the penalty comes in is seen where the gradient is clipped.
+    let clipped = TrainConfig { clip_norm: Some(0.01), ..config };
+    let later = TrainConfig { weight_decay_at: WeightDecayAt::AfterClip, ..clipped.clone() };
+    assert!(run(1, &later).0 != run(1, &clipped).0);
+}
+
+/// Averages written out: from the values after each step, with the warm-up of TensorFlow.
+#[test]
+fn averages_are_those_of_the_formula() {
+    let (digits, parts) = digits();
+    let data = TrainSet {
+        images: &digits.train,
+        whitening: &digits.whitening,
+        train: &parts.train,
+        validation: &[],
+    };
+    let graph = small_graph(false);
+    for ema_warmup in [false, true] {
+        let config = TrainConfig { batch: 288, ema_decay: 0.4, ema_warmup, ..quick() };
+        let mut network = Network::new(&graph, 1);
+        let start = [network.params().flat.as_vec(), network.statistics().to_vec()];
+        let mut expected =
+            start.map(|values| values.into_iter().map(f64::from).collect::<Vec<_>>());
+        let mut trainer = Trainer::new(&mut network, data, &config).unwrap();
+        let mut t = 0.0;
+        while trainer.advance(&mut |_| ()).unwrap() {
+            t += 1.0;
+            let d = if ema_warmup { f64::min(0.4, (1.0 + t) / (10.0 + t)) } else { 0.4 };
+            let state = trainer.state();
+            for (average, name) in expected.iter_mut().zip(["params", "statistics"]) {
+                for (a, &x) in average.iter_mut().zip(&state.tensors[name]) {
+                    *a = d * *a + (1.0 - d) * f64::from(x);
+                }
+            }
+        }
+        let last = trainer.state();
+        trainer.finish();
+        let found = [network.params().flat.as_vec(), network.statistics().to_vec()];
+        assert_ne!(found[0], last.tensors["params"], "the average is what is left");
+        for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((f64::from(*found) - expected).abs() < 1e-5, "{found} instead of {expected}");
+        }
     }
 }
 

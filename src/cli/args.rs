@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use cellc::data::{DataSpec, LoadConfig};
 use cellc::graph::lower::Scale;
+use cellc::train::Recipe;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A language and compiler for neural-architecture search: check, count, train and search cells
@@ -31,7 +33,7 @@ pub enum Command {
     /// Print counts beside those that papers print, in a table for each source.
     Compare(CompareArgs),
     /// Train the network of a file and write a checkpoint.
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Measure the test accuracy of a checkpoint.
     Eval(EvalArgs),
     /// Write a network for other programs, as an ONNX file.
@@ -320,7 +322,8 @@ impl ImageArgs {
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// The file.
-    pub file: PathBuf,
+    #[arg(required_unless_present = "print_config")]
+    pub file: Option<PathBuf>,
     /// Which network.
     #[command(flatten)]
     pub net: NetArgs,
@@ -331,46 +334,13 @@ pub struct TrainArgs {
     /// Which part of it.
     #[command(flatten)]
     pub images: ImageArgs,
-    /// Passes over the training images.
-    #[arg(long, default_value_t = 20)]
-    pub epochs: usize,
-    /// Images in a batch.
-    #[arg(long, default_value_t = 32)]
-    pub batch: usize,
-    /// Learning rate of the first step; it falls to 0 along half a cosine.
-    #[arg(long, default_value_t = 0.025)]
-    pub lr: f64,
-    /// Share of the last step's velocity that is kept.
-    #[arg(long, default_value_t = 0.9)]
-    pub momentum: f64,
-    /// Use Nesterov's momentum.
+    /// How to train.
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    /// Print the settings that recipe, file and options come to, as a file for `--config`, and train
+    /// nothing.
     #[arg(long)]
-    pub nesterov: bool,
-    /// L2 penalty on every parameter.
-    #[arg(long, default_value_t = 5e-4)]
-    pub weight_decay: f64,
-    /// Largest norm of the whole gradient; 0 turns clipping off.
-    #[arg(long, default_value_t = 5.0)]
-    pub clip_norm: f64,
-    /// Share of the features before the classifier that dropout zeroes.
-    #[arg(long, default_value_t = 0.0)]
-    pub dropout: f64,
-    /// Weight of the auxiliary head's loss; 0 builds no auxiliary head.
-    #[arg(long, default_value_t = 0.0)]
-    pub aux_weight: f64,
-    /// Share of the training images held out; their accuracy is shown after every epoch.
-    #[arg(long, default_value_t = 0.0)]
-    pub validation: f64,
-    /// Show the training images as they are: no random crops, flips or cutout.
-    #[arg(long, conflicts_with = "cutout")]
-    pub no_augment: bool,
-    /// Side of a square that is zeroed at a random place of every training image, in pixels; 0 for
-    /// none.
-    #[arg(long, default_value_t = 0, value_name = "PIXELS")]
-    pub cutout: usize,
-    /// Seed of weights, order of images, augmentation and dropout.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    pub print_config: bool,
     /// Threads; all cores if not given. The result is the same for any number.
     #[arg(long)]
     pub threads: Option<usize>,
@@ -380,6 +350,88 @@ pub struct TrainArgs {
     /// The checkpoint to write; by default beside the file, ending in `.safetensors`.
     #[arg(long, value_name = "CHECKPOINT")]
     pub out: Option<PathBuf>,
+}
+
+/// Settings of a training run. An option wins over the file of settings, the file over the recipe, the
+/// recipe over the defaults named here.
+#[derive(Debug, Args)]
+pub struct SettingArgs {
+    /// The settings of a paper instead of the small defaults.
+    #[arg(long, value_parser = recipe())]
+    pub recipe: Option<Recipe>,
+    /// Settings from a TOML file; its keys are those that `--print-config` prints.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any setting by its key in such a file, such as `augment.flip=false`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Passes over the training images [default: 20].
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Images in a batch [default: 32].
+    #[arg(long)]
+    pub batch: Option<usize>,
+    /// What moves the parameters [default: sgd].
+    #[arg(long, value_parser = ["sgd", "rmsprop", "adam"])]
+    pub optimizer: Option<String>,
+    /// Learning rate of the first step, whatever the batch [default: 0.025]. The rates of the recipes
+    /// `imagenet-mobile` and `imagenet-large` are proportional to the batch.
+    #[arg(long)]
+    pub lr: Option<f64>,
+    /// How the learning rate falls [default: cosine].
+    #[arg(long, value_parser = ["constant", "cosine", "exponential"])]
+    pub schedule: Option<String>,
+    /// Epochs through which the learning rate first rises from near 0 [default: 0].
+    #[arg(long, value_name = "EPOCHS")]
+    pub warmup_epochs: Option<f64>,
+    /// Share of the last step's velocity that is kept [default: 0.9].
+    #[arg(long)]
+    pub momentum: Option<f64>,
+    /// Use Nesterov's momentum.
+    #[arg(long)]
+    pub nesterov: bool,
+    /// L2 penalty [default: 5e-4, on every parameter].
+    #[arg(long)]
+    pub weight_decay: Option<f64>,
+    /// Largest norm of the whole gradient; 0 turns clipping off [default: 5].
+    #[arg(long)]
+    pub clip_norm: Option<f64>,
+    /// Share of a label that goes to all classes alike [default: 0].
+    #[arg(long, value_name = "SHARE")]
+    pub label_smoothing: Option<f64>,
+    /// Share that moving averages of the parameters keep in a step; 0 for no averages [default: 0].
+    #[arg(long, value_name = "DECAY")]
+    pub ema_decay: Option<f64>,
+    /// Share of the features before the classifier that dropout zeroes [default: 0].
+    #[arg(long)]
+    pub dropout: Option<f64>,
+    /// Share of the images that the operations of the last cell drop at the end [default: 0].
+    #[arg(long, value_name = "SHARE")]
+    pub drop_path: Option<f64>,
+    /// Weight of the auxiliary head's loss; 0 builds no auxiliary head [default: 0].
+    #[arg(long)]
+    pub aux_weight: Option<f64>,
+    /// Share of the training images held out; their accuracy is shown after every epoch [default: 0].
+    #[arg(long)]
+    pub validation: Option<f64>,
+    /// Show the training images as they are: no random crops, flips or cutout.
+    #[arg(long, conflicts_with = "cutout")]
+    pub no_augment: bool,
+    /// Side of a square that is zeroed at a random place of every training image, in pixels; 0 for
+    /// none [default: 0].
+    #[arg(long, value_name = "PIXELS")]
+    pub cutout: Option<usize>,
+    /// Seed of weights, order of images, augmentation, dropout and drop path [default: 0].
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// A recipe by its name.
+fn recipe() -> impl TypedValueParser<Value = Recipe> {
+    PossibleValuesParser::new(Recipe::ALL.map(Recipe::name)).map(|name| {
+        let named = Recipe::ALL.into_iter().find(|recipe| recipe.name() == name);
+        named.expect("the parser lets no other name through")
+    })
 }
 
 /// Arguments of `eval`.

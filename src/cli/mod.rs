@@ -19,6 +19,7 @@ mod input;
 mod lsp;
 mod progress;
 mod search;
+mod settings;
 mod show;
 mod stats;
 mod table;

@@ -36,7 +36,8 @@ pub fn run(args: &ShowArgs) -> Result<(), Failure> {
                     .graph
                     .to_string(),
                 Stage::Plan => {
-                    let mode = Mode::Train { dropout: false, image_gradient: false };
+                    let mode =
+                        Mode::Train { dropout: false, drop_path: false, image_gradient: false };
                     Plan::new(&input.network(&request)?.graph, mode).to_string()
                 }
                 _ => input.network(&request)?.graph.to_string(),

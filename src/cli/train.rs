@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cellc::compile::Request;
-use cellc::data::{self, HoldOut, split};
+use cellc::data::{self, Batches, HoldOut, split};
 use cellc::graph::cost::{Cost, grouped};
 use cellc::network::Network;
 use cellc::syntax;
@@ -12,30 +12,42 @@ use cellc::train::{Checkpoint, Event, TrainConfig, TrainSet, accuracy, fit};
 use super::args::TrainArgs;
 use super::input::{self, Failure};
 use super::progress::Progress;
+use super::settings::{self, Settings};
 use super::{output, use_threads};
 
 /// Trains, writes the checkpoint, and states the test accuracy on the last line.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
-    let config = config(args);
+    // Checked before the data is read, which may take long.
+    let Settings { config, .. } = settings::resolve(&args.settings, None)?;
     config.check()?;
+    let is_augment_known = args.settings.recipe.is_some();
+    let Some(file) = args.file.as_ref().filter(|_| !args.print_config) else {
+        let usual = if is_augment_known {
+            None
+        } else {
+            Some(data::load_with(&args.data, &args.images.config())?.augment)
+        };
+        return output(&settings::resolve(&args.settings, usual)?.print()?);
+    };
     use_threads(args.threads)?;
-    let input = input::load(&args.file)?;
+    let input = input::load(file)?;
     let scale = input.scale(&args.net)?;
     let data = data::load_with(&args.data, &args.images.config())?;
-    let augment = if args.no_augment {
-        data::Augment::NONE
-    } else {
-        data::Augment { cutout: args.cutout, ..data.augment }
-    };
-    let config = TrainConfig { augment, ..config };
-    let request =
-        Request { with_aux: args.aux_weight > 0.0, ..Request::new(input.net(&args.net), scale) }
-            .with_data(data.train.ty(), data.classes);
+    let usual = (!is_augment_known).then_some(data.augment);
+    let Settings { config, validation } = settings::resolve(&args.settings, usual)?;
+    config.check()?;
+    let with_aux = config.aux_weight > 0.0;
+    let request = Request {
+        with_aux,
+        drop_path: config.drop_path > 0.0,
+        ..Request::new(input.net(&args.net), scale)
+    }
+    .with_data(data.train.ty(), data.classes);
     let lowered = input.network(&request)?;
-    let out = args.out.clone().unwrap_or_else(|| beside(&args.file));
-    let held = split(&data.train, HoldOut::Fraction(args.validation), args.seed)?;
+    let out = args.out.clone().unwrap_or_else(|| beside(file));
+    let held = split(&data.train, HoldOut::Fraction(validation), config.seed)?;
 
-    let mut network = Network::new(&lowered.graph, args.seed);
+    let mut network = Network::new(&lowered.graph, config.seed);
     if let Some(path) = &args.init {
         network.load_safetensors(path)?;
     }
@@ -46,7 +58,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         scale: scale.to_string(),
         image: [data.train.ty().channels, data.train.ty().height, data.train.ty().width],
         classes: data.classes,
-        with_aux: args.aux_weight > 0.0,
+        with_aux,
         data: args.data.to_string(),
         whitening: data.whitening.clone(),
         config: config.clone(),
@@ -65,14 +77,19 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         data.test.len(),
     ))?;
 
+    let (steps_per_epoch, batch) = Batches::batches_per_epoch(held.train.len(), config.batch);
+    if config.lr_batch != 0 {
+        let TrainConfig { lr, lr_batch, .. } = config;
+        let used = config.lr_of(batch);
+        output(&format!("learning rate {used}: {lr} for batches of {lr_batch}, here {batch}\n"))?;
+    }
     let set = TrainSet {
         images: &data.train,
         whitening: &data.whitening,
         train: &held.train,
         validation: &held.validation,
     };
-    let steps = config.epochs * (held.train.len() / config.batch.min(held.train.len()));
-    let progress = Progress::new(steps, "steps");
+    let progress = Progress::new(config.epochs * steps_per_epoch, "steps");
     let history = fit(&mut network, &set, &config, &mut |event| report(&progress, event));
     progress.finish();
     let history = history?;
@@ -101,23 +118,6 @@ fn report(progress: &Progress, event: &Event) {
             ));
         }
         _ => {}
-    }
-}
-
-fn config(args: &TrainArgs) -> TrainConfig {
-    TrainConfig {
-        epochs: args.epochs,
-        batch: args.batch,
-        lr: args.lr,
-        momentum: args.momentum,
-        nesterov: args.nesterov,
-        weight_decay: args.weight_decay,
-        // Clipping at 0 would stop all learning, so 0 can mean that there is none.
-        clip_norm: (args.clip_norm != 0.0).then_some(args.clip_norm),
-        dropout: args.dropout,
-        aux_weight: args.aux_weight,
-        augment: data::Augment::NONE,
-        seed: args.seed,
     }
 }
 

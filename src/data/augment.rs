@@ -28,6 +28,7 @@ const ATTEMPTS: usize = 10;
 /// - cutout: `Cutout` in the same file, after the normalisation, so that the square is of zeros
 /// - resized crop and the cut for evaluation: slim's `inception_preprocessing.py`, with the smallest area
 ///   of torchvision's `RandomResizedCrop`
+/// - enlarged crop: Zoph et al. 2018, appendix A, 32x32 of 40x40 pixels
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Augment {
     /// Cuts out a rectangle whose area is uniform between 0.08 and 1 of the image's, whose width over
@@ -36,6 +37,10 @@ pub struct Augment {
     /// with an allowed shape.
     #[serde(default)]
     pub resized_crop: bool,
+    /// Enlarges the image by so many pixels a side, in all, and cuts a window of the set's size out at a
+    /// random place: with 8, 32x32 pixels of 40x40. Not beside `resized_crop`.
+    #[serde(default)]
+    pub enlarge: usize,
     /// Pixels of black border from which a window of the set's size is cut at a random place.
     pub pad: usize,
     /// Mirrors every other image, left to right.
@@ -48,7 +53,8 @@ pub struct Augment {
 
 impl Augment {
     /// No change.
-    pub const NONE: Augment = Augment { resized_crop: false, pad: 0, flip: false, cutout: 0 };
+    pub const NONE: Augment =
+        Augment { resized_crop: false, enlarge: 0, pad: 0, flip: false, cutout: 0 };
     /// A crop after padding by 4 pixels and a flip: the usual one for CIFAR-10.
     pub const CROP_AND_FLIP: Augment = Augment { pad: 4, flip: true, ..Augment::NONE };
     /// A resized crop and a flip: the usual one for `ImageNet`.
@@ -79,6 +85,9 @@ impl Whitener {
         let region = match &mut augment {
             Some((Augment { resized_crop: true, .. }, rng)) => {
                 Some(random_region(picture.ty.size(), rng))
+            }
+            Some((Augment { enlarge: enlarge @ 1.., .. }, rng)) => {
+                Some(enlarged_region(picture.ty.size(), size, *enlarge, rng))
             }
             _ if picture.ty.size() != size => Some(Region::centre(picture.ty.size(), size)),
             _ => None,
@@ -128,6 +137,25 @@ fn random_region([height, width]: [usize; 2], rng: &mut Pcg64) -> Region {
         left: (width - crop_width) / 2.0,
         height: crop_height,
         width: crop_width,
+    }
+}
+
+/// What a window of size `to`, at a random place of an image of size `from` that is enlarged to `enlarge`
+/// pixels more than `to`, shows of the image. An image of another size gives its part for evaluation.
+fn enlarged_region(from: [usize; 2], to: [usize; 2], enlarge: usize, rng: &mut Pcg64) -> Region {
+    let whole = if from == to {
+        Region { top: 0.0, left: 0.0, height: to[0] as f64, width: to[1] as f64 }
+    } else {
+        Region::centre(from, to)
+    };
+    // The enlarged image need not be made: a pixel of it is a fraction of one of the original.
+    let (row, column) =
+        (whole.height / (to[0] + enlarge) as f64, whole.width / (to[1] + enlarge) as f64);
+    Region {
+        top: whole.top + rng.gen_range(0..=enlarge) as f64 * row,
+        left: whole.left + rng.gen_range(0..=enlarge) as f64 * column,
+        height: to[0] as f64 * row,
+        width: to[1] as f64 * column,
     }
 }
 
@@ -228,6 +256,33 @@ mod tests {
         cut_out(&mut image, ty, 3, [2, 2]);
         assert_eq!(image.iter().filter(|&&value| value == 0.0).count(), 9);
         assert_eq!((image[6], image[18]), (0.0, 0.0));
+    }
+
+    #[test]
+    fn an_enlarged_crop_is_a_window_of_the_enlarged_image() {
+        let ty = TensorType::new(1, 8, 6);
+        let pixels: Vec<u8> = (0..48).map(|i| (i * 37 % 251) as u8).collect();
+        let picture = Picture { pixels: pixels.as_slice().into(), ty };
+        // The whole image at 12x10, by the resampling that has tests of its own.
+        let (mut large, mut crop) = (Vec::new(), Vec::new());
+        let whole = Region { top: 0.0, left: 0.0, height: 8.0, width: 6.0 };
+        resample(&picture, &whole, [12, 10], &mut large);
+        let window = |top: usize, left: usize| -> Vec<u8> {
+            (0..8).flat_map(|row| large[(top + row) * 10 + left..][..6].to_vec()).collect()
+        };
+        let windows: Vec<Vec<u8>> = (0..25).map(|at| window(at / 5, at % 5)).collect();
+        let mut seen = [false; 25];
+        for index in 0..400 {
+            let region =
+                enlarged_region([8, 6], [8, 6], 4, &mut stream(3, Purpose::Augment, index));
+            resample(&picture, &region, [8, 6], &mut crop);
+            // Positions are sums in another order, so a half may round either way.
+            let near =
+                |window: &Vec<u8>| window.iter().zip(&crop).all(|(a, b)| a.abs_diff(*b) <= 1);
+            let at = windows.iter().position(near).expect("the crop is one of the windows");
+            seen[at] = true;
+        }
+        assert_eq!(seen, [true; 25], "every place is drawn");
     }
 
     #[test]

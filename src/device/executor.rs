@@ -3,7 +3,7 @@
 use rand::RngCore;
 
 use crate::plan::{Backward, Forward, Output, Plan, Slot, Target, View};
-use crate::rng::{Purpose, derive, stream};
+use crate::rng::{Pcg64, Purpose, derive, stream};
 
 use super::arena::borrow;
 use super::cpu::{GroupSizes, Kernels};
@@ -122,8 +122,15 @@ impl Run<'_> {
     /// The shares of a mix's first operand, one an image, for a direction.
     fn shares(&self, node: u64, direction: Direction) -> Vec<f32> {
         let mut rng = stream(self.config.dropout_seed, Purpose::Mix, 2 * node + direction as u64);
-        // All 24 bits that a number below 1 can have.
-        (0..self.n).map(|_| (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32).collect()
+        (0..self.n).map(|_| unit(&mut rng)).collect()
+    }
+
+    /// What a drop-path node multiplies each image by: 0, or what keeps the mean as it is.
+    fn kept(&self, node: u64, depth: [usize; 2]) -> Vec<f32> {
+        let keep = self.config.drop_path_keep(depth);
+        let mut rng = stream(self.config.dropout_seed, Purpose::DropPath, node);
+        let draw = |_| if unit(&mut rng) < keep { 1.0 / keep } else { 0.0 };
+        (0..self.n).map(draw).collect()
     }
 
     /// The sizes of a normalization of single images.
@@ -254,6 +261,16 @@ impl Run<'_> {
                     Statistics::Running(_) => k.copy_or_add(x, y, false),
                 }
             }
+            Forward::DropPath { stream, depth, x, y } => {
+                let ([x_], [y_]) = self.slices(arena, [x], [y]);
+                match pass.statistics {
+                    Statistics::Update(_) => {
+                        let kept = self.kept(stream, depth);
+                        k.scale_images(self.plan.area(x), &kept, x_, y_, false);
+                    }
+                    Statistics::Running(_) => k.copy_or_add(x_, y_, false),
+                }
+            }
             Forward::Shift { x, y } => {
                 let [height, width] = self.plan.size(x);
                 let ([x_], [y_]) = self.slices(arena, [x], [y]);
@@ -368,7 +385,7 @@ impl Run<'_> {
                     shares.iter_mut().for_each(|share| *share = 1.0 - *share);
                 }
                 let ([gy_], [gx_]) = self.slices(arena, [gy], [gx.view]);
-                k.mix_backward(self.plan.area(gy), &shares, gy_, gx_, gx.accumulate);
+                k.scale_images(self.plan.area(gy), &shares, gy_, gx_, gx.accumulate);
             }
             Backward::Mul { a, b, gy, ga, gb } => self.mul_backward(arena, a, b, gy, ga, gb),
             Backward::MaxPool { window, x, gy, gx } => {
@@ -407,6 +424,11 @@ impl Run<'_> {
                 let ([gy], [gx_]) = self.slices(arena, [gy], [gx.view]);
                 let (rate, seed) = (self.config.dropout, self.seed(stream));
                 k.dropout_backward(rate, seed, gy, gx_, gx.accumulate);
+            }
+            Backward::DropPath { stream, depth, gy, gx } => {
+                let kept = self.kept(stream, depth);
+                let ([gy_], [gx_]) = self.slices(arena, [gy], [gx.view]);
+                k.scale_images(self.plan.area(gy), &kept, gy_, gx_, gx.accumulate);
             }
             Backward::Shift { gy, gx } => {
                 let [height, width] = self.plan.size(gy);
@@ -457,6 +479,11 @@ impl Run<'_> {
             (None, None) => {}
         }
     }
+}
+
+/// A number from 0 up to, but without, 1, with all 24 bits that such a number can have.
+fn unit(rng: &mut Pcg64) -> f32 {
+    (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32
 }
 
 /// Adds `[C, N, H, W]` to `[N, C, H, W]`.

@@ -20,23 +20,46 @@ pub struct RunConfig {
     pub bn_momentum: f32,
     /// Share of elements that a dropout node zeroes in training, at least 0 and below 1.
     pub dropout: f32,
-    /// Seed of the dropout masks and of the shares of stochastic mixes.
+    /// Share of images that a drop-path node drops in training, at least 0 and below 1: in the last cell,
+    /// if `drop_path_by_depth`, and in every cell otherwise.
+    pub drop_path: f32,
+    /// Cell `i` of `n` drops `i / n` of that share instead of all of it.
+    pub drop_path_by_depth: bool,
+    /// Seed of the dropout and drop-path masks and of the shares of stochastic mixes.
     pub dropout_seed: u64,
+}
+
+impl RunConfig {
+    /// Probability that drop path keeps an image in the cell `cell`, counted from 1, of `cells`.
+    ///
+    /// # Source
+    /// `_apply_drop_path` in slim's `nasnet_utils.py`, whose version 1 does not scale by the depth.
+    pub fn drop_path_keep(&self, [cell, cells]: [usize; 2]) -> f32 {
+        let share = if self.drop_path_by_depth { cell as f32 / cells as f32 } else { 1.0 };
+        1.0 - share * self.drop_path
+    }
 }
 
 impl Default for RunConfig {
     fn default() -> Self {
-        RunConfig { bn_eps: 1e-5, bn_momentum: 0.1, dropout: 0.0, dropout_seed: 0 }
+        RunConfig {
+            bn_eps: 1e-5,
+            bn_momentum: 0.1,
+            dropout: 0.0,
+            drop_path: 0.0,
+            drop_path_by_depth: true,
+            dropout_seed: 0,
+        }
     }
 }
 
-/// The running statistics of a forward pass, and with them what batch normalization, dropout and mixes do.
+/// The running statistics of a forward pass, and with them what batch normalization, dropout, drop path and mixes do.
 #[derive(Debug)]
 pub enum Statistics<'a> {
-    /// Training: the batch's statistics are used and these are moved towards them; dropout acts and mixes
-    /// draw their shares.
+    /// Training: the batch's statistics are used and these are moved towards them; dropout and drop path act
+    /// and mixes draw their shares.
     Update(&'a mut [f32]),
-    /// Evaluation: these are used; dropout does nothing and mixes are even.
+    /// Evaluation: these are used; dropout and drop path do nothing and mixes are even.
     Running(&'a [f32]),
 }
 

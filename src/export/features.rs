@@ -104,6 +104,7 @@ fn node_strides(graph: &Graph) -> Vec<Option<[usize; 2]>> {
             | Op::Mul
             | Op::Concat
             | Op::Dropout
+            | Op::DropPath
             | Op::Shift
             | Op::Shuffle { .. }
             | Op::Slice { .. }

@@ -122,6 +122,7 @@ fn collect(
         | Op::AvgPool { .. }
         | Op::GlobalAvgPool
         | Op::Dropout
+        | Op::DropPath
         | Op::Shift
         | Op::Shuffle { .. }
         | Op::Slice { .. }

@@ -151,6 +151,7 @@ fn macs(graph: &Graph, node: &Node) -> u64 {
         | Op::AvgPool { .. }
         | Op::GlobalAvgPool
         | Op::Dropout
+        | Op::DropPath
         | Op::Shift
         | Op::Shuffle { .. }
         | Op::Slice { .. }

@@ -137,6 +137,7 @@ fn order_free(
                 | Op::AvgPool { .. }
                 | Op::GlobalAvgPool
                 | Op::Dropout
+                | Op::DropPath
                 | Op::Shift => is_free[consumer.0],
             });
     }
@@ -172,6 +173,7 @@ fn can_follow(
             | Op::AvgPool { .. }
             | Op::GlobalAvgPool
             | Op::Dropout
+            | Op::DropPath
             | Op::Shift => do_operands(),
         };
         can_follow.push(does && consumers[index].len() == 1);
@@ -218,6 +220,7 @@ fn op_code(op: &Op) -> u64 {
         Op::Shuffle { groups } => digest(&[19, *groups as u64]),
         Op::Slice { start, count } => digest(&[20, *start as u64, *count as u64]),
         Op::Mix => 21,
+        Op::DropPath => 23,
         Op::Zero { stride: [vertical, horizontal] } => {
             digest(&[22, *vertical as u64, *horizontal as u64])
         }

@@ -73,6 +73,7 @@ pub(super) fn infer(op: &Op, operands: &[TensorType]) -> Result<TensorType, Shap
         | Op::Relu6
         | Op::Sigmoid
         | Op::Dropout
+        | Op::DropPath
         | Op::Shift => {
             arity(1);
             first
@@ -184,6 +185,7 @@ pub(super) fn param_shapes(
         | Op::AvgPool { .. }
         | Op::GlobalAvgPool
         | Op::Dropout
+        | Op::DropPath
         | Op::Shift
         | Op::Shuffle { .. }
         | Op::Slice { .. }

@@ -129,6 +129,12 @@ pub enum Op {
     /// Zeroes a share of the elements in training and scales the rest; the share is a setting of the
     /// training run, not of the architecture.
     Dropout,
+    /// Zeroes whole images of a batch in training and scales the rest: `ScheduledDropPath`, on the edges
+    /// of cells. The share is a setting of the training run; a cell deeper in the network may have more.
+    ///
+    /// # Source
+    /// Zoph et al. 2018, section 4.1; `drop_path` in slim's `nasnet_utils.py`.
+    DropPath,
     /// `y[.., i, j] = x[.., i + 1, j + 1]`, zero beyond the border: the second path of a factorized
     /// reduction.
     Shift,
@@ -186,6 +192,7 @@ impl Op {
             Op::GlobalAvgPool => "gap",
             Op::Dense { .. } => "dense",
             Op::Dropout => "dropout",
+            Op::DropPath => "drop_path",
             Op::Shift => "shift",
             Op::Shuffle { .. } => "shuffle",
             Op::Slice { .. } => "slice",
@@ -483,6 +490,7 @@ impl fmt::Display for Graph {
                 | Op::Concat
                 | Op::GlobalAvgPool
                 | Op::Dropout
+                | Op::DropPath
                 | Op::Shift
                 | Op::Mix => {}
             }

@@ -129,7 +129,7 @@ impl Network {
     /// Changes the settings of the run.
     ///
     /// # Errors
-    /// [`Error::Config`] if the dropout rate is not in `0 <= rate < 1`, the momentum not in
+    /// [`Error::Config`] if the share of dropout or drop path is not in `0 <= share < 1`, the momentum not in
     /// `0 <= momentum <= 1` or eps not positive.
     pub fn set_config(&mut self, config: RunConfig) -> Result<(), Error> {
         let fault = |setting, value: f32, reason: &str| Error::Config {
@@ -139,6 +139,9 @@ impl Network {
         };
         if !(0.0..1.0).contains(&config.dropout) {
             return Err(fault("dropout", config.dropout, "must be at least 0 and below 1"));
+        }
+        if !(0.0..1.0).contains(&config.drop_path) {
+            return Err(fault("drop_path", config.drop_path, "must be at least 0 and below 1"));
         }
         if !(0.0..=1.0).contains(&config.bn_momentum) {
             return Err(fault("bn_momentum", config.bn_momentum, "must be between 0 and 1"));
@@ -210,6 +213,7 @@ impl Network {
     fn training_engine(&mut self) -> Arc<Engine> {
         let mode = Mode::Train {
             dropout: self.config.dropout > 0.0,
+            drop_path: self.config.drop_path > 0.0,
             image_gradient: self.wants_image_gradient,
         };
         if let Some(engine) = self.train.as_ref().filter(|engine| engine.plan.mode == mode) {

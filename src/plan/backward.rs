@@ -8,7 +8,7 @@
 
 use crate::graph::{Graph, NodeId, Op};
 
-use super::forward::{Values, parts, sliced};
+use super::forward::{Values, depth, parts, sliced};
 use super::wiring::Wiring;
 use super::{Backward, BufferId, Content, Output, Plan, Step, Target, View};
 
@@ -243,6 +243,10 @@ impl Pass<'_> {
             Op::Dropout => {
                 let stream = id.0 as u64;
                 self.unary(id, operands[0], |gx| Backward::Dropout { stream, gy, gx });
+            }
+            Op::DropPath => {
+                let (stream, depth) = (id.0 as u64, depth(self.graph, id));
+                self.unary(id, operands[0], |gx| Backward::DropPath { stream, depth, gy, gx });
             }
             Op::Shift => self.unary(id, operands[0], |gx| Backward::Shift { gy, gx }),
             Op::Shuffle { groups } => {

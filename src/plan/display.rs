@@ -11,14 +11,21 @@ impl fmt::Display for Plan {
     /// of gradients, `v2[8..16]` a range of its channels, `w[..]` a slot of the parameters, `r[..]` one
     /// of the running statistics, and `+g4` adds; then the buffers with their places and lifetimes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mode = match self.mode {
-            Mode::Train { dropout: false, image_gradient: false } => "train",
-            Mode::Train { dropout: true, image_gradient: false } => "train, dropout",
-            Mode::Train { dropout: false, image_gradient: true } => "train, image gradient",
-            Mode::Train { dropout: true, image_gradient: true } => "train, dropout, image gradient",
-            Mode::Infer => "infer",
-        };
-        writeln!(f, "plan ({mode})")?;
+        match self.mode {
+            Mode::Train { dropout, drop_path, image_gradient } => {
+                write!(f, "plan (train")?;
+                let parts = [
+                    (dropout, "dropout"),
+                    (drop_path, "drop path"),
+                    (image_gradient, "image gradient"),
+                ];
+                for (_, part) in parts.into_iter().filter(|(is_on, _)| *is_on) {
+                    write!(f, ", {part}")?;
+                }
+                writeln!(f, ")")?;
+            }
+            Mode::Infer => writeln!(f, "plan (infer)")?,
+        }
         writeln!(f, "arena {} numbers an image + {}", self.arena_len, self.fixed_len)?;
         writeln!(f, "forward")?;
         for (index, step) in self.forward.iter().enumerate() {
@@ -117,6 +124,9 @@ impl Plan {
                 format!("dense {} w{weight}{bias} -> {}", v(x), v(y))
             }
             Forward::Dropout { x, y, stream } => format!("dropout #{stream} {} -> {}", v(x), v(y)),
+            Forward::DropPath { x, y, stream, depth: [cell, cells] } => {
+                format!("drop_path #{stream} {cell}/{cells} {} -> {}", v(x), v(y))
+            }
             Forward::Shift { x, y } => format!("shift {} -> {}", v(x), v(y)),
             Forward::Shuffle { groups, x, y } => {
                 format!("shuffle{} {} -> {}", grouped(*groups), v(x), v(y))
@@ -200,6 +210,9 @@ impl Plan {
             }
             Backward::Dropout { stream, gy, gx } => {
                 format!("dropout_back #{stream} {} -> {}", v(gy), t(gx))
+            }
+            Backward::DropPath { stream, depth: [cell, cells], gy, gx } => {
+                format!("drop_path_back #{stream} {cell}/{cells} {} -> {}", v(gy), t(gx))
             }
             Backward::Shift { gy, gx } => format!("shift_back {} -> {}", v(gy), t(gx)),
             Backward::Shuffle { groups, gy, gx } => {

@@ -3,7 +3,7 @@
 //! An operand of a concatenation is computed directly into its channels of the result, unless another
 //! concatenation already has it there; then it is copied. The concatenation itself is no kernel.
 
-use crate::graph::{Graph, Node, NodeId, Op, Param, TensorType};
+use crate::graph::{Graph, Node, NodeId, Op, Param, Section, TensorType};
 
 use super::wiring::Wiring;
 use super::{Content, Forward, Layout, Mode, Output, Plan, Slot, Step, View};
@@ -172,12 +172,24 @@ fn kernel(graph: &Graph, wiring: &Wiring, values: &Values, id: NodeId, y: View) 
             Forward::Dense { x: operand(0), weight: slots[0], bias: slots.get(1).copied(), y }
         }
         Op::Dropout => Forward::Dropout { stream: id.0 as u64, x: operand(0), y },
+        Op::DropPath => {
+            let (stream, depth) = (id.0 as u64, depth(graph, id));
+            Forward::DropPath { stream, depth, x: operand(0), y }
+        }
         Op::Shift => Forward::Shift { x: operand(0), y },
         Op::Shuffle { groups } => Forward::Shuffle { groups: *groups, x: operand(0), y },
         Op::Slice { start, .. } => Forward::Copy { x: sliced(operand(0), *start, y), y },
         Op::Mix => Forward::Mix { stream: id.0 as u64, a: operand(0), b: operand(1), y },
         Op::Zero { .. } => Forward::Zero { y },
     }
+}
+
+/// Which cell of how many, counted from 1, a node stands in; the first of one if it stands in none.
+pub(super) fn depth(graph: &Graph, id: NodeId) -> [usize; 2] {
+    let is_cell = |section: &&Section| section.cell.is_some();
+    let cells = graph.sections.iter().filter(is_cell).count();
+    let cell = graph.sections[..=graph.node(id).section.0].iter().filter(is_cell).count();
+    [cell.max(1), cells.max(1)]
 }
 
 /// The channels of `x` that a slice starting at `start` makes `y` of.

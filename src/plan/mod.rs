@@ -45,6 +45,8 @@ pub enum Mode {
     Train {
         /// Dropout nodes act; if false they are bypassed and cost nothing.
         dropout: bool,
+        /// Drop-path nodes act; if false they are bypassed as well.
+        drop_path: bool,
         /// The gradient with respect to the image is computed too.
         image_gradient: bool,
     },

@@ -77,6 +77,9 @@ pub enum Forward {
     Dense { x: View, weight: Slot, bias: Option<Slot>, y: View },
     /// Dropout with its own stream of random numbers.
     Dropout { stream: u64, x: View, y: View },
+    /// Drop path with its own stream of random numbers, in the cell `depth[0]`, counted from 1, of
+    /// `depth[1]`.
+    DropPath { stream: u64, depth: [usize; 2], x: View, y: View },
     /// Shift by one pixel up and left.
     Shift { x: View, y: View },
     /// Shuffle of the channels.
@@ -142,6 +145,8 @@ pub enum Backward {
     Dense { x: View, weight: Slot, bias: Option<Slot>, gy: View, gx: Option<Target> },
     /// The mask of the forward pass again.
     Dropout { stream: u64, gy: View, gx: Target },
+    /// The images that the forward pass kept.
+    DropPath { stream: u64, depth: [usize; 2], gy: View, gx: Target },
     /// Shift back.
     Shift { gy: View, gx: Target },
     /// Shuffle back.
@@ -192,6 +197,7 @@ impl Forward {
             | Forward::GlobalAvgPool { x, y }
             | Forward::Dense { x, y, .. }
             | Forward::Dropout { x, y, .. }
+            | Forward::DropPath { x, y, .. }
             | Forward::Shift { x, y }
             | Forward::Shuffle { x, y, .. } => touch(&[x], y),
             Forward::Add { a, b, y } | Forward::Mul { a, b, y } | Forward::Mix { a, b, y, .. } => {
@@ -235,6 +241,7 @@ impl Backward {
             | Backward::AvgPool { gy, gx, .. }
             | Backward::GlobalAvgPool { gy, gx }
             | Backward::Dropout { gy, gx, .. }
+            | Backward::DropPath { gy, gx, .. }
             | Backward::Mix { gy, gx, .. }
             | Backward::Shuffle { gy, gx, .. }
             | Backward::Shift { gy, gx } => touch(&[gy], &[Some(gx)]),

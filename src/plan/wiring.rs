@@ -34,7 +34,7 @@ pub(super) struct Wiring {
 impl Wiring {
     /// Decides liveness and folding for a mode.
     pub fn of(graph: &Graph, mode: Mode) -> Wiring {
-        let source = bypass_dropout(graph, mode);
+        let source = bypass_drops(graph, mode);
         let output = source[graph.output.0];
         let aux = match mode {
             Mode::Train { .. } => graph.aux.map(|aux| source[aux.0]),
@@ -106,12 +106,19 @@ fn reads(node: &Node) -> &[NodeId] {
     if matches!(node.op, Op::Zero { .. }) { &[] } else { &node.inputs }
 }
 
-/// For each node the node whose value it has: itself, but for a dropout that does nothing.
-fn bypass_dropout(graph: &Graph, mode: Mode) -> Vec<NodeId> {
-    let acts = matches!(mode, Mode::Train { dropout: true, .. });
+/// For each node the node whose value it has: itself, but for a dropout or drop path that does nothing.
+fn bypass_drops(graph: &Graph, mode: Mode) -> Vec<NodeId> {
+    let (dropout, drop_path) = match mode {
+        Mode::Train { dropout, drop_path, .. } => (dropout, drop_path),
+        Mode::Infer => (false, false),
+    };
     let mut source: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
-        let bypassed = matches!(node.op, Op::Dropout) && !acts;
+        let bypassed = match node.op {
+            Op::Dropout => !dropout,
+            Op::DropPath => !drop_path,
+            _ => false,
+        };
         source.push(if bypassed { source[node.inputs[0].0] } else { NodeId(index) });
     }
     source

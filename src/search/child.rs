@@ -139,6 +139,7 @@ impl TrainEvaluator {
         let request = Request {
             width: Width::Base(self.config.base),
             genotype: Some(genotype.clone()),
+            drop_path: self.config.train.drop_path > 0.0,
             ..Request::new(&self.net, Scale { n: self.config.n, f: 0 })
         };
         compile::network(&self.module, &request.with_data(self.data.train.ty(), self.data.classes))

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainConfig;
 use crate::compile::{self, Request};
 use crate::data::Whitening;
+use crate::device::RunConfig;
 use crate::error::Error;
 use crate::graph::TensorType;
 use crate::ir::Module;
@@ -134,6 +135,11 @@ pub fn restore(path: &Path) -> Result<(Checkpoint, Network), Error> {
     let (module, request) = checkpoint.architecture().map_err(fault)?;
     let lowered = compile::network(&module, &request).map_err(|error| fault(error.to_string()))?;
     let mut network = Network::new(&lowered.graph, checkpoint.config.seed);
+    let TrainConfig { bn_eps, bn_momentum, .. } = checkpoint.config;
+    let (bn_eps, bn_momentum) = (bn_eps as f32, bn_momentum as f32);
+    network
+        .set_config(RunConfig { bn_eps, bn_momentum, ..*network.config() })
+        .map_err(|error| fault(error.to_string()))?;
     network.load_safetensors(path)?;
     Ok((checkpoint, network))
 }

@@ -148,7 +148,7 @@ impl Reference<'_> {
                 let bias = if node.params.len() > 1 { p(1)[o] } else { 0.0 };
                 bias + row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>()
             }),
-            Op::Dropout => x(0).clone(),
+            Op::Dropout | Op::DropPath => x(0).clone(),
             // The mean of what training draws.
             Op::Mix => x(0).iter().zip(x(1)).map(|(a, b)| (a + b) / 2.0).collect(),
             Op::Zero { .. } => vec![0.0; self.batch * ty.elements()],

@@ -1,4 +1,4 @@
-//! Mixes of two branches, each image with a share of its own.
+//! Mixes of two branches, each image with a share of its own, and images scaled one by one.
 
 use rayon::prelude::*;
 
@@ -25,25 +25,26 @@ impl Kernels {
         });
     }
 
-    /// Gradient of one operand of a mix, which has these `shares` of the result's.
+    /// `y = factor * x`, one factor an image: drop path, its gradient, and the gradient of one operand of a
+    /// mix. Adds to `y` if `accumulate`.
     ///
     /// # Shapes
-    /// - `shares`: `[N]`
-    /// - `gy`, `gx`: `[C, N, area]`
+    /// - `factors`: `[N]`
+    /// - `x`, `y`: `[C, N, area]`
     ///
     /// # Panics
     /// If the lengths differ or are no multiple of `N * area`.
-    pub fn mix_backward(
+    pub fn scale_images(
         &self,
         area: usize,
-        shares: &[f32],
-        gy: &[f32],
-        gx: &mut [f32],
+        factors: &[f32],
+        x: &[f32],
+        y: &mut [f32],
         accumulate: bool,
     ) {
-        assert_eq!(gy.len(), gx.len(), "length of the output's gradient");
-        let rows = rows(area, shares, gy, gx);
-        rows.for_each(|(gx, gy)| scale_maps(*self, area, gy, shares, accumulate, gx));
+        assert_eq!(x.len(), y.len(), "length of the result");
+        let rows = rows(area, factors, x, y);
+        rows.for_each(|(y, x)| scale_maps(*self, area, x, factors, accumulate, y));
     }
 }
 

@@ -62,7 +62,8 @@ impl<'a> Writer<'a> {
         let mut same: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
         for (index, node) in graph.nodes.iter().enumerate() {
             let id = NodeId(index);
-            let is_passive = node.op == Op::Dropout || norms.contains(&id);
+            let is_drop = matches!(node.op, Op::Dropout | Op::DropPath);
+            let is_passive = is_drop || norms.contains(&id);
             same.push(if is_passive { same[node.inputs[0].0] } else { id });
         }
         Writer {

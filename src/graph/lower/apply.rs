@@ -116,7 +116,7 @@ impl<'m> Lowering<'m> {
         }
     }
 
-    fn chosen<'o>(&self, op: &'o OpUse) -> &'o OpUse {
+    pub(super) fn chosen<'o>(&self, op: &'o OpUse) -> &'o OpUse {
         let mut op = op;
         while let OpUseKind::Choice { decision, options } = &op.kind {
             op = &options[self.genotype[*decision]];
@@ -346,8 +346,8 @@ impl<'m> Lowering<'m> {
         if frame.is_op || frame.cell.is_none() || self.shapes.is_some() {
             return (self.expr(left, frame), self.expr(right, frame));
         }
-        let a = self.within("left", |this| this.expr(left, frame));
-        (a, self.within("right", |this| this.expr(right, frame)))
+        let a = self.within("left", |this| this.edge(left, frame));
+        (a, self.within("right", |this| this.edge(right, frame)))
     }
 
     /// Any number of operands, in a cell on paths with the names of those that are bare.
@@ -357,7 +357,10 @@ impl<'m> Lowering<'m> {
         for (index, arg) in args.iter().enumerate() {
             nodes.push(if in_cell {
                 let name = self.operand_name(arg, frame).unwrap_or_else(|| format!("arg{index}"));
-                self.within(&name, |this| this.expr(arg, frame))
+                self.within(&name, |this| match frame.is_out {
+                    true => this.expr(arg, frame),
+                    false => this.edge(arg, frame),
+                })
             } else {
                 self.expr(arg, frame)
             });

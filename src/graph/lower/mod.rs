@@ -13,6 +13,8 @@
 //!   stem stands for the rest. The cell behind a `skip` cell takes, beside that cell's output, what that
 //!   cell took after its first input.
 //! - The heads read the output of a cell, several of them concatenated.
+//! - With drop path, an operand of a combination in a cell is dropped if it is an operation; see
+//!   [`Target::drop_path`].
 //! - `stride` is the cell's stride for an operation whose first argument still has the size of the
 //!   cell's first input, 1 for every other.
 //! - `base` is solved from F: the number for which the last cell gives F channels.
@@ -22,6 +24,7 @@
 mod apply;
 mod base;
 mod cell;
+mod drop_path;
 mod net;
 mod primitive;
 mod shapes;
@@ -127,6 +130,14 @@ pub struct Target<'m> {
     pub classes: Option<usize>,
     /// Whether to build the auxiliary head too.
     pub with_aux: bool,
+    /// Whether the edges of cells have [`Op::DropPath`](super::Op::DropPath), for training: the operands of
+    /// every combination of a cell that are operations. A bare operand has none, nor has `id(...)`, even
+    /// where it is a convolution for the shape, nor an operation that hands its operand through; what
+    /// `out concat(...)` joins is no edge. Parameters and their paths are the same with and without.
+    ///
+    /// # Source
+    /// `_apply_drop_path` in slim's `nasnet_utils.py`: every operation but `none`, before the addition.
+    pub drop_path: bool,
     /// Where the scale was written, if it was written in the file.
     pub scale_span: Option<Span>,
 }
@@ -141,6 +152,7 @@ impl<'m> Target<'m> {
             image: None,
             classes: None,
             with_aux: false,
+            drop_path: false,
             scale_span: None,
         }
     }
@@ -382,6 +394,8 @@ struct Lowering<'m> {
     counters: BTreeMap<String, usize>,
     /// The cells built so far.
     cells: Vec<CellShapes>,
+    /// Whether the edges of cells have drop path.
+    drop_path: bool,
     /// What is known of calls, if only shapes are wanted.
     shapes: Option<Shapes>,
     /// Set once the network is too large to go on.
@@ -446,6 +460,7 @@ impl<'m> Lowering<'m> {
         let mut lowering = Lowering {
             net: target.net.origin.is_foreign().then_some(target.net.name.name.as_str()),
             site: target.scale_span.or(first_cell).unwrap_or_default(),
+            drop_path: target.drop_path,
             ..Lowering::bare(module, &genotype.choices, Graph::new(image), scale)
         };
         lowering.evaluate_constants();
@@ -473,6 +488,7 @@ impl<'m> Lowering<'m> {
             prefix: String::new(),
             counters: BTreeMap::new(),
             cells: Vec::new(),
+            drop_path: false,
             shapes: None,
             is_stopped: false,
         }

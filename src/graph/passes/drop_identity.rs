@@ -30,6 +30,7 @@ pub(super) fn pass(graph: &Graph, _: &[NodeId]) -> Vec<Option<NodeId>> {
             | Op::GlobalAvgPool
             | Op::Dense { .. }
             | Op::Dropout
+            | Op::DropPath
             | Op::Shift
             | Op::Mix
             | Op::Zero { .. } => false,

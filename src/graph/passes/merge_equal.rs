@@ -1,7 +1,8 @@
 //! Merges operations that compute the same thing: same operation, same operands, no parameters.
 //!
 //! Operations with parameters are never merged: two convolutions of one tensor start equal only by
-//! chance and learn apart. Dropout and mixes are not merged either, since each has its own draws.
+//! chance and learn apart. Dropout, drop path and mixes are not merged either, since each has its own
+//! draws.
 
 use std::collections::HashMap;
 
@@ -13,7 +14,8 @@ pub(super) fn pass(graph: &Graph, _: &[NodeId]) -> Vec<Option<NodeId>> {
     let mut stands_for: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
         let id = NodeId(index);
-        if !node.params.is_empty() || matches!(node.op, Op::Input | Op::Dropout | Op::Mix) {
+        let is_random = matches!(node.op, Op::Dropout | Op::DropPath | Op::Mix);
+        if !node.params.is_empty() || is_random || node.op == Op::Input {
             stands_for.push(id);
             continue;
         }

@@ -48,7 +48,9 @@ impl Writer<'_> {
             Op::AvgPool { window: over } => self.plain(id, "AveragePool", &operands, window(over)),
             Op::GlobalAvgPool => self.plain(id, "GlobalAveragePool", &operands, Vec::new()),
             Op::Dense { .. } => self.dense(id, operands[0]),
-            Op::Dropout => unreachable!("dropout does nothing in inference, see Writer::new"),
+            Op::Dropout | Op::DropPath => {
+                unreachable!("dropping does nothing in inference, see Writer::new")
+            }
             Op::Shift => self.shift(id, operands[0]),
             Op::Shuffle { groups } => self.shuffle(id, operands[0], *groups),
             Op::Slice { start, count } => {

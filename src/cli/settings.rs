@@ -1,0 +1,228 @@
+//! The settings of a training run in layers: defaults, a recipe, a TOML file, options.
+//!
+//! Each layer is a table of TOML with the fields of [`TrainConfig`] as keys, and `validation`; the next one
+//! overrides it key by key. A learning rate in a layer without its `lr_batch` is meant as it is written, so it
+//! takes that of the layers below away.
+
+use std::fs;
+use std::path::Path;
+
+use cellc::data::Augment;
+use cellc::diagnostic::suggest;
+use cellc::error::Error;
+use cellc::train::TrainConfig;
+use serde::Serialize;
+use toml::de::DeTable;
+use toml::{Table, Value};
+
+use super::args::SettingArgs;
+
+/// The key of the share of images held out, which is no setting of the training itself.
+const VALIDATION: &str = "validation";
+
+/// What all layers come to.
+pub struct Settings {
+    /// How to train.
+    pub config: TrainConfig,
+    /// Share of the training images held out.
+    pub validation: f64,
+}
+
+/// Puts the layers together. `augment` is the usual augmentation of the data, where no recipe has its own.
+///
+/// # Errors
+/// [`Error::Read`] or [`Error::Settings`] if a file or an option is not understood.
+pub fn resolve(args: &SettingArgs, augment: Option<Augment>) -> Result<Settings, Error> {
+    let (mut config, validation) = match args.recipe {
+        Some(recipe) => (recipe.config(), recipe.validation()),
+        None => (TrainConfig { aux_weight: 0.0, ..TrainConfig::default() }, 0.0),
+    };
+    config.augment = augment.unwrap_or(config.augment);
+    let mut table = to_table(&config);
+    table.insert(VALIDATION.into(), validation.into());
+    let mut place = "the command line".to_owned();
+    if let Some(path) = &args.config {
+        place = format!("`{}`", path.display());
+        let layer = read(path, &table).map_err(|fault| match fault {
+            Fault::Unreadable(error) => error,
+            Fault::Text(fault) => Error::Settings { place: place.clone(), fault },
+        })?;
+        merge(&mut table, with_plain_lr(layer));
+        check_types(&table, &place)?;
+        place = "the command line".into();
+    }
+    let options =
+        options(args, &table).map_err(|fault| Error::Settings { place: place.clone(), fault })?;
+    merge(&mut table, with_plain_lr(options));
+    let mut settings = check_types(&table, &place)?;
+    // Apart, since half of all seeds are no numbers of TOML.
+    settings.config.seed = args.seed.unwrap_or(settings.config.seed);
+    Ok(settings)
+}
+
+impl Settings {
+    /// The settings as a file that comes to the same.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] for a seed that TOML has no number for.
+    pub fn print(&self) -> Result<String, Error> {
+        #[derive(Serialize)]
+        struct Printed<'a> {
+            validation: f64,
+            #[serde(flatten)]
+            config: &'a TrainConfig,
+        }
+        let printed = Printed { validation: self.validation, config: &self.config };
+        let text = toml::to_string(&printed).map_err(|error| Error::Settings {
+            place: "this run".into(),
+            fault: format!("they cannot be written as TOML: {error}"),
+        })?;
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        for line in &mut lines {
+            if line.starts_with("lr_batch = ") && self.config.lr_batch != 0 {
+                let used = self.config.lr_of(self.config.batch);
+                line.push_str(&format!(" # with batch = {}: {used}", self.config.batch));
+            }
+        }
+        Ok(lines.join("\n") + "\n")
+    }
+}
+
+/// Settings as a table, but for what TOML has no number for.
+fn to_table(config: &TrainConfig) -> Table {
+    // Recipes and defaults have small seeds.
+    Table::try_from(config).expect("settings are plain data")
+}
+
+/// The settings of a whole table.
+fn check_types(table: &Table, place: &str) -> Result<Settings, Error> {
+    let fault = |error: toml::de::Error| Error::Settings {
+        place: place.into(),
+        fault: error.to_string().trim_end().to_owned(),
+    };
+    let mut table = table.clone();
+    let validation = table.remove(VALIDATION).expect("the lowest layer has it");
+    let validation = validation.try_into().map_err(fault)?;
+    Ok(Settings { config: table.try_into().map_err(fault)?, validation })
+}
+
+/// Overrides the keys of `table` that `layer` has, those of tables within it too.
+fn merge(table: &mut Table, layer: Table) {
+    for (key, value) in layer {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(layer)) => merge(inner, layer),
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+}
+
+/// The same layer; a learning rate that stands alone is for any batch.
+fn with_plain_lr(mut layer: Table) -> Table {
+    if layer.contains_key("lr") && !layer.contains_key("lr_batch") {
+        layer.insert("lr_batch".into(), 0.into());
+    }
+    layer
+}
+
+enum Fault {
+    Unreadable(Error),
+    Text(String),
+}
+
+/// Reads a file whose keys `known` must have.
+fn read(path: &Path, known: &Table) -> Result<Table, Fault> {
+    let text =
+        fs::read_to_string(path).map_err(|error| Fault::Unreadable(Error::read(path)(error)))?;
+    let broken = |error: toml::de::Error| Fault::Text(error.to_string().trim_end().to_owned());
+    let parsed = DeTable::parse(&text).map_err(broken)?;
+    let line = |at: usize| text[..at].matches('\n').count() + 1;
+    for (key, value) in parsed.get_ref() {
+        let at = |fault| Fault::Text(format!("line {}: {fault}", line(key.span().start)));
+        check_key(key.get_ref(), "", known).map_err(at)?;
+        let within = known.get(key.get_ref().as_ref()).and_then(Value::as_table);
+        let (Some(known), Some(table)) = (within, value.get_ref().as_table()) else { continue };
+        for inner in table.keys() {
+            let at = |fault| Fault::Text(format!("line {}: {fault}", line(inner.span().start)));
+            check_key(inner.get_ref(), &format!("{}.", key.get_ref()), known).map_err(at)?;
+        }
+    }
+    text.parse().map_err(broken)
+}
+
+/// A sentence about a key that `known` does not have.
+fn check_key(key: &str, prefix: &str, known: &Table) -> Result<(), String> {
+    if known.contains_key(key) {
+        return Ok(());
+    }
+    let help = match suggest::nearest(key, known.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean `{prefix}{near}`?"),
+        None => "`cellc train --print-config` prints all there are".into(),
+    };
+    Err(format!("there is no setting `{prefix}{key}`; {help}"))
+}
+
+/// The layer of the command line; options of their own win over `--set`.
+fn options(args: &SettingArgs, known: &Table) -> Result<Table, String> {
+    let mut layer = Table::new();
+    for assignment in &args.set {
+        let (key, text) = assignment
+            .split_once('=')
+            .ok_or_else(|| format!("`--set {assignment}` is not of the form KEY=VALUE"))?;
+        let (key, text) = (key.trim(), text.trim());
+        // Words need no quotes here: a shell would take them away.
+        let quoted = || Value::String(text.to_owned());
+        let value = format!("value = {text}").parse::<Table>().ok();
+        let value = value.and_then(|mut table| table.remove("value")).unwrap_or_else(quoted);
+        match key.split_once('.') {
+            None => {
+                check_key(key, "", known)?;
+                layer.insert(key.into(), value);
+            }
+            Some((outer, inner)) => {
+                check_key(outer, "", known)?;
+                let within = known.get(outer).and_then(Value::as_table);
+                let within = within.ok_or_else(|| format!("`{outer}` has no settings within"))?;
+                check_key(inner, &format!("{outer}."), within)?;
+                let table = layer.entry(outer).or_insert_with(|| Table::new().into());
+                if let Value::Table(table) = table {
+                    table.insert(inner.into(), value);
+                }
+            }
+        }
+    }
+    let mut add = |key: &str, value: Option<Value>| {
+        layer.extend(value.map(|value| (key.to_owned(), value)));
+    };
+    let count = |value: Option<usize>| value.map(|value| Value::Integer(value as i64));
+    let number = |value: Option<f64>| value.map(Value::Float);
+    let word = |value: &Option<String>| value.clone().map(Value::String);
+    add("epochs", count(args.epochs));
+    add("batch", count(args.batch));
+    add("optimizer", word(&args.optimizer));
+    add("lr", number(args.lr));
+    add("schedule", word(&args.schedule));
+    add("warmup_epochs", number(args.warmup_epochs));
+    add("momentum", number(args.momentum));
+    add("nesterov", args.nesterov.then_some(Value::Boolean(true)));
+    add("weight_decay", number(args.weight_decay));
+    add("clip_norm", number(args.clip_norm));
+    add("label_smoothing", number(args.label_smoothing));
+    add("ema_decay", number(args.ema_decay));
+    add("dropout", number(args.dropout));
+    add("drop_path", number(args.drop_path));
+    add("aux_weight", number(args.aux_weight));
+    add(VALIDATION, number(args.validation));
+    if args.no_augment {
+        let none = Table::try_from(Augment::NONE).expect("plain data");
+        layer.insert("augment".into(), none.into());
+    }
+    if let Some(side) = args.cutout {
+        let table = layer.entry("augment").or_insert_with(|| Table::new().into());
+        if let Value::Table(table) = table {
+            table.insert("cutout".into(), Value::Integer(side as i64));
+        }
+    }
+    Ok(layer)
+}
