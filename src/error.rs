@@ -92,10 +92,15 @@ pub enum Error {
     #[error("the CPU device failed: {0}")]
     Device(#[from] CpuError),
     /// The loss stopped being a finite number.
-    #[error("the loss is not finite at step {step} (epoch {epoch}); try a smaller learning rate")]
+    #[error(
+        "the loss is not finite at step {step} (batch {batch} of epoch {epoch}); try a smaller learning rate, \
+         warm-up or a smaller clip_norm"
+    )]
     NotFinite {
         /// Optimizer step, counted from 0 over the whole run.
         step: usize,
+        /// Batch within the epoch, counted from 1.
+        batch: usize,
         /// Epoch, counted from 1.
         epoch: usize,
     },

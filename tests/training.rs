@@ -372,7 +372,8 @@ fn averages_are_those_of_the_formula() {
 fn divergence_is_an_error() {
     let config = TrainConfig { lr: 1e30, clip_norm: None, ..quick() };
     let (_, history, events) = train(&small_graph(false), &config);
-    let Err(Error::NotFinite { step, epoch: 1 }) = history else { panic!("{history:?}") };
+    let Err(Error::NotFinite { step, batch, epoch: 1 }) = history else { panic!("{history:?}") };
+    assert_eq!(batch, step + 1);
     assert!(step > 0, "the first loss is finite");
     assert_eq!(events.len(), step, "one event for each step before it");
 }

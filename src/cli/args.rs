@@ -1,6 +1,7 @@
 //! Every argument of every command. Help texts are the doc comments.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use cellc::data::{DataSpec, LoadConfig};
@@ -344,6 +345,16 @@ pub struct TrainArgs {
     /// Threads; all cores if not given. The result is the same for any number.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// A folder for the state of the run, its best model so far and its `history.jsonl`.
+    #[arg(long, value_name = "FOLDER")]
+    pub run: Option<PathBuf>,
+    /// Go on with the run in that folder: the result is the same, bit for bit, as if it had never been
+    /// stopped.
+    #[arg(long, requires = "run")]
+    pub resume: bool,
+    /// Keep the state every so many steps as well, not only at the end of every epoch.
+    #[arg(long, value_name = "STEPS", requires = "run")]
+    pub save_every: Option<NonZeroUsize>,
     /// Start from the parameters of this checkpoint, which must be of the same network.
     #[arg(long, value_name = "CHECKPOINT")]
     pub init: Option<PathBuf>,

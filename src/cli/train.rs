@@ -1,13 +1,15 @@
 //! `cellc train`: the network of a file learns a data set.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use cellc::compile::Request;
 use cellc::data::{self, Batches, HoldOut, split};
+use cellc::error::Error;
 use cellc::graph::cost::{Cost, grouped};
 use cellc::network::Network;
 use cellc::syntax;
-use cellc::train::{Checkpoint, Event, TrainConfig, TrainSet, accuracy, fit};
+use cellc::train::{Checkpoint, Event, RunFolder, TrainConfig, TrainSet, Trainer, accuracy};
 
 use super::args::TrainArgs;
 use super::input::{self, Failure};
@@ -65,8 +67,23 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         val_accuracy,
         test_accuracy,
     };
+    let set = TrainSet {
+        images: &data.train,
+        whitening: &data.whitening,
+        train: &held.train,
+        validation: &held.validation,
+    };
+    let about = checkpoint(None, None);
+    let (folder, state) = match &args.run {
+        Some(dir) if args.resume => {
+            let (folder, state) = RunFolder::resume(dir, about.clone(), &set)?;
+            (Some(folder), state)
+        }
+        Some(dir) => (Some(RunFolder::create(dir, about.clone(), &set)?), None),
+        None => (None, None),
+    };
     // Written once before hours are spent: a folder that cannot be written is found now.
-    checkpoint(None, None).save(&network, &out)?;
+    about.save(&network, &out)?;
     output(&format!(
         "{} at {scale}: {} parameters; {}: {} training, {} validation and {} test images\n",
         input.source.name,
@@ -83,21 +100,42 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         let used = config.lr_of(batch);
         output(&format!("learning rate {used}: {lr} for batches of {lr_batch}, here {batch}\n"))?;
     }
-    let set = TrainSet {
-        images: &data.train,
-        whitening: &data.whitening,
-        train: &held.train,
-        validation: &held.validation,
-    };
     let progress = Progress::new(config.epochs * steps_per_epoch, "steps");
-    let history = fit(&mut network, &set, &config, &mut |event| report(&progress, event));
+    let mut trainer = Trainer::new(&mut network, set, &config)?;
+    if let Some(state) = state {
+        trainer.load_state(&state).map_err(|fault| Error::Config {
+            setting: "resume",
+            value: "the run".into(),
+            reason: format!("its state does not fit: {fault}"),
+        })?;
+        output(&format!("resumed behind step {}\n", trainer.progress().step))?;
+    }
+    let trained = train(&mut trainer, folder.as_ref(), args.save_every, &progress);
     progress.finish();
-    let history = history?;
+    trained?;
+    let history = trainer.finish();
 
     let all: Vec<usize> = (0..data.test.len()).collect();
     let test = accuracy(&network, &data.test, &all, &data.whitening, config.batch)?;
     checkpoint(history.val_accuracy(), Some(test)).save(&network, &out)?;
     output(&format!("checkpoint {}\ntest accuracy {:.2} %\n", out.display(), 100.0 * test))
+}
+
+/// Trains to the end, and keeps the state at the end of every epoch and every so many steps.
+fn train(
+    trainer: &mut Trainer<'_>,
+    folder: Option<&RunFolder>,
+    save_every: Option<NonZeroUsize>,
+    progress: &Progress,
+) -> Result<(), Error> {
+    while trainer.advance(&mut |event| report(progress, event))? {
+        let is_due =
+            save_every.is_some_and(|every| trainer.progress().step.is_multiple_of(every.get()));
+        if let Some(folder) = folder.filter(|_| is_due || trainer.is_between_epochs()) {
+            folder.keep(trainer)?;
+        }
+    }
+    Ok(())
 }
 
 fn report(progress: &Progress, event: &Event) {

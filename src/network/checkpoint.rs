@@ -133,7 +133,7 @@ impl Network {
 /// The format's header and data: an eight-byte length, JSON, numbers in little endian.
 ///
 /// Written here, since the format's crate keeps metadata in a hash map and so in no stable order.
-fn write_safetensors(
+pub(crate) fn write_safetensors(
     out: &mut impl Write,
     state: &BTreeMap<String, NamedTensor>,
     metadata: &BTreeMap<String, String>,
@@ -163,7 +163,8 @@ fn write_safetensors(
 
 type State = (BTreeMap<String, NamedTensor>, BTreeMap<String, String>);
 
-fn read_safetensors(bytes: &[u8]) -> Result<State, String> {
+/// The tensors and the metadata of a file of `F32` tensors.
+pub(crate) fn read_safetensors(bytes: &[u8]) -> Result<State, String> {
     let not_valid = |fault| format!("not a valid safetensors file: {fault}");
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_valid)?;
     let metadata = header.metadata().iter().flatten();

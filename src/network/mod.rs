@@ -29,6 +29,7 @@ use crate::graph::Graph;
 use crate::plan::{Layout, LayoutEntry, Mode, Plan};
 
 pub use checkpoint::{NamedTensor, StateFault};
+pub(crate) use checkpoint::{read_safetensors, write_safetensors};
 pub use module::{Images, Logits};
 pub use params::{Len, Params};
 

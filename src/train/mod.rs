@@ -3,7 +3,7 @@
 //!
 //! The loop tells what happens through events and returns; it neither prints nor reads a clock. A
 //! [`Trainer`] is the loop with its state in the open; a [`Recipe`] names the settings of a paper. What is
-//! left of a run goes into a [`Checkpoint`].
+//! left of a run goes into a [`Checkpoint`]; what it needs to go on into a [`RunFolder`].
 
 mod average;
 mod checkpoint;
@@ -14,6 +14,7 @@ mod event;
 mod optimizer;
 mod penalty;
 mod recipe;
+mod run_folder;
 mod schedule;
 mod state;
 mod trainer;
@@ -27,6 +28,7 @@ pub use event::{EpochRecord, Event, History};
 pub use optimizer::{Adam, Optimizer, OptimizerKind, RmsProp, Rule, Sgd};
 pub use penalty::{WeightDecayAt, WeightDecayOn};
 pub use recipe::Recipe;
+pub use run_folder::RunFolder;
 pub use schedule::{DropPathSchedule, LrSchedule, Schedule, cosine};
 pub use state::{Progress, TrainState};
 pub use trainer::Trainer;

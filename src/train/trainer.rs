@@ -108,6 +108,11 @@ impl<'a> Trainer<'a> {
         &self.progress
     }
 
+    /// True if the last step was the last of its epoch, or there was none.
+    pub fn is_between_epochs(&self) -> bool {
+        self.progress.step.is_multiple_of(self.per_epoch.0)
+    }
+
     /// Steps of the whole run.
     pub fn steps(&self) -> usize {
         self.schedule.steps()
@@ -180,7 +185,7 @@ impl<'a> Trainer<'a> {
             return Ok(false);
         }
         self.step(on_event)?;
-        if self.progress.step.is_multiple_of(self.per_epoch.0) {
+        if self.is_between_epochs() {
             self.end_epoch(on_event)?;
         }
         Ok(true)
@@ -233,7 +238,8 @@ impl<'a> Trainer<'a> {
         let gradient = buffers.gradients.get_or_alloc_mut(&network.params().flat)?;
         let grad_norm = self.penalty.apply(&buffers.params, gradient);
         if !(loss_value.is_finite() && grad_norm.is_finite()) {
-            return Err(Error::NotFinite { step, epoch });
+            let batch = step % self.per_epoch.0 + 1;
+            return Err(Error::NotFinite { step, batch, epoch });
         }
         let lr = self.schedule.lr(step);
         self.optimizer.step(&mut buffers.params, gradient, lr, step);

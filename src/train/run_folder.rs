@@ -1,0 +1,170 @@
+//! A training run in a folder: enough to go on after the process was killed, and its best model so far.
+//!
+//! | file | holds | written |
+//! |---|---|---|
+//! | `last.safetensors` | the [`TrainState`] and what the run is about | as often as [`keep`](RunFolder::keep) is called |
+//! | `best.safetensors` | the model of the epoch with the best validation accuracy | at the end of such an epoch |
+//! | `history.jsonl` | a line for each [`EpochRecord`](super::EpochRecord) | at the end of every epoch |
+//!
+//! Each file is replaced in one step, `last.safetensors` after the others: a run that goes on from it writes
+//! again what they may already have, with the same bytes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Checkpoint, Progress, TrainSet, TrainState, Trainer};
+use crate::error::Error;
+use crate::network::{NamedTensor, read_safetensors, write_safetensors};
+use crate::storage::{replace_text, stream_atomically};
+
+/// The key of the metadata of `last.safetensors`.
+const KEY: &str = "cellc_run";
+
+/// The version of [`Stored`].
+const FORMAT: u32 = 1;
+
+/// Where a run keeps its state.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    dir: PathBuf,
+    about: About,
+}
+
+/// What a run is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct About {
+    /// Its model, without accuracies.
+    model: Checkpoint,
+    /// Number of images to learn from and of those held out.
+    images: [usize; 2],
+}
+
+/// What stands beside the tensors.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    format: u32,
+    about: About,
+    progress: Progress,
+}
+
+impl RunFolder {
+    /// The folder of a new run on `data` whose model is described by `model`, without accuracies.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the folder already has a run; [`Error::Write`] if it cannot be made.
+    pub fn create(dir: &Path, model: Checkpoint, data: &TrainSet<'_>) -> Result<Self, Error> {
+        let folder = Self::open(dir, model, data)?;
+        if folder.last().exists() {
+            return Err(Error::Config {
+                setting: "run",
+                value: dir.display().to_string(),
+                reason: "the folder already has a run; go on with --resume, or name another".into(),
+            });
+        }
+        Ok(folder)
+    }
+
+    /// The folder of a run that may have begun, and its state if it was kept at least once.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the run in it is about another model, other data or other settings;
+    /// [`Error::Checkpoint`] if its state is damaged or of another version; [`Error::Read`];
+    /// [`Error::Write`] if there is no folder and it cannot be made.
+    pub fn resume(
+        dir: &Path,
+        model: Checkpoint,
+        data: &TrainSet<'_>,
+    ) -> Result<(Self, Option<TrainState>), Error> {
+        let folder = Self::open(dir, model, data)?;
+        let path = folder.last();
+        if !path.exists() {
+            return Ok((folder, None));
+        }
+        let fault = |fault: String| Error::Checkpoint { path: path.clone(), fault };
+        let bytes = fs::read(&path).map_err(Error::read(&path))?;
+        let (tensors, metadata) = read_safetensors(&bytes).map_err(fault)?;
+        let text =
+            metadata.get(KEY).ok_or_else(|| fault(format!("its metadata has no `{KEY}`")))?;
+        let stored: Stored = serde_json::from_str(text)
+            .map_err(|error| fault(format!("bad metadata `{KEY}`: {error}")))?;
+        if stored.format != FORMAT {
+            return Err(fault(format!("expected format {FORMAT}, found {}", stored.format)));
+        }
+        if let Some(what) = difference(&stored.about, &folder.about) {
+            return Err(Error::Config {
+                setting: "resume",
+                value: dir.display().to_string(),
+                reason: format!("the run in it differs in its {what}"),
+            });
+        }
+        let tensors = tensors.into_iter().map(|(name, tensor)| (name, tensor.values)).collect();
+        Ok((folder, Some(TrainState { progress: stored.progress, tensors })))
+    }
+
+    fn open(dir: &Path, model: Checkpoint, data: &TrainSet<'_>) -> Result<Self, Error> {
+        fs::create_dir_all(dir).map_err(Error::write(dir))?;
+        let images = [data.train.len(), data.validation.len()];
+        Ok(RunFolder { dir: dir.into(), about: About { model, images } })
+    }
+
+    /// Keeps what the run is at. To be called between any two steps, and at least after the last one of every
+    /// epoch, for its model may be the best.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    ///
+    /// # Cost
+    /// A copy of the trainer's state, and a file of its size that is synced to the disk.
+    pub fn keep(&self, trainer: &Trainer<'_>) -> Result<(), Error> {
+        let state = trainer.state();
+        let epochs = &state.progress.history.epochs;
+        if trainer.is_between_epochs()
+            && let Some(last) = epochs.last()
+        {
+            let earlier = epochs[..epochs.len() - 1].iter().filter_map(|epoch| epoch.val_accuracy);
+            let best = earlier.fold(f64::NEG_INFINITY, f64::max);
+            if last.val_accuracy.is_some_and(|accuracy| accuracy > best) {
+                let model = self.about.model.clone();
+                let model = Checkpoint { val_accuracy: last.val_accuracy, ..model };
+                model.save(&trainer.averaged(), &self.dir.join("best.safetensors"))?;
+            }
+            let line = |epoch| serde_json::to_string(epoch).expect("an epoch is plain data") + "\n";
+            let lines: String = epochs.iter().map(line).collect();
+            replace_text(&self.dir.join("history.jsonl"), &lines)?;
+        }
+        let TrainState { progress, tensors } = state;
+        let named = |(name, values): (String, Vec<f32>)| {
+            (name, NamedTensor { shape: vec![values.len()], values })
+        };
+        let tensors: BTreeMap<String, NamedTensor> = tensors.into_iter().map(named).collect();
+        let stored = Stored { format: FORMAT, about: self.about.clone(), progress };
+        let text = serde_json::to_string(&stored).expect("every map in it has strings as keys");
+        let metadata = BTreeMap::from([(KEY.to_owned(), text)]);
+        stream_atomically(&self.last(), |out| write_safetensors(out, &tensors, &metadata))
+    }
+
+    fn last(&self) -> PathBuf {
+        self.dir.join("last.safetensors")
+    }
+}
+
+/// In what two runs differ, if they do.
+fn difference(old: &About, new: &About) -> Option<&'static str> {
+    let (old_model, new_model) = (&old.model, &new.model);
+    let has_same_data =
+        old_model.data == new_model.data && old_model.whitening == new_model.whitening;
+    let what = [
+        (old_model.cellc == new_model.cellc, "version of cellc"),
+        (old_model.cell == new_model.cell, "cell"),
+        (old_model.net == new_model.net, "net"),
+        (old_model.scale == new_model.scale, "scale"),
+        (has_same_data, "data set"),
+        (old.images == new.images, "number of training or validation images"),
+        (old_model.config == new_model.config, "settings"),
+        (old == new, "network"),
+    ];
+    what.into_iter().find(|(is_same, _)| !is_same).map(|(_, what)| what)
+}
