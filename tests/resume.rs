@@ -73,8 +73,13 @@ fn scratch() -> tempfile::TempDir {
 
 /// What a run leaves behind.
 fn results(folder: &Path) -> Vec<Vec<u8>> {
-    let files =
-        ["cells.safetensors", "run/last.safetensors", "run/best.safetensors", "run/history.jsonl"];
+    let files = [
+        "cells.safetensors",
+        "run/last.safetensors",
+        "run/best.safetensors",
+        "run/history.jsonl",
+        "run/report.html",
+    ];
     files.map(|file| fs::read(folder.join(file)).unwrap()).to_vec()
 }
 

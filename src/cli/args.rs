@@ -345,7 +345,7 @@ pub struct TrainArgs {
     /// Threads; all cores if not given. The result is the same for any number.
     #[arg(long)]
     pub threads: Option<usize>,
-    /// A folder for the state of the run, its best model so far and its `history.jsonl`.
+    /// A folder for the state of the run, its best model so far, `history.jsonl` and `report.html`.
     #[arg(long, value_name = "FOLDER")]
     pub run: Option<PathBuf>,
     /// Go on with the run in that folder: the result is the same, bit for bit, as if it had never been

@@ -14,6 +14,7 @@ mod event;
 mod optimizer;
 mod penalty;
 mod recipe;
+mod report;
 mod run_folder;
 mod schedule;
 mod state;

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `last.safetensors` | the [`TrainState`] and what the run is about | as often as [`keep`](RunFolder::keep) is called |
 //! | `best.safetensors` | the model of the epoch with the best validation accuracy | at the end of such an epoch |
+//! | `report.html` | curves and numbers for people | at the end of every epoch |
 //! | `history.jsonl` | a line for each [`EpochRecord`](super::EpochRecord) | at the end of every epoch |
 //!
 //! Each file is replaced in one step, `last.safetensors` after the others: a run that goes on from it writes
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::report;
 use super::{Checkpoint, Progress, TrainSet, TrainState, Trainer};
 use crate::error::Error;
 use crate::network::{NamedTensor, read_safetensors, write_safetensors};
@@ -134,6 +136,8 @@ impl RunFolder {
             let line = |epoch| serde_json::to_string(epoch).expect("an epoch is plain data") + "\n";
             let lines: String = epochs.iter().map(line).collect();
             replace_text(&self.dir.join("history.jsonl"), &lines)?;
+            let page = report::html(&self.about.model, self.about.images, epochs);
+            replace_text(&self.dir.join("report.html"), &page)?;
         }
         let TrainState { progress, tensors } = state;
         let named = |(name, values): (String, Vec<f32>)| {
