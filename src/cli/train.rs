@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cellc::compile::Request;
 use cellc::data::{self, HoldOut, split};
+use cellc::device::RunConfig;
 use cellc::graph::cost::{Cost, grouped};
 use cellc::network::Network;
 use cellc::syntax;
@@ -47,9 +48,13 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         image: [data.train.ty().channels, data.train.ty().height, data.train.ty().width],
         classes: data.classes,
         with_aux: args.aux_weight > 0.0,
-        data: args.data.to_string(),
+        data: Some(args.data.to_string()),
+        class_names: data.class_names.clone(),
         whitening: data.whitening.clone(),
-        config: config.clone(),
+        validation: args.validation,
+        bn_eps: RunConfig::default().bn_eps,
+        config: Some(config.clone()),
+        imported_from: None,
         val_accuracy,
         test_accuracy,
     };

@@ -43,7 +43,9 @@ impl Writer<'_> {
             Op::Add => self.plain(id, "Add", &operands, Vec::new()),
             Op::Mul => self.plain(id, "Mul", &operands, Vec::new()),
             Op::Concat => self.plain(id, "Concat", &operands, vec![int("axis", 1)]),
-            Op::MaxPool { window: over } if over.zeros => self.max_with_zeros(id, operands[0], over),
+            Op::MaxPool { window: over } if over.zeros => {
+                self.max_with_zeros(id, operands[0], over)
+            }
             Op::MaxPool { window: over } => self.plain(id, "MaxPool", &operands, window(over)),
             Op::AvgPool { window: over } => {
                 let mut attributes = window(over);
