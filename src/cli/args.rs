@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use cellc::data::{DataSpec, LoadConfig};
 use cellc::graph::lower::Scale;
+use cellc::network::Freeze;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A language and compiler for neural-architecture search: check, count, train and search cells
@@ -325,7 +326,20 @@ impl ImageArgs {
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// The file.
-    pub file: PathBuf,
+    #[arg(required_unless_present = "from")]
+    pub file: Option<PathBuf>,
+    /// Train the network of this checkpoint further: its stem and cells with their parameters, whitening
+    /// and, for data of any size, image size, and a fresh head for the classes of the data.
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["file", "init", "net", "scale"])]
+    pub from: Option<PathBuf>,
+    /// The number of classes that the data is meant to have; other data is refused.
+    #[arg(long)]
+    pub classes: Option<usize>,
+    /// Leave parts of the network as they are: `stem,cell_0..cell_5`, blocks such as `cells.6.n1`, or a
+    /// number N for the stem and the first N cells. Their batch normalizations compute with the running
+    /// statistics, which stay as they are too.
+    #[arg(long, value_name = "PARTS")]
+    pub freeze: Option<Freeze>,
     /// Which network.
     #[command(flatten)]
     pub net: NetArgs,

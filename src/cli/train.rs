@@ -3,47 +3,118 @@
 use std::path::{Path, PathBuf};
 
 use cellc::compile::Request;
-use cellc::data::{self, HoldOut, split};
-use cellc::device::RunConfig;
+use cellc::data::{self, Dataset, HoldOut, split};
+use cellc::error::Error;
 use cellc::graph::cost::{Cost, grouped};
+use cellc::graph::lower::Scale;
 use cellc::network::Network;
 use cellc::syntax;
-use cellc::train::{Checkpoint, Event, TrainConfig, TrainSet, accuracy, fit};
+use cellc::train::{Checkpoint, Event, TrainConfig, TrainSet, accuracy, adopt_body, fit, restore};
 
 use super::args::TrainArgs;
-use super::input::{self, Failure};
+use super::input::{self, Failure, Input};
 use super::progress::Progress;
 use super::{output, use_threads};
+
+/// What is trained, before there is data.
+struct Start {
+    input: Input,
+    net: String,
+    scale: Scale,
+    /// The checkpoint and its network, to train further.
+    trained: Option<(Checkpoint, Network)>,
+}
+
+impl Start {
+    fn of(args: &TrainArgs) -> Result<Start, Failure> {
+        if let Some(path) = &args.from {
+            let (input, _) = input::load_checkpoint(path)?;
+            let (checkpoint, network) = restore(path)?;
+            let fault = |fault| Error::Checkpoint { path: path.clone(), fault };
+            let (net, scale) = (checkpoint.net.clone(), checkpoint.scale.parse().map_err(fault)?);
+            return Ok(Start { input, net, scale, trained: Some((checkpoint, network)) });
+        }
+        let file = args.file.as_deref().expect("clap asks for a file where there is no checkpoint");
+        let input = input::load(file)?;
+        let (net, scale) = (input.net(&args.net).to_owned(), input.scale(&args.net)?);
+        Ok(Start { input, net, scale, trained: None })
+    }
+
+    /// The data set, in the size that a trained network is for unless another is asked for.
+    fn data(&self, args: &TrainArgs) -> Result<Dataset, Error> {
+        let mut config = args.images.config();
+        if let Some((checkpoint, _)) = &self.trained
+            && args.data.is_resizable()
+        {
+            config.image_size = config.image_size.or(Some(checkpoint.image[1]));
+        }
+        let mut data = data::load_with(&args.data, &config)?;
+        if let Some(classes) = args.classes
+            && classes != data.classes
+        {
+            return Err(Error::Config {
+                setting: "classes",
+                value: classes.to_string(),
+                reason: format!("`{}` has {}", args.data, data.classes),
+            });
+        }
+        if let Some((checkpoint, _)) = &self.trained {
+            if checkpoint.image[0] != data.train.ty().channels {
+                let path = args.from.clone().unwrap_or_default();
+                let [channels, ..] = checkpoint.image;
+                let found = data.train.ty().channels;
+                let fault =
+                    format!("it is for images of {channels} channels, `{}` has {found}", args.data);
+                return Err(Error::Checkpoint { path, fault });
+            }
+            data.whitening = checkpoint.whitening.clone();
+        }
+        Ok(data)
+    }
+}
 
 /// Trains, writes the checkpoint, and states the test accuracy on the last line.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let config = config(args);
     config.check()?;
     use_threads(args.threads)?;
-    let input = input::load(&args.file)?;
-    let scale = input.scale(&args.net)?;
-    let data = data::load_with(&args.data, &args.images.config())?;
+    let start = Start::of(args)?;
+    let data = start.data(args)?;
+    let Start { input, net, scale, trained } = start;
     let augment = if args.no_augment {
         data::Augment::NONE
     } else {
         data::Augment { cutout: args.cutout, ..data.augment }
     };
     let config = TrainConfig { augment, ..config };
-    let request =
-        Request { with_aux: args.aux_weight > 0.0, ..Request::new(input.net(&args.net), scale) }
-            .with_data(data.train.ty(), data.classes);
+    let request = Request { with_aux: args.aux_weight > 0.0, ..Request::new(&*net, scale) }
+        .with_data(data.train.ty(), data.classes);
     let lowered = input.network(&request)?;
-    let out = args.out.clone().unwrap_or_else(|| beside(&args.file));
+    let out = args.out.clone().unwrap_or_else(|| match (&args.from, &args.file) {
+        (Some(from), _) => from.with_extension("tuned.safetensors"),
+        (None, Some(file)) => beside(file),
+        (None, None) => PathBuf::from("model.safetensors"),
+    });
     let held = split(&data.train, HoldOut::Fraction(args.validation), args.seed)?;
 
     let mut network = Network::new(&lowered.graph, args.seed);
     if let Some(path) = &args.init {
         network.load_safetensors(path)?;
     }
+    if let Some((_, trained)) = &trained {
+        let path = args.from.clone().unwrap_or_default();
+        adopt_body(&mut network, trained)
+            .map_err(|fault| Error::Checkpoint { path, fault: fault.to_string() })?;
+    }
+    if let Some(freeze) = &args.freeze {
+        network.freeze(freeze)?;
+    }
+    let bn_eps = network.config().bn_eps;
+    let imported_from = trained.and_then(|(checkpoint, _)| checkpoint.imported_from);
     let checkpoint = |val_accuracy, test_accuracy| Checkpoint {
         cellc: env!("CARGO_PKG_VERSION").into(),
         cell: syntax::print(&input.written_out()),
-        net: input.net(&args.net).into(),
+        net: net.clone(),
         scale: scale.to_string(),
         image: [data.train.ty().channels, data.train.ty().height, data.train.ty().width],
         classes: data.classes,
@@ -52,9 +123,9 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         class_names: data.class_names.clone(),
         whitening: data.whitening.clone(),
         validation: args.validation,
-        bn_eps: RunConfig::default().bn_eps,
+        bn_eps,
         config: Some(config.clone()),
-        imported_from: None,
+        imported_from: imported_from.clone(),
         val_accuracy,
         test_accuracy,
     };

@@ -11,6 +11,7 @@ mod evaluate;
 mod event;
 mod schedule;
 mod sgd;
+mod transfer;
 
 use dfdx::losses::cross_entropy_with_logits_loss;
 use dfdx::prelude::{AsArray, Backward, Cpu, Trace, ZeroGrads, ZerosTensor};
@@ -22,8 +23,10 @@ pub use evaluate::accuracy;
 pub use event::{EpochRecord, Event, History};
 pub use schedule::cosine;
 pub use sgd::Sgd;
+pub use transfer::adopt_body;
 
 use evaluate::count_correct;
+use transfer::Kept;
 
 use crate::data::{Batch, Batches, Images, Loader, Whitening};
 use crate::device::RunConfig;
@@ -47,8 +50,9 @@ pub struct TrainSet<'a> {
 /// Trains a network: stochastic gradient descent on the mean cross-entropy of shuffled batches, its
 /// learning rate falling to 0 along half a cosine.
 ///
-/// Where the graph has an auxiliary head its loss is added, times [`TrainConfig::aux_weight`]. The
-/// network is left with the run's dropout share and without a gradient of the image.
+/// Where the graph has an auxiliary head its loss is added, times [`TrainConfig::aux_weight`]. What is
+/// [frozen](Network::freeze) stays as it is. The network is left with the run's dropout share and without
+/// a gradient of the image.
 ///
 /// # Errors
 /// [`Error::Config`] before anything is changed; [`Error::NotFinite`] when the loss or the gradient
@@ -112,6 +116,7 @@ pub fn fit(
     let mut targets = device.try_zeros_like(&(batch_size, classes))?;
     let mut gradients = network.params().try_alloc_grads()?;
     let mut optimizer = Sgd::new(config);
+    let kept = Kept::of(network);
     let mut history = History::default();
     let mut step = 0;
 
@@ -140,6 +145,7 @@ pub fn fit(
             }
 
             gradients = loss.try_backward()?;
+            kept.mask(network, &mut gradients)?;
             let grad_norm =
                 clip_norm(gradients.get_or_alloc_mut(&network.params().flat)?, config.clip_norm);
             if !(loss_value.is_finite() && grad_norm.is_finite()) {
@@ -147,6 +153,7 @@ pub fn fit(
             }
             let lr = cosine(config.lr, step, steps);
             optimizer.step(&mut network.params_mut().flat, &mut gradients, lr)?;
+            kept.restore(network);
             network.params().try_zero_grads(&mut gradients)?;
 
             loss_sum += loss_value;
