@@ -30,7 +30,7 @@ use crate::space::{Genotype, Requirements};
 use crate::syntax;
 
 /// The library of cells: every file of `cells/`, by name; first the prelude, then the rest by the alphabet.
-pub const EMBEDDED: [(&str, &str); 23] = [
+pub const EMBEDDED: [(&str, &str); 25] = [
     ("prelude.cell", include_str!("../cells/prelude.cell")),
     ("cifar.cell", include_str!("../cells/cifar.cell")),
     ("imagenet.cell", include_str!("../cells/imagenet.cell")),
@@ -50,6 +50,8 @@ pub const EMBEDDED: [(&str, &str); 23] = [
     ("nasbench_macro_space.cell", include_str!("../cells/nasbench_macro_space.cell")),
     ("nasnet_a.cell", include_str!("../cells/nasnet_a.cell")),
     ("nasnet_a_figure.cell", include_str!("../cells/nasnet_a_figure.cell")),
+    ("nasnet_a_keras.cell", include_str!("../cells/nasnet_a_keras.cell")),
+    ("nasnet_a_timm.cell", include_str!("../cells/nasnet_a_timm.cell")),
     ("nasnet_b_space.cell", include_str!("../cells/nasnet_b_space.cell")),
     ("nasnet_c_space.cell", include_str!("../cells/nasnet_c_space.cell")),
     ("nasnet_space.cell", include_str!("../cells/nasnet_space.cell")),

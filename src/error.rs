@@ -80,6 +80,14 @@ pub enum Error {
         /// What is wrong with them.
         fault: String,
     },
+    /// A file of another program's weights cannot be imported.
+    #[error("weights `{}`: {fault}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
     /// A network is too large for an ONNX file.
     #[error("the ONNX file would have {bytes} bytes, a protobuf message may have at most {limit}")]
     OnnxTooLarge {

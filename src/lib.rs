@@ -18,6 +18,7 @@
 //! | simplify | [`graph::passes::simplify`] | graph | graph | nobody's |
 //! | plan | [`plan::Plan::new`] | graph | [`plan::Plan`]: kernels and buffers, forward and backward | nobody's |
 //! | run | [`network::Network`] | plan, parameters, images | logits, gradients | |
+//! | import | [`import::import`] | weights of timm or Keras | network, [`train::Checkpoint`] | [`error::Error`] |
 //! | train | [`train::fit`] | network, [`data`] | parameters, [`train::Checkpoint`] | [`error::Error`] |
 //! | export | [`export`] | network | a file for other programs; a body without its head | [`error::Error`] |
 //! | search | [`search::run`] | space, evaluator | new `.cell` files | [`error::Error`] |
@@ -53,9 +54,11 @@ pub mod diagnostic;
 pub mod diff;
 pub mod draw;
 pub mod error;
+pub mod evaluation;
 pub mod export;
 pub mod fix;
 pub mod graph;
+pub mod import;
 pub mod ir;
 pub mod link;
 #[cfg(feature = "lsp")]

@@ -95,10 +95,11 @@ const DARTS: &str = "quark0/darts model.py";
 /// melodyguan/enas, the arithmetic of `micro_child.py`.
 const ENAS: &str = "enas micro_child.py";
 const TIMM: &str = "timm 1.0.31";
+const KERAS: &str = "keras 3.15.1";
 /// Liu et al. print 5.1M and 588M.
 const PNAS: &str = "PNASNet paper, rounded";
 
-const PUBLISHED: [Row; 30] = [
+const PUBLISHED: [Row; 33] = [
     row("nasnet_a.cell", "cifar", "6@768", 3_346_538, SLIM)
         .with_aux(4_978_036)
         .with_statistics(3_383_786)
@@ -153,6 +154,10 @@ const PUBLISHED: [Row; 30] = [
     row("darts_v2.cell", "darts", "20@576", 3_349_342, DARTS).with_aux(3_825_768).macs(528_359_040),
     row("darts_v2.cell", "darts", "8@256", 246_106, DARTS).macs(43_444_736),
     row("enas_micro.cell", "enas", "5@720", 3_894_372, ENAS),
+    row("nasnet_a_timm.cell", "imagenet_large", "6@4032", 88_753_150, TIMM),
+    row("nasnet_a_keras.cell", "imagenet", "4@1056", 5_289_978, KERAS).with_statistics(5_326_716),
+    row("nasnet_a_keras.cell", "imagenet_large", "6@4032", 88_753_150, KERAS)
+        .with_statistics(88_949_818),
     row("pnasnet_5.cell", "pnasnet_large", "4@4320", 86_057_668, TIMM).macs(24_937_395_792),
     row("pnasnet_5.cell", "imagenet_strided", "3@1080", 5_064_487, PNAS)
         .side(224)

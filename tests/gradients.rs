@@ -82,6 +82,7 @@ fn windows() -> Vec<Window> {
         window([1, 7], [1, 1], [1, 1], Padding::Same, [2, 6]),
         window([7, 1], [2, 1], [1, 1], Padding::Same, [6, 2]),
         window([2, 3], [1, 3], [1, 1], Padding::Valid, [5, 7]),
+        window([3, 3], [2, 2], [1, 1], Padding::Zeros, [5, 6]),
     ]
 }
 

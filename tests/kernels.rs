@@ -82,6 +82,15 @@ impl Problem {
     /// Calls `f` with the index in an input map, in an output map, and the tap, for every tap that
     /// is inside the map.
     fn for_each_tap(&self, mut f: impl FnMut(usize, usize, usize)) {
+        self.for_each_covered(|input, output, tap| {
+            if let Some(input) = input {
+                f(input, output, tap);
+            }
+        });
+    }
+
+    /// The same for every tap, in row order; those outside the map have no index in it.
+    fn for_each_covered(&self, mut f: impl FnMut(Option<usize>, usize, usize)) {
         let w = &self.w;
         for oy in 0..w.output[0] {
             for ox in 0..w.output[1] {
@@ -89,12 +98,10 @@ impl Problem {
                     for kx in 0..w.kernel[1] {
                         let iy = (oy * w.stride[0] + ky * w.dilation[0]) as i64 - w.pad[0] as i64;
                         let ix = (ox * w.stride[1] + kx * w.dilation[1]) as i64 - w.pad[1] as i64;
-                        if (0..w.input[0] as i64).contains(&iy)
-                            && (0..w.input[1] as i64).contains(&ix)
-                        {
-                            let input = iy as usize * w.input[1] + ix as usize;
-                            f(input, oy * w.output[1] + ox, ky * w.kernel[1] + kx);
-                        }
+                        let is_inside = (0..w.input[0] as i64).contains(&iy)
+                            && (0..w.input[1] as i64).contains(&ix);
+                        let input = is_inside.then(|| iy as usize * w.input[1] + ix as usize);
+                        f(input, oy * w.output[1] + ox, ky * w.kernel[1] + kx);
                     }
                 }
             }
@@ -314,7 +321,14 @@ fn check_overwrite(problem: &Problem) -> TestCaseResult {
 }
 
 fn check_pools(problem: &Problem) -> TestCaseResult {
+    check_pools_with(problem, false)?;
+    check_pools_with(problem, true)
+}
+
+/// With `zeros`, what is outside the map is zeros to the pools.
+fn check_pools_with(problem: &Problem, zeros: bool) -> TestCaseResult {
     let &Problem { ref w, n, ci: c, seed, .. } = problem;
+    let w = &Window { zeros, ..*w };
     let (area, out_area) = (w.input_area(), w.output_area());
     // Few distinct values, so that windows have several largest numbers.
     let x: Vec<f32> = problem.input(c).iter().map(|x| (x * 3.0).round()).collect();
@@ -325,12 +339,16 @@ fn check_pools(problem: &Problem) -> TestCaseResult {
     let mut winner = vec![None; gy.len()];
     let (mut sums, mut counts) = (vec![0.0f64; gy.len()], vec![0usize; gy.len()]);
     for map in 0..c * n {
-        problem.for_each_tap(|i, o, _| {
-            let (i, o) = (map * area + i, map * out_area + o);
-            if x[i] > max[o] {
-                (max[o], winner[o]) = (x[i], Some(i));
+        problem.for_each_covered(|i, o, _| {
+            let (i, o) = (i.map(|i| map * area + i), map * out_area + o);
+            if i.is_none() && !zeros {
+                return;
             }
-            sums[o] += f64::from(x[i]);
+            let x = i.map_or(0.0, |i| x[i]);
+            if x > max[o] {
+                (max[o], winner[o]) = (x, i);
+            }
+            sums[o] += f64::from(x);
             counts[o] += 1;
         });
     }

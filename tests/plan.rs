@@ -250,7 +250,7 @@ fn random_graph(seed: u64, nodes: usize) -> Graph {
             fitting[rng.gen_range(0..fitting.len())]
         };
         let ty = w.ty(x);
-        last = match rng.gen_range(0..22) {
+        last = match rng.gen_range(0..23) {
             0 => w.conv(x, 3, 1, 2),
             1 => w.conv(x, 1, 1, 3),
             2 => w.dwconv(x, 3, 1),
@@ -274,6 +274,7 @@ fn random_graph(seed: u64, nodes: usize) -> Graph {
             }
             12 => w.add(Op::Shift, &[x]),
             13 => w.avgpool(x, 3, 1),
+            22 => w.pool_with_zeros(x, ty.channels.is_multiple_of(2)),
             14 => w.grouped(x, 3, 2 * ty.channels, ty.channels),
             15 if ty.elements() > 2 => w.add(Op::LayerNorm, &[x]),
             16 if ty.area() > 1 => w.add(Op::InstanceNorm, &[x]),

@@ -40,12 +40,13 @@ pub(super) struct Names<'a> {
 }
 
 /// Static names of the language and what they mean.
-pub(crate) const BUILTINS: [(&str, Builtin); 11] = [
+pub(crate) const BUILTINS: [(&str, Builtin); 12] = [
     ("c", Builtin::Width),
     ("stride", Builtin::Stride),
     ("size", Builtin::Size),
     ("first", Builtin::First),
     ("same", Builtin::Same),
+    ("zeros", Builtin::Zeros),
     ("valid", Builtin::Valid),
     ("full", Builtin::Full),
     ("true", Builtin::True),

@@ -97,7 +97,12 @@ impl Builder<'_> {
         let in_net = matches!(self.scope.place, Place::Net { .. });
         let is_placeless = matches!(self.scope.place, Place::Constant { .. } | Place::SpaceRequire);
         let fits = match builtin {
-            Builtin::Same | Builtin::Valid | Builtin::Full | Builtin::True | Builtin::False => true,
+            Builtin::Same
+            | Builtin::Zeros
+            | Builtin::Valid
+            | Builtin::Full
+            | Builtin::True
+            | Builtin::False => true,
             Builtin::Width | Builtin::Stride | Builtin::Size | Builtin::First => {
                 !in_net && !is_placeless
             }

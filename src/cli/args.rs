@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use cellc::data::{DataSpec, LoadConfig};
 use cellc::graph::lower::Scale;
+use cellc::network::Freeze;
 use cellc::train::Recipe;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,8 +36,13 @@ pub enum Command {
     Compare(CompareArgs),
     /// Train the network of a file and write a checkpoint.
     Train(Box<TrainArgs>),
-    /// Measure the test accuracy of a checkpoint.
+    /// Measure how well a checkpoint classifies the images of a data set.
     Eval(EvalArgs),
+    /// Classify image files with a checkpoint.
+    #[cfg(feature = "images")]
+    Predict(PredictArgs),
+    /// Read weights of timm or Keras, and write a checkpoint.
+    Import(ImportArgs),
     /// Write a network for other programs, as an ONNX file.
     #[cfg(feature = "onnx")]
     Export(ExportArgs),
@@ -172,7 +178,7 @@ pub struct HashArgs {
 /// Arguments of `stats`.
 #[derive(Debug, Args)]
 pub struct StatsArgs {
-    /// The file.
+    /// The file, or a checkpoint.
     pub file: PathBuf,
     /// Which network.
     #[command(flatten)]
@@ -323,8 +329,20 @@ impl ImageArgs {
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// The file.
-    #[arg(required_unless_present = "print_config")]
+    #[arg(required_unless_present_any = ["print_config", "from"])]
     pub file: Option<PathBuf>,
+    /// Train the network of this checkpoint further: its stem and cells with their parameters, whitening
+    /// and, for data of any size, image size, and a fresh head for the classes of the data.
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["file", "init", "net", "scale"])]
+    pub from: Option<PathBuf>,
+    /// The number of classes that the data is meant to have; other data is refused.
+    #[arg(long)]
+    pub classes: Option<usize>,
+    /// Leave parts of the network as they are: `stem,cell_0..cell_5`, blocks such as `cells.6.n1`, or a
+    /// number N for the stem and the first N cells. Their batch normalizations compute with the running
+    /// statistics, which stay as they are too.
+    #[arg(long, value_name = "PARTS")]
+    pub freeze: Option<Freeze>,
     /// Which network.
     #[command(flatten)]
     pub net: NetArgs,
@@ -445,6 +463,49 @@ fn recipe() -> impl TypedValueParser<Value = Recipe> {
     })
 }
 
+/// The images of a data set that are evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Those kept for the final test.
+    Test,
+    /// Those held out when the checkpoint was trained.
+    Validation,
+    /// Those it was trained on.
+    Train,
+}
+
+impl Part {
+    /// Its name in a report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Test => "test",
+            Part::Validation => "validation",
+            Part::Train => "train",
+        }
+    }
+}
+
+/// Arguments of `predict`.
+#[cfg(feature = "images")]
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// The checkpoint.
+    pub checkpoint: PathBuf,
+    /// PNG or JPEG files. Those of another size than the network's are resized and their centre is cut
+    /// out, as `eval` does with `folder:`.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    /// How many classes to print, the likeliest first.
+    #[arg(long, default_value_t = 5, value_name = "CLASSES")]
+    pub top: usize,
+    /// How to report.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Report,
+    /// Threads; all cores if not given.
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
@@ -453,15 +514,44 @@ pub struct EvalArgs {
     /// The data set; the one it was trained on if not given.
     #[arg(long)]
     pub data: Option<DataSpec>,
-    /// Use at most this many test images, with equal shares of every class and always the same ones.
+    /// Which of its images.
+    #[arg(long, value_enum, default_value = "test")]
+    pub part: Part,
+    /// Use at most this many training and this many test images, with equal shares of every class and
+    /// always the same ones.
     #[arg(long, value_name = "IMAGES")]
     pub limit: Option<usize>,
+    /// How to report.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Report,
     /// Images in a batch.
     #[arg(long, default_value_t = 100)]
     pub batch: usize,
     /// Threads; all cores if not given.
     #[arg(long)]
     pub threads: Option<usize>,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The weights: timm's `nasnetalarge` or `pnasnet5large` as safetensors; Keras's NASNet as
+    /// `.weights.h5`, `.h5` or `.keras` if the program was built with the feature `keras`.
+    pub weights: PathBuf,
+    /// Cells that compute what the file's network does, with blocks called as in those of `cellc cells`;
+    /// those if not given.
+    #[arg(long, value_name = "FILE")]
+    pub cells: Option<PathBuf>,
+    /// The net; by default the one of the program with the stem that the file has. Weights do not say
+    /// which state a cell behind a reduction takes, so nets of your own must.
+    #[arg(long)]
+    pub net: Option<String>,
+    /// Height and width of the images, in pixels; those of the net if not given.
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<usize>,
+    /// The checkpoint to write; by default beside the weights, ending in `.cellc.safetensors`.
+    #[arg(short, long, value_name = "CHECKPOINT")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `export`.

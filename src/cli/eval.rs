@@ -1,49 +1,161 @@
-//! `cellc eval`: the test accuracy of a checkpoint, rebuilt from the checkpoint alone.
+//! `cellc eval`: how well a checkpoint, rebuilt from nothing else, classifies images.
 
-use cellc::data::{self, LoadConfig};
+use cellc::data::{self, DataSpec, Dataset, HoldOut, Images, LoadConfig, split};
 use cellc::error::Error;
-use cellc::train::{accuracy, restore};
+use cellc::evaluation::{Evaluation, evaluate};
+use cellc::train::{Checkpoint, restore};
+use serde_json::json;
 
-use super::args::EvalArgs;
+use super::args::{EvalArgs, Part, Report};
 use super::input::Failure;
+use super::table::table;
 use super::{output, use_threads};
+
+/// The most classes whose confusions are printed as a table; of more, the most frequent are listed.
+const MATRIX: usize = 20;
+/// How many confusions are listed of more classes.
+const LISTED: usize = 10;
 
 /// Measures, and states the accuracy on the last line.
 pub fn run(args: &EvalArgs) -> Result<(), Failure> {
     use_threads(args.threads)?;
     if args.batch == 0 {
-        return Err(Error::Config {
-            setting: "batch",
-            value: "0".into(),
-            reason: "it must be at least 1".into(),
-        }
-        .into());
+        return Err(refuse("batch", "0", "it must be at least 1".into()).into());
     }
     let (checkpoint, network) = restore(&args.checkpoint)?;
-    let spec = match &args.data {
-        Some(spec) => spec.clone(),
-        None => checkpoint.data.parse()?,
-    };
+    let spec = spec(args, &checkpoint)?;
     let image_size = spec.is_resizable().then_some(checkpoint.image[1]);
     let data = data::load_with(&spec, &LoadConfig { image_size, limit: args.limit })?;
+    if let Some(fault) = mismatch(&checkpoint, &spec, &data) {
+        return Err(Error::Checkpoint { path: args.checkpoint.clone(), fault }.into());
+    }
+    let (images, indices) = part(args, &checkpoint, &data)?;
+    let found = evaluate(&network, images, &indices, &checkpoint.whitening, args.batch)?;
+    match args.format {
+        Report::Json => {
+            let report = json!({
+                "checkpoint": args.checkpoint.display().to_string(),
+                "net": checkpoint.net, "scale": checkpoint.scale,
+                "data": spec.to_string(), "part": args.part.name(), "images": found.images(),
+                "accuracy": found.accuracy(), "top_5": found.top_5(),
+                "classes": data.class_names, "class_accuracies": found.class_accuracies(),
+                "confusion": found.confusion, "undecided": found.undecided,
+            });
+            output(&format!("{report}\n"))
+        }
+        Report::Text => {
+            let title = format!(
+                "{}: net {} at {}, {} {} images of {spec}\n\n",
+                args.checkpoint.display(),
+                checkpoint.net,
+                checkpoint.scale,
+                found.images(),
+                args.part.name(),
+            );
+            let undecided: usize = found.undecided.iter().sum();
+            let undecided = match undecided {
+                0 => String::new(),
+                count => format!("{count} images with logits that are no numbers\n"),
+            };
+            let top_5 = found.top_5().map(|share| {
+                format!("{} top-5 accuracy {:.2} %\n", args.part.name(), 100.0 * share)
+            });
+            let last = format!("{} accuracy {:.2} %\n", args.part.name(), 100.0 * found.accuracy());
+            let classes = by_class(&found, &data.class_names);
+            let confusions = confusions(&found, &data.class_names);
+            let top_5 = top_5.unwrap_or_default();
+            output(&format!("{title}{classes}\n{confusions}\n{undecided}{top_5}{last}"))
+        }
+    }
+}
+
+fn refuse(setting: &'static str, value: &str, reason: String) -> Error {
+    Error::Config { setting, value: value.into(), reason }
+}
+
+/// The data set asked for, or the one of the checkpoint.
+fn spec(args: &EvalArgs, checkpoint: &Checkpoint) -> Result<DataSpec, Error> {
+    match (&args.data, &checkpoint.data) {
+        (Some(spec), _) => Ok(spec.clone()),
+        (None, Some(spec)) => spec.parse(),
+        (None, None) => {
+            let reason = "the network was imported and knows no data set; give one with --data";
+            Err(refuse("data", "missing", reason.into()))
+        }
+    }
+}
+
+/// Why the checkpoint is not for this data set, if so.
+fn mismatch(checkpoint: &Checkpoint, spec: &DataSpec, data: &Dataset) -> Option<String> {
     let ty = data.test.ty();
     let [channels, height, width] = checkpoint.image;
     if [ty.channels, ty.height, ty.width] != checkpoint.image || data.classes != checkpoint.classes
     {
-        let fault = format!(
+        return Some(format!(
             "it is for images [{channels}, {height}, {width}] of {} classes, `{spec}` has [{}, {}, {}] of {}",
             checkpoint.classes, ty.channels, ty.height, ty.width, data.classes
-        );
-        return Err(Error::Checkpoint { path: args.checkpoint.clone(), fault }.into());
+        ));
     }
-    let all: Vec<usize> = (0..data.test.len()).collect();
-    let test = accuracy(&network, &data.test, &all, &checkpoint.whitening, args.batch)?;
-    output(&format!(
-        "{}: net {} at {}, {} test images of {spec}\ntest accuracy {:.2} %\n",
-        args.checkpoint.display(),
-        checkpoint.net,
-        checkpoint.scale,
-        data.test.len(),
-        100.0 * test
-    ))
+    let names = checkpoint.class_names.iter().zip(&data.class_names).enumerate();
+    let mut others = names.filter(|(_, (own, other))| own != other);
+    let (class, (own, other)) = others.next()?;
+    Some(format!("its class {class} is `{own}`, that of `{spec}` is `{other}`"))
+}
+
+/// The images of the part asked for.
+fn part<'d>(
+    args: &EvalArgs,
+    checkpoint: &Checkpoint,
+    data: &'d Dataset,
+) -> Result<(&'d Images, Vec<usize>), Error> {
+    if args.part == Part::Test {
+        return Ok((&data.test, (0..data.test.len()).collect()));
+    }
+    let seed = checkpoint.config.as_ref().map_or(0, |config| config.seed);
+    let parts = split(&data.train, HoldOut::Fraction(checkpoint.validation), seed)?;
+    let indices = if args.part == Part::Train { parts.train } else { parts.validation };
+    if indices.is_empty() {
+        let reason = "no image was held out when the checkpoint was trained";
+        return Err(refuse("part", args.part.name(), reason.into()));
+    }
+    Ok((&data.train, indices))
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".into(), |share| format!("{:.2} %", 100.0 * share))
+}
+
+fn by_class(found: &Evaluation, names: &[String]) -> String {
+    let mut rows = vec![["class", "images", "correct", "accuracy"].map(String::from).to_vec()];
+    for (class, (name, share)) in names.iter().zip(found.class_accuracies()).enumerate() {
+        let (images, correct) = (found.of_class(class), found.confusion[class][class]);
+        rows.push(vec![name.clone(), images.to_string(), correct.to_string(), percent(share)]);
+    }
+    table(&rows, 1)
+}
+
+/// The matrix, a row for each class and a column for what its images were taken for; of many classes the most
+/// frequent confusions.
+fn confusions(found: &Evaluation, names: &[String]) -> String {
+    if names.len() <= MATRIX {
+        let mut rows = vec![["class \\ taken for"].map(String::from).to_vec()];
+        rows[0].extend(names.iter().cloned());
+        for (name, counts) in names.iter().zip(&found.confusion) {
+            let counts = counts.iter().map(usize::to_string);
+            rows.push(std::iter::once(name.clone()).chain(counts).collect());
+        }
+        return table(&rows, 1);
+    }
+    let mut pairs = Vec::new();
+    for (class, counts) in found.confusion.iter().enumerate() {
+        let wrong =
+            counts.iter().enumerate().filter(|&(other, &count)| other != class && count > 0);
+        pairs.extend(wrong.map(|(other, &count)| (count, class, other)));
+    }
+    pairs.sort_by_key(|&(count, class, other)| (std::cmp::Reverse(count), class, other));
+    let mut rows = vec![["class", "taken for", "images"].map(String::from).to_vec()];
+    for &(count, class, other) in pairs.iter().take(LISTED) {
+        rows.push(vec![names[class].clone(), names[other].clone(), count.to_string()]);
+    }
+    table(&rows, 2)
 }

@@ -12,6 +12,7 @@ use cellc::ir::Module;
 use cellc::link::{link, write_out};
 use cellc::source::{Folders, SourceFile};
 use cellc::syntax::ast;
+use cellc::train::Checkpoint;
 
 use super::args::NetArgs;
 
@@ -111,6 +112,18 @@ pub fn read(path: &Path) -> Result<SourceFile, Failure> {
 /// Reads and checks a file.
 pub fn load(path: &Path) -> Result<Input, Failure> {
     check(read(path)?)
+}
+
+/// The network that a checkpoint holds, as a file to compile: its cell, net, scale and data.
+pub fn load_checkpoint(path: &Path) -> Result<(Input, Checkpoint), Failure> {
+    let checkpoint = Checkpoint::read_metadata(path)?;
+    let name = path.display().to_string();
+    Ok((check(SourceFile::new(name, checkpoint.cell.as_str()))?, checkpoint))
+}
+
+/// True for a file of parameters, told by the ending.
+pub fn is_checkpoint(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "safetensors")
 }
 
 /// Checks a source.

@@ -14,9 +14,12 @@ mod explain;
 mod export;
 mod fmt;
 mod hash;
+mod import;
 mod input;
 #[cfg(feature = "lsp")]
 mod lsp;
+#[cfg(feature = "images")]
+mod predict;
 mod progress;
 mod search;
 mod settings;
@@ -44,6 +47,9 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::run(args),
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
+        #[cfg(feature = "images")]
+        Command::Predict(args) => predict::run(args),
+        Command::Import(args) => import::run(args),
         #[cfg(feature = "onnx")]
         Command::Export(args) => export::run(args),
         Command::Search(args) => search::run(args),

@@ -1,6 +1,7 @@
 //! `cellc stats`: parameters and multiply-adds of a network, part by part.
 
 use cellc::compile::Request;
+use cellc::error::Error;
 use cellc::graph::cost::{Cost, Counts, grouped};
 use serde_json::json;
 
@@ -11,12 +12,26 @@ use super::table::table;
 
 /// Prints the counts of a file's network, with and without its auxiliary head.
 pub fn run(args: &StatsArgs) -> Result<(), Failure> {
-    let input = input::load(&args.file)?;
-    let scale = input.scale(&args.net)?;
-    let request = Request::new(input.net(&args.net), scale);
+    let (input, net, scale, request) = if input::is_checkpoint(&args.file) {
+        let (input, checkpoint) = input::load_checkpoint(&args.file)?;
+        if args.net.net.is_some() || args.net.scale.is_some() {
+            let reason = format!("`{}` has its own net and scale", args.file.display());
+            let (setting, value) = ("net or scale", "given".into());
+            return Err(Error::Config { setting, value, reason }.into());
+        }
+        let fault = |fault| Error::Checkpoint { path: args.file.clone(), fault };
+        let (_, request) = checkpoint.architecture().map_err(fault)?;
+        let scale = checkpoint.scale.parse().map_err(fault)?;
+        (input, checkpoint.net, scale, Request { with_aux: false, ..request })
+    } else {
+        let input = input::load(&args.file)?;
+        let (net, scale) = (input.net(&args.net).to_owned(), input.scale(&args.net)?);
+        let request = Request::new(&*net, scale);
+        (input, net, scale, request)
+    };
     let lowered = input.network(&request)?;
     let cost = Cost::of(&lowered.graph);
-    let has_aux = input.module.net(input.net(&args.net)).is_some_and(|net| net.aux.is_some());
+    let has_aux = input.module.net(&net).is_some_and(|net| net.aux.is_some());
     // An auxiliary head may not fit maps this small; the counts without it stand all the same.
     let with_aux = if has_aux {
         input
@@ -30,7 +45,7 @@ pub fn run(args: &StatsArgs) -> Result<(), Failure> {
         Report::Json => {
             let aux = with_aux.as_ref().map(|cost| cost.total);
             let report = json!({
-                "file": input.source.name, "net": input.net(&args.net), "scale": scale.to_string(),
+                "file": input.source.name, "net": net, "scale": scale.to_string(),
                 "base": lowered.base, "total": cost.total, "with_aux": aux, "sections": cost.sections,
             });
             output(&format!("{report}\n"))
@@ -57,9 +72,7 @@ pub fn run(args: &StatsArgs) -> Result<(), Failure> {
             }
             let title = format!(
                 "{}: net {} at {scale}, base width {}\n\n",
-                input.source.name,
-                input.net(&args.net),
-                lowered.base
+                input.source.name, net, lowered.base
             );
             let all = cost.total.params + cost.total.statistics;
             let note = format!(

@@ -4,18 +4,78 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use cellc::compile::Request;
-use cellc::data::{self, Batches, HoldOut, split};
+use cellc::data::{self, Batches, Dataset, HoldOut, split};
 use cellc::error::Error;
 use cellc::graph::cost::{Cost, grouped};
+use cellc::graph::lower::Scale;
 use cellc::network::Network;
 use cellc::syntax;
-use cellc::train::{Checkpoint, Event, RunFolder, TrainConfig, TrainSet, Trainer, accuracy};
+use cellc::train::{
+    Checkpoint, Event, RunFolder, TrainConfig, TrainSet, Trainer, accuracy, adopt_body, restore,
+};
 
 use super::args::TrainArgs;
-use super::input::{self, Failure};
+use super::input::{self, Failure, Input};
 use super::progress::Progress;
 use super::settings::{self, Settings};
 use super::{output, use_threads};
+
+/// What is trained, before there is data.
+struct Start {
+    input: Input,
+    net: String,
+    scale: Scale,
+    /// The checkpoint and its network, to train further.
+    trained: Option<(Checkpoint, Network)>,
+}
+
+impl Start {
+    fn of(args: &TrainArgs) -> Result<Start, Failure> {
+        if let Some(path) = &args.from {
+            let (input, _) = input::load_checkpoint(path)?;
+            let (checkpoint, network) = restore(path)?;
+            let fault = |fault| Error::Checkpoint { path: path.clone(), fault };
+            let (net, scale) = (checkpoint.net.clone(), checkpoint.scale.parse().map_err(fault)?);
+            return Ok(Start { input, net, scale, trained: Some((checkpoint, network)) });
+        }
+        let file = args.file.as_deref().expect("clap asks for a file where there is no checkpoint");
+        let input = input::load(file)?;
+        let (net, scale) = (input.net(&args.net).to_owned(), input.scale(&args.net)?);
+        Ok(Start { input, net, scale, trained: None })
+    }
+
+    /// The data set, in the size that a trained network is for unless another is asked for.
+    fn data(&self, args: &TrainArgs) -> Result<Dataset, Error> {
+        let mut config = args.images.config();
+        if let Some((checkpoint, _)) = &self.trained
+            && args.data.is_resizable()
+        {
+            config.image_size = config.image_size.or(Some(checkpoint.image[1]));
+        }
+        let mut data = data::load_with(&args.data, &config)?;
+        if let Some(classes) = args.classes
+            && classes != data.classes
+        {
+            return Err(Error::Config {
+                setting: "classes",
+                value: classes.to_string(),
+                reason: format!("`{}` has {}", args.data, data.classes),
+            });
+        }
+        if let Some((checkpoint, _)) = &self.trained {
+            if checkpoint.image[0] != data.train.ty().channels {
+                let path = args.from.clone().unwrap_or_default();
+                let [channels, ..] = checkpoint.image;
+                let found = data.train.ty().channels;
+                let fault =
+                    format!("it is for images of {channels} channels, `{}` has {found}", args.data);
+                return Err(Error::Checkpoint { path, fault });
+            }
+            data.whitening = checkpoint.whitening.clone();
+        }
+        Ok(data)
+    }
+}
 
 /// Trains, writes the checkpoint, and states the test accuracy on the last line.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
@@ -23,47 +83,65 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let Settings { config, .. } = settings::resolve(&args.settings, None)?;
     config.check()?;
     let is_augment_known = args.settings.recipe.is_some();
-    let Some(file) = args.file.as_ref().filter(|_| !args.print_config) else {
+    if args.print_config {
         let usual = if is_augment_known {
             None
         } else {
             Some(data::load_with(&args.data, &args.images.config())?.augment)
         };
         return output(&settings::resolve(&args.settings, usual)?.print()?);
-    };
+    }
     use_threads(args.threads)?;
-    let input = input::load(file)?;
-    let scale = input.scale(&args.net)?;
-    let data = data::load_with(&args.data, &args.images.config())?;
+    let start = Start::of(args)?;
+    let data = start.data(args)?;
+    let Start { input, net, scale, trained } = start;
     let usual = (!is_augment_known).then_some(data.augment);
-    let Settings { config, validation } = settings::resolve(&args.settings, usual)?;
+    let Settings { mut config, validation } = settings::resolve(&args.settings, usual)?;
+    if let Some((checkpoint, _)) = &trained {
+        // The body was trained with it.
+        config.bn_eps = f64::from(checkpoint.bn_eps);
+    }
     config.check()?;
     let with_aux = config.aux_weight > 0.0;
-    let request = Request {
-        with_aux,
-        drop_path: config.drop_path > 0.0,
-        ..Request::new(input.net(&args.net), scale)
-    }
-    .with_data(data.train.ty(), data.classes);
+    let request =
+        Request { with_aux, drop_path: config.drop_path > 0.0, ..Request::new(&*net, scale) }
+            .with_data(data.train.ty(), data.classes);
     let lowered = input.network(&request)?;
-    let out = args.out.clone().unwrap_or_else(|| beside(file));
+    let out = args.out.clone().unwrap_or_else(|| match (&args.from, &args.file) {
+        (Some(from), _) => from.with_extension("tuned.safetensors"),
+        (None, Some(file)) => beside(file),
+        (None, None) => PathBuf::from("model.safetensors"),
+    });
     let held = split(&data.train, HoldOut::Fraction(validation), config.seed)?;
 
     let mut network = Network::new(&lowered.graph, config.seed);
     if let Some(path) = &args.init {
         network.load_safetensors(path)?;
     }
+    if let Some((_, trained)) = &trained {
+        let path = args.from.clone().unwrap_or_default();
+        adopt_body(&mut network, trained)
+            .map_err(|fault| Error::Checkpoint { path, fault: fault.to_string() })?;
+    }
+    if let Some(freeze) = &args.freeze {
+        network.freeze(freeze)?;
+    }
+    let imported_from = trained.and_then(|(checkpoint, _)| checkpoint.imported_from);
     let checkpoint = |val_accuracy, test_accuracy| Checkpoint {
         cellc: env!("CARGO_PKG_VERSION").into(),
         cell: syntax::print(&input.written_out()),
-        net: input.net(&args.net).into(),
+        net: net.clone(),
         scale: scale.to_string(),
         image: [data.train.ty().channels, data.train.ty().height, data.train.ty().width],
         classes: data.classes,
         with_aux,
-        data: args.data.to_string(),
+        data: Some(args.data.to_string()),
+        class_names: data.class_names.clone(),
         whitening: data.whitening.clone(),
-        config: config.clone(),
+        validation,
+        bn_eps: config.bn_eps as f32,
+        config: Some(config.clone()),
+        imported_from: imported_from.clone(),
         val_accuracy,
         test_accuracy,
     };

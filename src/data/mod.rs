@@ -26,6 +26,8 @@ mod loader;
 mod parquet;
 #[cfg(feature = "images")]
 mod parts;
+#[cfg(feature = "images")]
+mod picture;
 mod resize;
 mod spec;
 mod split;
@@ -35,6 +37,8 @@ pub use augment::Augment;
 pub use batches::{Batch, Batches};
 pub use images::Images;
 pub use loader::Loader;
+#[cfg(feature = "images")]
+pub use picture::read_picture;
 pub use spec::DataSpec;
 pub use split::{HoldOut, Split, split};
 pub use whitening::Whitening;

@@ -46,6 +46,18 @@ impl DataSpec {
         }
     }
 
+    /// The largest value of a pixel: 255 but for the digits, which have 16 shades and none.
+    pub fn largest_pixel(&self) -> u8 {
+        match self {
+            DataSpec::Digits => 16,
+            DataSpec::Cifar10(_)
+            | DataSpec::Cifar100(_)
+            | DataSpec::Idx(_)
+            | DataSpec::Folder(_)
+            | DataSpec::Parquet(_) => 255,
+        }
+    }
+
     /// True if the images may have any size, so that they can be resized to a wanted one.
     pub fn is_resizable(&self) -> bool {
         match self {

@@ -172,11 +172,28 @@ impl Run<'_> {
                 let ([x_], [y_]) = self.slices(arena, [x], [y]);
                 k.dwconv_forward(&window, n, x.channels, x_, param(weight), relu_in, y_);
             }
-            Forward::BatchNorm { x, gamma, beta, running_mean, running_var, saved, y } => {
+            Forward::BatchNorm {
+                x,
+                gamma,
+                beta,
+                running_mean,
+                running_var,
+                saved,
+                fixed: is_fixed,
+                y,
+            } => {
                 let ([x_], [y_]) = self.slices(arena, [x], [y]);
                 let (c, row, eps) = (x.channels, self.row(x), self.config.bn_eps);
                 let (gamma, beta) = (param(gamma), param(beta));
                 match &mut pass.statistics {
+                    Statistics::Update(running) if is_fixed => {
+                        let rm = &running[running_mean.range()];
+                        let rv = &running[running_var.range()];
+                        k.bn_forward_eval(c, row, x_, gamma, beta, rm, rv, eps, y_);
+                        let saved = saved.expect("a plan for inference does not update statistics");
+                        let (mean, inv_std) = fixed[saved.range()].split_at_mut(c);
+                        k.bn_keep_running(rm, rv, eps, mean, inv_std);
+                    }
                     Statistics::Update(running) => {
                         let saved = saved.expect("a plan for inference does not update statistics");
                         let (mean, inv_std) = fixed[saved.range()].split_at_mut(c);
@@ -345,7 +362,13 @@ impl Run<'_> {
                 let gweight = &mut pass.gradients[weight.range()];
                 k.dwconv_backward_weight(&window, n, x.channels, x_, relu_in, gy_, gweight);
             }
-            Backward::BatchNorm { x, gamma, beta, saved, gy, gx } => {
+            Backward::BatchNorm { x, gamma, saved, fixed: true, gy, gx, .. } => {
+                let ([gy_], [gx_]) = self.slices(arena, [gy], [gx.view]);
+                let (c, row, acc) = (x.channels, self.row(x), gx.accumulate);
+                let (_, inv_std) = fixed[saved.range()].split_at(c);
+                k.bn_backward_eval(c, row, gy_, param(gamma), inv_std, gx_, acc);
+            }
+            Backward::BatchNorm { x, gamma, beta, saved, fixed: false, gy, gx } => {
                 let ([x_, gy_], [gx_]) = self.slices(arena, [x, gy], [gx.view]);
                 let (c, row, acc) = (x.channels, self.row(x), gx.accumulate);
                 let (mean, inv_std) = fixed[saved.range()].split_at(c);

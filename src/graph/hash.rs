@@ -184,11 +184,13 @@ fn can_follow(
 /// A number for an operation with its attributes.
 fn op_code(op: &Op) -> u64 {
     let window = |code: u64, window: &Window| {
-        let Window { kernel, stride, dilation, pad, input, output } = window;
+        let Window { kernel, stride, dilation, pad, input, output, zeros } = window;
         let pairs = [kernel, stride, dilation, pad, input, output];
         let mut words: Vec<u64> =
             pairs.iter().flat_map(|pair| pair.map(|side| side as u64)).collect();
         words.push(code);
+        // As for groups below: what had no zeros hashes as before there were any.
+        words.extend(zeros.then_some(1));
         digest(&words)
     };
     match op {

@@ -106,12 +106,13 @@ pub enum Op {
     Mul,
     /// Concatenation along channels of one or more tensors of one size.
     Concat,
-    /// Maximum over the window; the padding counts as minus infinity.
+    /// Maximum over the window; the padding counts as minus infinity, or as [`zeros`](Window::zeros).
     MaxPool {
         /// The window.
         window: Window,
     },
-    /// Mean over the part of the window inside the map.
+    /// Mean over the part of the window inside the map, or over all of it with
+    /// [`zeros`](Window::zeros) for the rest.
     AvgPool {
         /// The window.
         window: Window,

@@ -9,6 +9,10 @@ pub enum Padding {
     /// Output size `ceil(n / stride)`; total padding `max((out - 1) * stride + span - n, 0)`, the
     /// smaller half first (TensorFlow's SAME).
     Same,
+    /// The sizes of [`Padding::Same`], but to a pool the padding is zeros like any other: they can be the
+    /// largest, and are counted in a mean (Keras's `ZeroPadding2D` before a pool without padding). To a
+    /// convolution padding always is zeros.
+    Zeros,
     /// No padding; output size `(n - span) / stride + 1`.
     Valid,
 }
@@ -32,6 +36,9 @@ pub struct Window {
     pub input: [usize; 2],
     /// Output height and width.
     pub output: [usize; 2],
+    /// True if a pool takes what it covers beyond the map for zeros; else that has no part in it. False if
+    /// no window reaches beyond the map.
+    pub zeros: bool,
 }
 
 impl Window {
@@ -48,21 +55,25 @@ impl Window {
     ) -> Option<Window> {
         let mut pad = [0; 2];
         let mut output = [0; 2];
+        let mut reaches_out = false;
         for axis in 0..2 {
             let (n, s) = (input[axis], stride[axis]);
             assert!(kernel[axis] * s * dilation[axis] * n > 0, "window sizes are positive");
             let span = (kernel[axis] - 1) * dilation[axis] + 1;
             match padding {
-                Padding::Same => {
+                Padding::Same | Padding::Zeros => {
                     output[axis] = n.div_ceil(s);
-                    pad[axis] = ((output[axis] - 1) * s + span).saturating_sub(n) / 2;
+                    let beyond = ((output[axis] - 1) * s + span).saturating_sub(n);
+                    pad[axis] = beyond / 2;
+                    reaches_out |= beyond > 0;
                 }
                 Padding::Valid => {
                     output[axis] = n.checked_sub(span)? / s + 1;
                 }
             }
         }
-        Some(Window { kernel, stride, dilation, pad, input, output })
+        let zeros = padding == Padding::Zeros && reaches_out;
+        Some(Window { kernel, stride, dilation, pad, input, output, zeros })
     }
 
     /// True for a 1x1 kernel at stride 1: the map is only mixed across channels.
@@ -98,6 +109,9 @@ impl fmt::Display for Window {
         if self.pad != [0, 0] {
             write!(f, " pad={},{}", self.pad[0], self.pad[1])?;
         }
+        if self.zeros {
+            write!(f, " zeros")?;
+        }
         Ok(())
     }
 }
@@ -120,6 +134,20 @@ mod tests {
         assert_eq!(same(3, 2, 7), (1, 4));
         assert_eq!(same(3, 1, 8), (1, 8));
         assert_eq!(same(1, 2, 8), (0, 4));
+    }
+
+    #[test]
+    fn zeros_are_the_padding_of_same_where_there_is_any() {
+        let window = |padding, n| {
+            Window::new([3, 3], [2, 2], [1, 1], padding, [n, n]).expect("padded windows fit")
+        };
+        for n in [7, 8] {
+            let zeros = window(Padding::Zeros, n);
+            assert!(zeros.zeros);
+            assert_eq!(Window { zeros: false, ..zeros }, window(Padding::Same, n));
+        }
+        let inside = Window::new([2, 2], [2, 2], [1, 1], Padding::Zeros, [8, 8]);
+        assert!(!inside.expect("it fits").zeros);
     }
 
     #[test]

@@ -291,6 +291,7 @@ pub(crate) fn builtin_name(builtin: Builtin) -> &'static str {
         Builtin::Size => "size",
         Builtin::First => "first",
         Builtin::Same => "same",
+        Builtin::Zeros => "zeros",
         Builtin::Valid => "valid",
         Builtin::Full => "full",
         Builtin::True => "true",

@@ -491,6 +491,8 @@ pub enum Builtin {
     First,
     /// `same`
     Same,
+    /// `zeros`
+    Zeros,
     /// `valid`
     Valid,
     /// `full`: a kernel as large as the map.

@@ -171,6 +171,7 @@ impl Offers<'_> {
             let is_known = match builtin {
                 Builtin::Width
                 | Builtin::Same
+                | Builtin::Zeros
                 | Builtin::Valid
                 | Builtin::Full
                 | Builtin::True

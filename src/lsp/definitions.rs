@@ -243,8 +243,12 @@ fn describe(primitive: Primitive) -> &'static str {
         Primitive::Relu => "Primitive: `max(x, 0)`.",
         Primitive::Relu6 => "Primitive: `min(max(x, 0), 6)`.",
         Primitive::Sigmoid => "Primitive: `1 / (1 + exp(-x))`.",
-        Primitive::MaxPool => "Primitive: the largest value in the window; padding never wins.",
-        Primitive::AvgPool => "Primitive: the mean over the window; padding is not counted.",
+        Primitive::MaxPool => {
+            "Primitive: the largest value in the window; padding never wins unless `zeros`."
+        }
+        Primitive::AvgPool => {
+            "Primitive: the mean over the window; padding is not counted unless `zeros`."
+        }
         Primitive::GlobalAvgPool => "Primitive: the mean over the map, to 1x1.",
         Primitive::Dense => "Primitive: a dense layer on a 1x1 map.",
         Primitive::Dropout => "Primitive: dropout; its rate is a setting of training.",

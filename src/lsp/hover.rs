@@ -264,6 +264,7 @@ pub(super) fn meaning(builtin: Builtin) -> &'static str {
         Builtin::Size => "the size of the cell's first input",
         Builtin::First => "true in the first cell of a net",
         Builtin::Same => "padding: the output is `ceil(n / s)`",
+        Builtin::Zeros => "padding: sizes as `same`, but zeros that a pool counts and may pick",
         Builtin::Valid => "padding: none",
         Builtin::Full => "a kernel as large as the map",
         Builtin::True => "a condition that holds",

@@ -10,6 +10,7 @@
 //! statistics live beside it.
 
 mod checkpoint;
+mod freeze;
 mod init;
 mod module;
 mod params;
@@ -30,6 +31,9 @@ use crate::plan::{Layout, LayoutEntry, Mode, Plan};
 
 pub use checkpoint::{NamedTensor, StateFault};
 pub(crate) use checkpoint::{read_safetensors, write_safetensors};
+pub use freeze::Freeze;
+
+use freeze::Frozen;
 pub use module::{Images, Logits};
 pub use params::{Len, Params};
 
@@ -63,6 +67,7 @@ pub struct Network {
     config: RunConfig,
     wants_image_gradient: bool,
     training_steps: u64,
+    frozen: Arc<Frozen>,
     device: device::Cpu,
     // Made when first needed; clones share them, the idle memory too.
     infer: Arc<OnceLock<Arc<Engine>>>,
@@ -86,6 +91,7 @@ impl Network {
             config: RunConfig::default(),
             wants_image_gradient: true,
             training_steps: 0,
+            frozen: Arc::default(),
             device: device::Cpu::default(),
             infer: Arc::default(),
             train: None,
@@ -220,7 +226,9 @@ impl Network {
         if let Some(engine) = self.train.as_ref().filter(|engine| engine.plan.mode == mode) {
             return engine.clone();
         }
-        let engine = Arc::new(Engine::new(self.plan(mode)));
+        let mut plan = self.plan(mode);
+        plan.fix_norms(|node| self.frozen.norms.contains(&node));
+        let engine = Arc::new(Engine::new(plan));
         self.train.insert(engine).clone()
     }
 

@@ -198,7 +198,8 @@ impl Pass<'_> {
                 // One kernel gives all three gradients, so the input's is made even if nobody wants it.
                 let gx = self.target(operands[0], id);
                 let (x, gamma, beta) = (values.view(operands[0]), slots[0], slots[1]);
-                self.push(id, Backward::BatchNorm { x, gamma, beta, saved, gy, gx });
+                let fixed = false;
+                self.push(id, Backward::BatchNorm { x, gamma, beta, saved, fixed, gy, gx });
             }
             Op::LayerNorm | Op::InstanceNorm => {
                 let gx = self.target(operands[0], id);

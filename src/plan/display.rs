@@ -97,10 +97,11 @@ impl Plan {
             Forward::DepthwiseConv { window, x, relu_in, weight, y } => {
                 format!("dwconv {window} {} w{weight} -> {}", self.input(*x, *relu_in), v(y))
             }
-            Forward::BatchNorm { x, gamma, beta, running_mean, running_var, saved, y } => {
+            Forward::BatchNorm { x, gamma, beta, running_mean, running_var, saved, fixed, y } => {
                 let saved = saved.map(|slot| format!(", s{slot}")).unwrap_or_default();
                 let (x, y) = (v(x), v(y));
-                format!("bn {x} w{gamma} w{beta} r{running_mean} r{running_var} -> {y}{saved}")
+                let bn = if *fixed { "bn_fixed" } else { "bn" };
+                format!("{bn} {x} w{gamma} w{beta} r{running_mean} r{running_var} -> {y}{saved}")
             }
             Forward::GroupNorm { groups, x, gamma, beta, moments, y } => {
                 let (groups, x, y) = (grouped(*groups), v(x), v(y));
@@ -164,7 +165,10 @@ impl Plan {
             Backward::DepthwiseWeight { window, x, relu_in, gy, weight } => {
                 weight_text("dwconv", &window.to_string(), x, *relu_in, gy, weight)
             }
-            Backward::BatchNorm { x, gamma, beta, saved, gy, gx } => {
+            Backward::BatchNorm { gamma, saved, fixed: true, gy, gx, .. } => {
+                format!("bn_fixed_back {} w{gamma} s{saved} -> {}", v(gy), t(gx))
+            }
+            Backward::BatchNorm { x, gamma, beta, saved, fixed: false, gy, gx } => {
                 let (x, gy, gx) = (v(x), v(gy), t(gx));
                 format!("bn_back {x} {gy} w{gamma} s{saved} -> {gx}, +gw{gamma}, +gw{beta}")
             }

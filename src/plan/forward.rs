@@ -152,6 +152,7 @@ fn kernel(graph: &Graph, wiring: &Wiring, values: &Values, id: NodeId, y: View) 
             running_mean: slots[2],
             running_var: slots[3],
             saved: values.saved[id.0],
+            fixed: false,
             y,
         },
         Op::LayerNorm | Op::InstanceNorm => {

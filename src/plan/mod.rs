@@ -178,6 +178,21 @@ impl Plan {
         plan
     }
 
+    /// Makes batch normalizations compute with their running statistics in training too, and leave those
+    /// alone; their scales and shifts get no gradient.
+    pub fn fix_norms(&mut self, is_fixed: impl Fn(NodeId) -> bool) {
+        for step in &mut self.forward {
+            if let Forward::BatchNorm { fixed, .. } = &mut step.kernel {
+                *fixed = is_fixed(step.node);
+            }
+        }
+        for step in &mut self.backward {
+            if let Backward::BatchNorm { fixed, .. } = &mut step.kernel {
+                *fixed = is_fixed(step.node);
+            }
+        }
+    }
+
     /// Bytes that a workspace for `batch` images takes: the arena and the fixed part.
     pub fn arena_bytes(&self, batch: usize) -> usize {
         (self.arena_len * batch + self.fixed_len) * size_of::<f32>()

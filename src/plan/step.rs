@@ -37,7 +37,8 @@ pub enum Forward {
     /// Depthwise convolution, of `max(x, 0)` if `relu_in`.
     DepthwiseConv { window: Window, x: View, relu_in: bool, weight: Slot, y: View },
     /// Batch normalization. In training the mean and the inverse deviation of each channel are kept in
-    /// the fixed part, at `saved`; a plan for inference has no such place.
+    /// the fixed part, at `saved`; a plan for inference has no such place. If it is `fixed`, it computes with
+    /// the running statistics in training too, and leaves them alone.
     BatchNorm {
         x: View,
         gamma: Slot,
@@ -45,6 +46,7 @@ pub enum Forward {
         running_mean: Slot,
         running_var: Slot,
         saved: Option<Slot>,
+        fixed: bool,
         y: View,
     },
     /// Normalization of each image by the moments of each of `groups` equal groups of channels: layer
@@ -111,8 +113,8 @@ pub enum Backward {
     DepthwiseData { window: Window, mask: Option<View>, weight: Slot, gy: View, gx: Target },
     /// Gradient of a depthwise convolution's weight.
     DepthwiseWeight { window: Window, x: View, relu_in: bool, gy: View, weight: Slot },
-    /// Gradients of a batch normalization with batch statistics.
-    BatchNorm { x: View, gamma: Slot, beta: Slot, saved: Slot, gy: View, gx: Target },
+    /// Gradients of a batch normalization with batch statistics, or of the input alone if it is `fixed`.
+    BatchNorm { x: View, gamma: Slot, beta: Slot, saved: Slot, fixed: bool, gy: View, gx: Target },
     /// Gradients of a normalization by the moments of each image.
     GroupNorm {
         groups: usize,

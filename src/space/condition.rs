@@ -20,7 +20,7 @@ pub(crate) enum Known {
     Pair([i64; 2]),
     /// The outcome of a condition.
     Truth(Truth),
-    /// `same`, `valid` or `full`.
+    /// `same`, `zeros`, `valid` or `full`.
     Word(Builtin),
 }
 
@@ -106,9 +106,9 @@ impl<'x> Evaluation<'x> {
             ValueKind::Int(number) => Known::Int(*number),
             ValueKind::Pair(height, width) => Known::Pair([self.int(height)?, self.int(width)?]),
             ValueKind::Constant(index) => return self.known[index].clone(),
-            ValueKind::Builtin(word @ (Builtin::Same | Builtin::Valid | Builtin::Full)) => {
-                Known::Word(*word)
-            }
+            ValueKind::Builtin(
+                word @ (Builtin::Same | Builtin::Zeros | Builtin::Valid | Builtin::Full),
+            ) => Known::Word(*word),
             ValueKind::Builtin(Builtin::True) => Known::Truth(Truth::plain(true)),
             ValueKind::Builtin(Builtin::False) => Known::Truth(Truth::plain(false)),
             ValueKind::Builtin(

@@ -794,7 +794,7 @@ pub struct Value {
 pub enum ValueKind {
     /// `32`
     Number(u64),
-    /// An attribute, `c`, `stride`, `size`, `first`, `same`, `valid`, `full`, `base`, `classes`, `N`, `F`.
+    /// An attribute, `c`, `stride`, `size`, `first`, `same`, `zeros`, `valid`, `full`, `base`, `classes`, `N`, `F`.
     Name(String),
     /// `1x7`, `kx1`: height by width.
     Pair(Box<Value>, Box<Value>),

@@ -28,7 +28,7 @@ const FORMAT: u32 = 1;
 /// The longest header that safetensors itself accepts, in bytes.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// The provenance of a trained network.
+/// The provenance of a network: trained here, or imported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Version of cellc that wrote it.
@@ -45,12 +45,26 @@ pub struct Checkpoint {
     pub classes: usize,
     /// True if the auxiliary head is part of it.
     pub with_aux: bool,
-    /// The data set, such as `digits`; a [`DataSpec`](crate::data::DataSpec) as text.
-    pub data: String,
+    /// The data set, such as `digits`; a [`DataSpec`](crate::data::DataSpec) as text. None of an imported
+    /// network, whose images cellc has not seen.
+    pub data: Option<String>,
+    /// The names of the classes in the order of the logits; none if they are not known.
+    #[serde(default)]
+    pub class_names: Vec<String>,
     /// How pixels are whitened before they enter the network.
     pub whitening: Whitening,
-    /// How it was trained, with the seed.
-    pub config: TrainConfig,
+    /// Share of the training images that was held out, with the seed of `config`.
+    #[serde(default)]
+    pub validation: f64,
+    /// What batch normalization adds to the variance. A model file without it was trained here, before
+    /// there were imports, with the default.
+    #[serde(default = "default_bn_eps")]
+    pub bn_eps: f32,
+    /// How it was trained, with the seed; none of an imported network.
+    pub config: Option<TrainConfig>,
+    /// Where the parameters come from, if not from a training by cellc.
+    #[serde(default)]
+    pub imported_from: Option<String>,
     /// Share of validation images classified correctly after training, if there were any.
     pub val_accuracy: Option<f64>,
     /// Share of test images classified correctly after training, if that was asked.
@@ -134,14 +148,15 @@ pub fn restore(path: &Path) -> Result<(Checkpoint, Network), Error> {
     let fault = |fault: String| Error::Checkpoint { path: path.into(), fault };
     let (module, request) = checkpoint.architecture().map_err(fault)?;
     let lowered = compile::network(&module, &request).map_err(|error| fault(error.to_string()))?;
-    let mut network = Network::new(&lowered.graph, checkpoint.config.seed);
-    let TrainConfig { bn_eps, bn_momentum, .. } = checkpoint.config;
-    let (bn_eps, bn_momentum) = (bn_eps as f32, bn_momentum as f32);
-    network
-        .set_config(RunConfig { bn_eps, bn_momentum, ..*network.config() })
-        .map_err(|error| fault(error.to_string()))?;
+    // Every parameter is replaced, so the seed does not matter.
+    let mut network = Network::new(&lowered.graph, 0);
+    network.set_config(RunConfig { bn_eps: checkpoint.bn_eps, ..RunConfig::default() })?;
     network.load_safetensors(path)?;
     Ok((checkpoint, network))
+}
+
+fn default_bn_eps() -> f32 {
+    RunConfig::default().bn_eps
 }
 
 /// The JSON header of a safetensors file: its length as a little-endian `u64` comes before it.

@@ -19,6 +19,7 @@ mod run_folder;
 mod schedule;
 mod state;
 mod trainer;
+mod transfer;
 
 pub use average::Average;
 pub use checkpoint::{Checkpoint, restore};
@@ -33,6 +34,7 @@ pub use run_folder::RunFolder;
 pub use schedule::{DropPathSchedule, LrSchedule, Schedule, cosine};
 pub use state::{Progress, TrainState};
 pub use trainer::Trainer;
+pub use transfer::adopt_body;
 
 use crate::data::{Images, Whitening};
 use crate::error::Error;
@@ -54,9 +56,10 @@ pub struct TrainSet<'a> {
 /// Trains a network: descent on the mean cross-entropy of shuffled batches, as the settings say. A
 /// [`Trainer`] does the same in single steps.
 ///
-/// Where the graph has an auxiliary head its loss is added, times [`TrainConfig::aux_weight`]. The
-/// network is left with the averages if the settings ask for them, with the run's shares of dropout and drop
-/// path and its batch normalization, and without a gradient of the image.
+/// Where the graph has an auxiliary head its loss is added, times [`TrainConfig::aux_weight`]. What is
+/// [frozen](Network::freeze) stays as it is. The network is left with the averages if the settings ask for
+/// them, with the run's shares of dropout and drop path and its batch normalization, and without a gradient
+/// of the image.
 ///
 /// # Errors
 /// [`Error::Config`] before anything is changed; [`Error::NotFinite`] when the loss or the gradient

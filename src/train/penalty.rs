@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{TrainConfig, clip_norm};
 use crate::graph::ParamKind;
-use crate::plan::Layout;
+use crate::network::Network;
 
 /// Which parameters are decayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,10 +39,13 @@ pub(super) struct Penalty {
     at: WeightDecayAt,
     /// The decayed parameters in their store.
     decayed: Vec<Range<usize>>,
+    /// The frozen parameters, which have no gradient at all.
+    frozen: Vec<Range<usize>>,
 }
 
 impl Penalty {
-    pub(super) fn new(config: &TrainConfig, layout: &Layout) -> Self {
+    pub(super) fn new(config: &TrainConfig, network: &Network) -> Self {
+        let layout = network.layout();
         let decayed = match config.weight_decay_on {
             _ if config.weight_decay == 0.0 => Vec::new(),
             WeightDecayOn::All => std::iter::once(0..layout.params_len()).collect(),
@@ -52,11 +55,14 @@ impl Penalty {
             }
         };
         let (weight_decay, at) = (config.weight_decay as f32, config.weight_decay_at);
-        Penalty { clip_norm: config.clip_norm, weight_decay, at, decayed }
+        let frozen = network.frozen().to_vec();
+        Penalty { clip_norm: config.clip_norm, weight_decay, at, decayed, frozen }
     }
 
-    /// Clips and decays; gives the norm before clipping.
+    /// Clips and decays; gives the norm before clipping. Without a gradient an optimizer that never had
+    /// one leaves a parameter as it is.
     pub(super) fn apply(&self, params: &[f32], gradient: &mut [f32]) -> f64 {
+        self.mask(gradient);
         match self.at {
             WeightDecayAt::InLoss => {
                 self.decay(params, gradient);
@@ -75,6 +81,13 @@ impl Penalty {
             for (g, &p) in gradient[range.clone()].iter_mut().zip(&params[range.clone()]) {
                 *g += self.weight_decay * p;
             }
+        }
+        self.mask(gradient);
+    }
+
+    fn mask(&self, gradient: &mut [f32]) {
+        for range in &self.frozen {
+            gradient[range.clone()].fill(0.0);
         }
     }
 }

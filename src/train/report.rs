@@ -35,7 +35,8 @@ fn write_page(
     [train, validation]: [usize; 2],
     epochs: &[EpochRecord],
 ) -> fmt::Result {
-    let title = format!("{} {} on {}", model.net, model.scale, model.data);
+    let data = model.data.as_deref().unwrap_or("data of its own");
+    let title = format!("{} {} on {data}", model.net, model.scale);
     write!(
         page,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>{}</title>\n\
@@ -49,10 +50,10 @@ fn write_page(
     )?;
     writeln!(
         page,
-        "<p>cellc {}. {train} training and {validation} validation images; epoch {} of {}.</p>",
+        "<p>cellc {}. {train} training and {validation} validation images; epoch {}{}.</p>",
         escape(&model.cellc),
         epochs.len(),
-        model.config.epochs
+        model.config.as_ref().map(|config| format!(" of {}", config.epochs)).unwrap_or_default()
     )?;
     let curve = |name, style, value: fn(&EpochRecord) -> Option<f64>| Curve {
         name,

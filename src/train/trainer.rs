@@ -90,7 +90,7 @@ impl<'a> Trainer<'a> {
         };
         Ok(Trainer {
             schedule: LrSchedule::new(config, data.train.len()),
-            penalty: Penalty::new(config, network.layout()),
+            penalty: Penalty::new(config, network),
             optimizer: Optimizer::new(config, network.layout().params_len()),
             average: Average::new(config, network),
             config: config.clone(),

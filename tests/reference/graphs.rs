@@ -54,6 +54,13 @@ impl Wirer {
         self.add(Op::AvgPool { window }, &[x])
     }
 
+    /// A pool to which what is beyond the map is zeros.
+    pub fn pool_with_zeros(&mut self, x: NodeId, is_max: bool) -> NodeId {
+        let window = self.window(x, 3, 1, Padding::Zeros);
+        let op = if is_max { Op::MaxPool { window } } else { Op::AvgPool { window } };
+        self.add(op, &[x])
+    }
+
     pub fn bn(&mut self, x: NodeId) -> NodeId {
         self.add(Op::BatchNorm, &[x])
     }

@@ -125,9 +125,12 @@ impl Reference<'_> {
                 x(operand)[at(tx(operand), n, c, i, j)]
             }),
             Op::MaxPool { window } => self.fill(ty, |n, c, i, j| {
-                let mut max = f64::NEG_INFINITY;
-                taps(window, i, j, |_, r, s| max = max.max(x(0)[at(tx(0), n, c, r, s)]));
-                max
+                let (mut max, mut count) = (f64::NEG_INFINITY, 0);
+                taps(window, i, j, |_, r, s| {
+                    max = max.max(x(0)[at(tx(0), n, c, r, s)]);
+                    count += 1;
+                });
+                if window.zeros && count < window.taps() { max.max(0.0) } else { max }
             }),
             Op::AvgPool { window } => self.fill(ty, |n, c, i, j| {
                 let (mut sum, mut count) = (0.0, 0.0);
@@ -135,7 +138,7 @@ impl Reference<'_> {
                     sum += x(0)[at(tx(0), n, c, r, s)];
                     count += 1.0;
                 });
-                sum / count
+                sum / if window.zeros { window.taps() as f64 } else { count }
             }),
             Op::GlobalAvgPool => self.fill(ty, |n, c, _, _| {
                 let start = at(tx(0), n, c, 0, 0);

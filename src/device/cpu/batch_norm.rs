@@ -180,6 +180,63 @@ impl Kernels {
     }
 }
 
+impl Kernels {
+    /// The mean and `1 / sqrt(variance + eps)` that [`Kernels::bn_forward_eval`] computes with, in the form
+    /// of those that [`Kernels::bn_forward_train`] leaves.
+    ///
+    /// # Shapes
+    /// - all slices: `[C]`
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn bn_keep_running(
+        &self,
+        running_mean: &[f32],
+        running_var: &[f32],
+        eps: f32,
+        mean: &mut [f32],
+        inv_std: &mut [f32],
+    ) {
+        mean.copy_from_slice(running_mean);
+        assert_eq!(inv_std.len(), running_var.len(), "lengths of the statistics");
+        for (inv_std, &var) in inv_std.iter_mut().zip(running_var) {
+            *inv_std = inverse_root(f64::from(var), eps);
+        }
+    }
+
+    /// Gradient of the input of [`Kernels::bn_forward_eval`], whose statistics do not depend on it:
+    /// `gx = gamma * inv_std * gy`.
+    ///
+    /// # Shapes
+    /// - `gy`, `gx`: `[C, row]`
+    /// - `gamma`, `inv_std`: `[C]`
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape, or a row is empty.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub fn bn_backward_eval(
+        &self,
+        c: usize,
+        row: usize,
+        gy: &[f32],
+        gamma: &[f32],
+        inv_std: &[f32],
+        gx: &mut [f32],
+        accumulate: bool,
+    ) {
+        assert!(row > 0, "a channel has at least one number");
+        assert_eq!([gy.len(), gx.len()], [c * row; 2], "lengths of the gradients");
+        assert_eq!([gamma.len(), inv_std.len()], [c; 2], "lengths of gamma and deviations");
+        let channels = gx.par_chunks_exact_mut(row).zip(gy.par_chunks_exact(row));
+        let channels = channels.zip(gamma.par_iter().zip(inv_std));
+        channels.with_min_len(min_tiles(gy.len())).for_each(|((gx, gy), (&gamma, &inv_std))| {
+            let coefficients =
+                Coefficients { scale: gamma * inv_std, mean: 0.0, mean_gy: 0.0, slope: 0.0 };
+            input_gradient(*self, gy, gy, coefficients, accumulate, gx);
+        });
+    }
+}
+
 /// The numbers that the gradient of a channel's input is computed with.
 #[derive(Clone, Copy)]
 struct Coefficients {

@@ -12,7 +12,8 @@ use crate::graph::Window;
 
 impl Kernels {
     /// Max pool: the largest number in each window, NaN if the window has one. Taps outside the map
-    /// do not take part; a window without any tap inside gives negative infinity.
+    /// read 0 if the window says so; else they do not take part, and a window without any tap inside gives
+    /// negative infinity.
     ///
     /// # Shapes
     /// - `x`: `[C, N, H, W]`
@@ -31,14 +32,14 @@ impl Kernels {
             with_scratch(sizes.iter().sum(), |buffer| {
                 // Maxima have no weights, but the loop that they share with sums reads some.
                 let (weights, buffer) = buffer.split_at_mut(sizes[0]);
-                maxima(*self, &layout, weights, x, y, buffer);
+                maxima(*self, &layout, beyond(w), weights, x, y, buffer);
             });
         });
     }
 
     /// Gradient of [`Kernels::maxpool_forward`]: the gradient of a window goes to its largest
-    /// number, to the first of several in row order. A window of nothing but negative infinity
-    /// drops it.
+    /// number, to the first of several in row order. It is dropped by a window whose largest is a zero
+    /// outside the map, and by one of nothing but negative infinity.
     ///
     /// # Shapes
     /// - `x`, `gx`: `[C, N, H, W]`
@@ -66,12 +67,13 @@ impl Kernels {
         let channels = gx.par_chunks_mut(channel_len).zip(x.par_chunks(channel_len)).zip(gradients);
         channels.with_min_len(min_tiles(work)).for_each(|((gx, x), gy)| {
             with_scratch(maxima_backward_len(&layout), |buffer| {
-                maxima_backward(*self, &layout, x, gy, accumulate, gx, buffer);
+                maxima_backward(*self, &layout, beyond(w), x, gy, accumulate, gx, buffer);
             });
         });
     }
 
-    /// Average pool over the taps inside the map; a window without any gives 0.
+    /// Average pool over the taps inside the map, or over all if the window has zeros outside; a window
+    /// without any gives 0.
     ///
     /// # Shapes
     /// - `x`: `[C, N, H, W]`
@@ -168,8 +170,17 @@ impl Kernels {
     }
 }
 
-/// The number of taps inside the map for each output pixel, at least 1.
+/// What a max pool reads outside the map.
+fn beyond(w: &Window) -> f32 {
+    if w.zeros { 0.0 } else { f32::NEG_INFINITY }
+}
+
+/// The number of taps that are averaged for each output pixel: those inside the map, at least 1, or all.
 fn count_taps(w: &Window, counts: &mut [f32]) {
+    if w.zeros {
+        counts.fill(w.taps() as f32);
+        return;
+    }
     let inside = |axis: usize, i: usize| {
         let start = i * w.stride[axis];
         let taps = (0..w.kernel[axis]).map(|k| start + k * w.dilation[axis]);

@@ -21,19 +21,22 @@ pub(super) fn ints(name: &str, values: &[usize]) -> AttributeProto {
     AttributeProto { name: name.into(), ints, r#type, ..AttributeProto::default() }
 }
 
-/// The settings of a convolution or pool over this window. Padding is explicit: rows above, columns to the
-/// left, rows below, columns to the right.
-pub(super) fn window(window: &Window) -> Vec<AttributeProto> {
+/// What a window covers beyond the map: rows above, columns to the left, rows below, columns to the right.
+pub(super) fn pads(window: &Window) -> [usize; 4] {
     let below = [0, 1].map(|axis| {
         let span = (window.kernel[axis] - 1) * window.dilation[axis] + 1;
         let covered = (window.output[axis] - 1) * window.stride[axis] + span;
         covered.saturating_sub(window.input[axis] + window.pad[axis])
     });
-    let pads = [window.pad[0], window.pad[1], below[0], below[1]];
+    [window.pad[0], window.pad[1], below[0], below[1]]
+}
+
+/// The settings of a convolution or pool over this window. Padding is explicit.
+pub(super) fn window(window: &Window) -> Vec<AttributeProto> {
     let mut attributes = vec![
         ints("kernel_shape", &window.kernel),
         ints("strides", &window.stride),
-        ints("pads", &pads),
+        ints("pads", &pads(window)),
     ];
     if window.dilation != [1, 1] {
         attributes.push(ints("dilations", &window.dilation));

@@ -140,10 +140,11 @@ pub fn metadata(checkpoint: &Checkpoint) -> BTreeMap<String, String> {
         ("net", checkpoint.net.clone()),
         ("scale", checkpoint.scale.clone()),
         ("classes", checkpoint.classes.to_string()),
-        ("data", checkpoint.data.clone()),
         ("mean", list(&checkpoint.whitening.mean)),
         ("std", list(&checkpoint.whitening.std)),
     ]);
+    metadata.extend(checkpoint.data.clone().map(|data| ("data", data)));
+    metadata.extend(checkpoint.imported_from.clone().map(|from| ("imported_from", from)));
     if let Some(accuracy) = checkpoint.test_accuracy {
         metadata.insert("test_accuracy", accuracy.to_string());
     }

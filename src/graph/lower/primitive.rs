@@ -40,12 +40,13 @@ impl Lowering<'_> {
                 let [k, s, out, pad, d, groups] = values[..] else {
                     unreachable!("attributes of conv")
                 };
-                let window = self.window(ty, k, s, d, pad, frame)?;
+                let window = self.window(ty, k, s, d, around_convolution(pad), frame)?;
                 let out_channels = self.channels(out, frame)?;
                 Op::Conv { window, out_channels, groups: self.groups(groups, frame)? }
             }
             Primitive::DepthwiseConv => {
                 let [k, s, pad, d] = values[..] else { unreachable!("attributes of dwconv") };
+                let pad = around_convolution(pad);
                 Op::DepthwiseConv { window: self.window(ty, k, s, d, pad, frame)? }
             }
             Primitive::MaxPool | Primitive::AvgPool => {
@@ -104,7 +105,7 @@ impl Lowering<'_> {
         let dilation = self.sides("a dilation", dilation, frame);
         let padding = match padding.0 {
             Static::Padding(padding) => Some(padding),
-            other => self.wrong_kind("`same` or `valid`", other, padding.1, frame),
+            other => self.wrong_kind("`same`, `zeros` or `valid`", other, padding.1, frame),
         };
         let (kernel, stride, dilation, padding) = (kernel?, stride?, dilation?, padding?);
         let window = Window::new(kernel, stride, dilation, padding, ty.size());
@@ -210,5 +211,17 @@ impl Lowering<'_> {
                 self.wrong_kind("`true` or `false`", other, span, frame)
             }
         }
+    }
+}
+
+/// A convolution is padded with zeros anyway: two spellings of one network.
+fn around_convolution((pad, span): (Static, Span)) -> (Static, Span) {
+    match pad {
+        Static::Padding(Padding::Zeros) => (Static::Padding(Padding::Same), span),
+        Static::Padding(Padding::Same | Padding::Valid)
+        | Static::Int(_)
+        | Static::Bool(_)
+        | Static::Pair(_)
+        | Static::Full => (pad, span),
     }
 }

@@ -43,6 +43,7 @@ impl fmt::Display for Static {
             Static::Pair([height, width]) => write!(f, "{height}x{width}"),
             Static::Bool(value) => write!(f, "{value}"),
             Static::Padding(Padding::Same) => f.write_str("same"),
+            Static::Padding(Padding::Zeros) => f.write_str("zeros"),
             Static::Padding(Padding::Valid) => f.write_str("valid"),
             Static::Full => f.write_str("full"),
         }
@@ -133,6 +134,7 @@ impl Lowering<'_> {
             Builtin::Width => return Some(Static::Int(frame.width as i64)),
             Builtin::Stride => return Some(Static::Int(frame.stride as i64)),
             Builtin::Same => return Some(Static::Padding(Padding::Same)),
+            Builtin::Zeros => return Some(Static::Padding(Padding::Zeros)),
             Builtin::Valid => return Some(Static::Padding(Padding::Valid)),
             Builtin::Full => return Some(Static::Full),
             Builtin::True => return Some(Static::Bool(true)),

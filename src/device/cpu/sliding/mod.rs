@@ -77,13 +77,14 @@ for_each_isa! {
     pub(super) fn maxima<S: Simd, const ROWS: usize>(
         simd: S,
         layout: &Layout,
+        beyond: f32,
         weights: &[f32],
         inputs: &[f32],
         outputs: &mut [f32],
         buffer: &mut [f32],
     ) {
         let (source, result) = buffer.split_at_mut(layout.source_len());
-        source.fill(f32::NEG_INFINITY);
+        source.fill(beyond);
         let map = [layout.y.output, layout.x.output];
         let groups = inputs.chunks(layout.group * layout.input_area());
         for (input, output) in groups.zip(outputs.chunks_mut(layout.group * map[0] * map[1])) {
@@ -106,6 +107,7 @@ for_each_isa! {
     pub(super) fn maxima_backward<S: Simd>(
         simd: S,
         layout: &Layout,
+        beyond: f32,
         inputs: &[f32],
         gradients: &[f32],
         accumulate: bool,
@@ -115,7 +117,7 @@ for_each_isa! {
         let (source, buffer) = buffer.split_at_mut(layout.source_len());
         let (source_gradient, buffer) = buffer.split_at_mut(layout.source_len());
         let (result, planes) = buffer.split_at_mut(layout.result_len());
-        source.fill(f32::NEG_INFINITY);
+        source.fill(beyond);
         let in_len = layout.group * layout.input_area();
         let out_len = layout.group * layout.y.output * layout.x.output;
         let groups = inputs.chunks(in_len).zip(gradients.chunks(out_len));

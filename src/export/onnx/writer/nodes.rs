@@ -2,7 +2,7 @@
 
 use super::Writer;
 use crate::export::onnx::BATCH;
-use crate::export::onnx::attributes::{dims, float, int, ints, window};
+use crate::export::onnx::attributes::{dims, float, int, ints, pads, window};
 use crate::graph::{NodeId, Op, TensorType, Window};
 
 impl Writer<'_> {
@@ -43,9 +43,16 @@ impl Writer<'_> {
             Op::Add => self.plain(id, "Add", &operands, Vec::new()),
             Op::Mul => self.plain(id, "Mul", &operands, Vec::new()),
             Op::Concat => self.plain(id, "Concat", &operands, vec![int("axis", 1)]),
+            Op::MaxPool { window: over } if over.zeros => {
+                self.max_with_zeros(id, operands[0], over)
+            }
             Op::MaxPool { window: over } => self.plain(id, "MaxPool", &operands, window(over)),
-            // The mean over the part of the window inside the map is the operator's default.
-            Op::AvgPool { window: over } => self.plain(id, "AveragePool", &operands, window(over)),
+            Op::AvgPool { window: over } => {
+                let mut attributes = window(over);
+                // The mean over the part of the window inside the map is the operator's default.
+                attributes.extend(over.zeros.then(|| int("count_include_pad", 1)));
+                self.plain(id, "AveragePool", &operands, attributes)
+            }
             Op::GlobalAvgPool => self.plain(id, "GlobalAveragePool", &operands, Vec::new()),
             Op::Dense { .. } => self.dense(id, operands[0]),
             Op::Dropout | Op::DropPath => {
@@ -77,6 +84,17 @@ impl Writer<'_> {
             attributes.push(int("group", groups as i64));
         }
         self.plain(id, "Conv", &inputs, attributes)
+    }
+
+    /// A map with a border of zeros, then the maxima without padding: the operator itself pads with what
+    /// never wins.
+    fn max_with_zeros(&mut self, id: NodeId, x: &str, over: &Window) -> String {
+        let [top, left, bottom, right] = pads(over).map(|pad| pad as i64);
+        let border = self.shape(id, "pads", &[0, 0, top, left, 0, 0, bottom, right]);
+        let padded = self.push_as("Pad", &[x, &border], &self.part(id, "padded"), Vec::new());
+        let sizes = [("kernel_shape", over.kernel), ("strides", over.stride)];
+        let attributes = sizes.map(|(name, sides)| ints(name, &sides)).to_vec();
+        self.plain(id, "MaxPool", &[&padded], attributes)
     }
 
     /// One normalization of all of an image's numbers is that of the only channel of a flat map; scale and
