@@ -1,6 +1,7 @@
 //! Models that come and go, driven as a user drives them: import, eval, predict, training further.
 
 #![cfg(all(feature = "cli", feature = "images"))]
+#![expect(clippy::unwrap_used, reason = "helpers of tests, too, stop at the first fault")]
 
 #[path = "support/images.rs"]
 mod support;
