@@ -100,6 +100,7 @@ fn a_nasnet_of_timm_has_its_logits_and_survives_being_saved() {
     checkpoint.save(&network, &saved).expect("saved");
     let (again, network) = restore(&saved).expect("it describes itself");
     assert_eq!(again, checkpoint);
+    assert_eq!(network.config().bn_eps, 1e-3);
     assert_logits(&network, expected);
 }
 

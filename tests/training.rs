@@ -403,6 +403,7 @@ fn description() -> Checkpoint {
         validation: 0.125,
         bn_eps: 1e-5,
         config: Some(TrainConfig { lr: 0.1 + 0.2, seed: u64::MAX, ..TrainConfig::default() }),
+        frozen: Some("stem".into()),
         imported_from: None,
         val_accuracy: Some(1.0 / 3.0),
         test_accuracy: None,

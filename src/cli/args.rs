@@ -332,7 +332,8 @@ pub struct TrainArgs {
     #[arg(required_unless_present_any = ["print_config", "from"])]
     pub file: Option<PathBuf>,
     /// Train the network of this checkpoint further: its stem and cells with their parameters, whitening
-    /// and, for data of any size, image size, and a fresh head for the classes of the data.
+    /// and, for data of any size, image size, and a fresh head for the classes of the data. What batch
+    /// normalization adds to the variance stays the checkpoint's, too.
     #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["file", "init", "net", "scale"])]
     pub from: Option<PathBuf>,
     /// The number of classes that the data is meant to have; other data is refused.

@@ -141,6 +141,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         validation,
         bn_eps: config.bn_eps as f32,
         config: Some(config.clone()),
+        frozen: args.freeze.as_ref().map(ToString::to_string),
         imported_from: imported_from.clone(),
         val_accuracy,
         test_accuracy,

@@ -174,6 +174,7 @@ pub fn import(path: &Path, config: &ImportConfig<'_>) -> Result<(Checkpoint, Net
         validation: 0.0,
         bn_eps: BN_EPS,
         config: None,
+        frozen: None,
         imported_from: Some(origin.family.name().into()),
         val_accuracy: None,
         test_accuracy: None,

@@ -32,11 +32,10 @@ use crate::plan::{Layout, LayoutEntry, Mode, Plan};
 pub use checkpoint::{NamedTensor, StateFault};
 pub(crate) use checkpoint::{read_safetensors, write_safetensors};
 pub use freeze::Freeze;
-
-use freeze::Frozen;
 pub use module::{Images, Logits};
 pub use params::{Len, Params};
 
+use freeze::Frozen;
 use session::Engine;
 
 /// A graph that runs and learns.

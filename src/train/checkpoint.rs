@@ -56,13 +56,16 @@ pub struct Checkpoint {
     /// Share of the training images that was held out, with the seed of `config`.
     #[serde(default)]
     pub validation: f64,
-    /// What batch normalization adds to the variance. A model file without it was trained here, before
-    /// there were imports, with the default.
+    /// What batch normalization adds to the variance: that of `config`, if there is one. A model file
+    /// without it was trained here, before there were imports, with the default.
     #[serde(default = "default_bn_eps")]
     pub bn_eps: f32,
     /// How it was trained, with the seed; none of an imported network.
     pub config: Option<TrainConfig>,
-    /// Where the parameters come from, if not from a training by cellc.
+    /// Which parts a training left as they were, as [`Freeze`](crate::network::Freeze) is written.
+    #[serde(default)]
+    pub frozen: Option<String>,
+    /// Where the parameters come from, if not only from training by cellc.
     #[serde(default)]
     pub imported_from: Option<String>,
     /// Share of validation images classified correctly after training, if there were any.

@@ -168,6 +168,7 @@ fn difference(old: &About, new: &About) -> Option<&'static str> {
         (has_same_data, "data set"),
         (old.images == new.images, "number of training or validation images"),
         (old_model.config == new_model.config, "settings"),
+        (old_model.frozen == new_model.frozen, "frozen parts"),
         (old == new, "network"),
     ];
     what.into_iter().find(|(is_same, _)| !is_same).map(|(_, what)| what)

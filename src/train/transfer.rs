@@ -1,5 +1,6 @@
 //! Training a network further for other classes: a trained body under a fresh head, and frozen parts.
 
+use crate::device::RunConfig;
 use crate::network::{Network, StateFault};
 
 /// The parts of a network that are made for its classes.
@@ -20,7 +21,7 @@ pub fn adopt_body(network: &mut Network, trained: &Network) -> Result<(), StateF
     let own = network.state_dict();
     state.extend(own.into_iter().filter(|(path, _)| is_of_a_head(path)));
     network.load_state_dict(&state)?;
-    let config = crate::device::RunConfig { bn_eps: trained.config().bn_eps, ..*network.config() };
+    let config = RunConfig { bn_eps: trained.config().bn_eps, ..*network.config() };
     network.set_config(config).expect("it was allowed before");
     Ok(())
 }
