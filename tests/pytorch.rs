@@ -1,6 +1,7 @@
-//! NASNet-A 1@48 against PyTorch: logits, loss and the gradient of every parameter.
+//! NASNet-A 1@48, and DARTS V2 with 16 channels and 8 layers, against PyTorch: logits, loss and the gradient of
+//! every parameter.
 //!
-//! `tests/reference/nasnet_a.py` wires the network by hand and wrote `nasnet_a.json`, in double precision.
+//! `tests/reference/nasnet_a.py` and `darts_v2.py` wire them by hand and wrote the `.json`, in double precision.
 //! Parameters and images come from a formula both sides know. A gradient is compared by its norm and by
 //! its product with one more such vector.
 
@@ -60,13 +61,24 @@ fn numbers(value: &Value) -> Vec<f64> {
     list.iter().map(|number| number.as_f64().expect("a number")).collect()
 }
 
+/// The largest relative difference that is single precision's, of logits, loss and gradients.
+const TOLERANCE: f64 = 1e-4;
+
 #[test]
 fn nasnet_a_is_pytorchs() {
-    let expected: Value = serde_json::from_str(include_str!("reference/nasnet_a.json"))
-        .expect("the script writes JSON");
-    let text = compile::embedded("nasnet_a.cell").expect("in the library");
-    let module = compile::check(&SourceFile::new("nasnet_a.cell", text)).expect("it is fine");
-    let request = Request::new("cifar", "1@48".parse().expect("a scale"));
+    agrees("nasnet_a.cell", "cifar", "1@48", include_str!("reference/nasnet_a.json"));
+}
+
+#[test]
+fn darts_v2_is_pytorchs() {
+    agrees("darts_v2.cell", "darts", "8@256", include_str!("reference/darts_v2.json"));
+}
+
+fn agrees(cells: &str, net: &str, scale: &str, expected: &str) {
+    let expected: Value = serde_json::from_str(expected).expect("the script writes JSON");
+    let text = compile::embedded(cells).expect("in the library");
+    let module = compile::check(&SourceFile::new(cells, text)).expect("it is fine");
+    let request = Request::new(net, scale.parse().expect("a scale"));
     let mut network =
         Network::new(&compile::network(&module, &request).expect("it builds").graph, 0);
     let state: BTreeMap<String, NamedTensor> = network
@@ -88,13 +100,12 @@ fn nasnet_a_is_pytorchs() {
     let gradients = network.alloc_grads();
     let logits = network.forward_mut(images.traced(gradients));
     let found: Vec<f64> = logits.as_vec().into_iter().map(f64::from).collect();
-    // Single precision through 17 layers with batch statistics of 4 images.
     let error = relative(&found, &numbers(&expected["logits"]));
-    assert!(error < 1e-4, "logits differ by {error:e}");
+    assert!(error < TOLERANCE, "logits differ by {error:e}");
     let loss = cross_entropy_with_logits_loss(logits, targets);
     let error =
         relative(&[f64::from(loss.array())], &[expected["loss"].as_f64().expect("a number")]);
-    assert!(error < 1e-4, "losses differ by {error:e}");
+    assert!(error < TOLERANCE, "losses differ by {error:e}");
 
     let mut gradients = loss.backward();
     let flat = gradients.get_or_alloc_mut(&network.params().flat).expect("on the CPU").to_vec();
@@ -111,7 +122,7 @@ fn nasnet_a_is_pytorchs() {
         let scale = wanted[0].max(1e-6);
         for (what, found, wanted) in [("norm", norm, wanted[0]), ("product", product, wanted[1])] {
             let error = (found - wanted).abs() / scale;
-            assert!(error < 1e-3, "{}: {what} {found:e}, PyTorch has {wanted:e}", entry.path);
+            assert!(error < TOLERANCE, "{}: {what} {found:e}, PyTorch has {wanted:e}", entry.path);
         }
         seen += 1;
     }

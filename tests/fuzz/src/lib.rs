@@ -41,7 +41,7 @@ pub fn check(bytes: &[u8]) {
 pub fn lower(bytes: &[u8]) {
     let Some(source) = text(bytes) else { return };
     if let Some(module) = front::check(&source, &Library) {
-        within_limit(|| networks::build(&source, &Library, &module));
+        networks::build(&source, &Library, &module);
     }
 }
 
@@ -57,7 +57,7 @@ pub fn modules(bytes: &[u8]) {
         front::parse(source);
     }
     if let Some(module) = within_limit(|| front::check(files.main(), &files)) {
-        within_limit(|| networks::build(files.main(), &files, &module));
+        networks::build(files.main(), &files, &module);
     }
 }
 

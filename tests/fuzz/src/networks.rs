@@ -14,7 +14,7 @@ use cellc::source::{Library, Loader, SourceFile};
 use cellc::space::{Genotype, Requirements, fill};
 use cellc::syntax;
 
-use crate::front;
+use crate::{front, within_limit};
 
 /// Base width and N: small, but enough channels for published cells.
 const BASE: usize = 24;
@@ -31,16 +31,19 @@ const MAX_NETS: usize = 3;
 ///
 /// # Panics
 /// If a network does not verify, simplifying changes what counts, a point is not of its space, or the file
-/// that says the same without `use`s and holes has other networks.
+/// that says the same without `use`s and holes has other networks; if building the networks, or writing that
+/// file and checking it, takes too long.
 pub fn build(source: &SourceFile, loader: &dyn Loader, module: &Module) {
     let genotype = point(source, module);
     let nets = nets(module);
-    let built: Vec<Option<Graph>> =
-        nets.iter().map(|net| network(source, module, net, genotype.as_ref())).collect();
+    let networks = || nets.iter().map(|net| network(source, module, net, genotype.as_ref()));
+    let built: Vec<Option<Graph>> = within_limit(|| networks().collect());
     if built.iter().all(Option::is_none) {
         return;
     }
-    let Some(alone) = alone(source, loader, module, genotype.as_ref()) else { return };
+    let Some(alone) = within_limit(|| alone(source, loader, module, genotype.as_ref())) else {
+        return;
+    };
     for (net, graph) in nets.iter().zip(&built) {
         let Some(graph) = graph else { continue };
         match compile::network(&alone, &request(net, None)) {
