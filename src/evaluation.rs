@@ -1,14 +1,11 @@
 //! What a network makes of images: which classes it takes for which, and how sure it is.
 
-use std::mem;
-
-use dfdx::prelude::{Cpu, Module, TensorFromVec};
 use serde::Serialize;
 
-use crate::data::{Batch, Batches, Images, Loader, Whitening};
+use crate::data::{Images, Whitening};
 use crate::error::Error;
-use crate::graph::TensorType;
 use crate::network::Network;
+use crate::train::classify;
 
 /// How many classes `top_5` asks.
 const TOP: usize = 5;
@@ -61,7 +58,7 @@ impl Evaluation {
 /// Classifies the images with these indices, with running statistics and without dropout.
 ///
 /// # Errors
-/// Those of the network's device, and of [`Loader::fill_next`].
+/// Those of the network's device, and of [`Loader::fill_next`](crate::data::Loader::fill_next).
 ///
 /// # Panics
 /// If there are no indices, `batch` is 0, or the network is for images of another shape or for fewer classes.
@@ -75,25 +72,17 @@ pub fn evaluate(
     whitening: &Whitening,
     batch: usize,
 ) -> Result<Evaluation, Error> {
-    assert!(!indices.is_empty(), "an evaluation is of some images");
     let classes = network.graph().ty(network.graph().output).channels;
-    let TensorType { channels, height, width } = images.ty();
-    let device = Cpu::default();
-    let mut batches = Loader::new(Batches::in_order(images, indices, whitening, batch))?;
-    let mut batch = Batch::default();
     let mut evaluation = Evaluation {
         confusion: vec![vec![0; classes]; classes],
         undecided: vec![0; classes],
         in_top_5: (classes > TOP).then_some(0),
     };
-    while batches.fill_next(&mut batch)? {
-        let shape = (batch.len(), channels, height, width);
-        let pixels = device.try_tensor_from_vec(mem::take(&mut batch.pixels), shape)?;
-        let logits = network.try_forward(pixels)?.as_vec();
-        for (row, &label) in logits.chunks_exact(classes).zip(&batch.labels) {
+    classify(network, images, indices, whitening, batch, &mut |logits, labels| {
+        for (row, &label) in logits.chunks_exact(classes).zip(labels) {
             evaluation.add(row, usize::from(label));
         }
-    }
+    })?;
     Ok(evaluation)
 }
 

@@ -29,19 +29,39 @@ pub fn accuracy(
     whitening: &Whitening,
     batch: usize,
 ) -> Result<f64, Error> {
-    assert!(!indices.is_empty(), "an accuracy is a share of some images");
+    let mut correct = 0;
+    classify(network, images, indices, whitening, batch, &mut |logits, labels| {
+        correct += count_correct(logits, labels);
+    })?;
+    Ok(correct as f64 / indices.len() as f64)
+}
+
+/// Gives the logits `[N, classes]` and the labels of one batch after the other, as [`accuracy`] has them.
+///
+/// # Errors
+/// As [`accuracy`].
+///
+/// # Panics
+/// As [`accuracy`].
+pub(crate) fn classify(
+    network: &Network,
+    images: &Images,
+    indices: &[usize],
+    whitening: &Whitening,
+    batch: usize,
+    with_logits: &mut dyn FnMut(&[f32], &[u16]),
+) -> Result<(), Error> {
+    assert!(!indices.is_empty(), "shares are of some images");
     let TensorType { channels, height, width } = images.ty();
     let device = Cpu::default();
     let mut batches = Loader::new(Batches::in_order(images, indices, whitening, batch))?;
     let mut batch = Batch::default();
-    let mut correct = 0;
     while batches.fill_next(&mut batch)? {
         let shape = (batch.len(), channels, height, width);
         let pixels = device.try_tensor_from_vec(mem::take(&mut batch.pixels), shape)?;
-        let logits = network.try_forward(pixels)?;
-        correct += count_correct(&logits.as_vec(), &batch.labels);
+        with_logits(&network.try_forward(pixels)?.as_vec(), &batch.labels);
     }
-    Ok(correct as f64 / indices.len() as f64)
+    Ok(())
 }
 
 /// Number of rows of `[N, classes]` whose largest entry is at the row's label; of equal entries the

@@ -26,6 +26,7 @@ pub use checkpoint::{Checkpoint, restore};
 pub use clip::clip_norm;
 pub use config::TrainConfig;
 pub use evaluate::accuracy;
+pub(crate) use evaluate::classify;
 pub use event::{EpochRecord, Event, History};
 pub use optimizer::{Adam, Optimizer, OptimizerKind, RmsProp, Rule, Sgd};
 pub use penalty::{WeightDecayAt, WeightDecayOn};
