@@ -31,6 +31,8 @@ pub enum Purpose {
     Mix,
     /// Images that drop path drops, one stream for each node.
     DropPath,
+    /// Images and labels that timings run on.
+    Bench,
 }
 
 /// A generator for `purpose`, number `index` within it, under `seed`.

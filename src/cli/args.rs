@@ -48,6 +48,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Search a space and write the cells that were found.
     Search(SearchArgs),
+    /// Time training steps or inference on made-up images, kernel by kernel if asked.
+    Bench(BenchArgs),
     /// Print the hash of the architecture in each file: equal for equal networks.
     Hash(HashArgs),
     /// Say which blocks differ between two files, and what that costs.
@@ -289,6 +291,45 @@ pub struct DrawArgs {
     /// The file to write; standard output if there is none.
     #[arg(short, long, value_name = "PICTURE")]
     pub out: Option<PathBuf>,
+}
+
+/// What `bench` times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Timed {
+    /// Training steps: a batch, both passes, clipping and the optimizer.
+    Train,
+    /// Forward passes with running statistics.
+    Infer,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// What to time.
+    #[arg(value_enum)]
+    pub what: Timed,
+    /// The file; a name without a folder may also be one of `cellc cells`.
+    #[arg(long, value_name = "FILE")]
+    pub cell: PathBuf,
+    /// Which network.
+    #[command(flatten)]
+    pub net: NetArgs,
+    /// Images in a batch.
+    #[arg(long, value_name = "IMAGES", default_value = "32")]
+    pub batch: NonZeroUsize,
+    /// Steps that are timed, after two that are not.
+    #[arg(long, default_value = "10")]
+    pub steps: NonZeroUsize,
+    /// Compute threads; all processors by default.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Print one JSON object on one line.
+    #[arg(long)]
+    pub json: bool,
+    /// Time every kind of kernel too, beside the speeds of a matrix product and of a copy measured in the
+    /// same run.
+    #[arg(long)]
+    pub profile: bool,
 }
 
 /// Arguments of `explain`.

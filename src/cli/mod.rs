@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line is what prints")]
 
 mod args;
+mod bench;
 mod cells;
 mod check;
 mod compare;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "onnx")]
         Command::Export(args) => export::run(args),
         Command::Search(args) => search::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Draw(args) => draw::run(args),
         Command::Hash(args) => hash::run(args),

@@ -68,7 +68,35 @@ impl Device for Cpu {
         plan: &Plan,
         workspace: &mut CpuWorkspace,
         config: &RunConfig,
+        pass: ForwardPass<'_>,
+    ) {
+        self.forward_stepwise(plan, workspace, config, pass, &mut |_| ());
+    }
+
+    fn backward(
+        &self,
+        plan: &Plan,
+        workspace: &mut CpuWorkspace,
+        config: &RunConfig,
+        pass: BackwardPass<'_>,
+    ) {
+        self.backward_stepwise(plan, workspace, config, pass, &mut |_| ());
+    }
+}
+
+impl Cpu {
+    /// [`Device::forward`] that calls `after` when a step is done, with the step's index in
+    /// [`Plan::forward`]: for profiles.
+    ///
+    /// # Panics
+    /// As [`Device::forward`].
+    pub fn forward_stepwise(
+        &self,
+        plan: &Plan,
+        workspace: &mut CpuWorkspace,
+        config: &RunConfig,
         mut pass: ForwardPass<'_>,
+        after: &mut dyn FnMut(usize),
     ) {
         let n = pass.batch;
         assert_eq!(pass.image.len(), n * plan.image.elements(), "length of the image");
@@ -77,24 +105,32 @@ impl Device for Cpu {
         assert_eq!(aux, plan.aux_classes.map(|classes| n * classes), "length of the aux logits");
         assert_eq!(pass.params.len(), plan.params_len, "length of the parameters");
         let run = Run { kernels: self.kernels, plan, config, n };
-        for step in &plan.forward {
+        for (index, step) in plan.forward.iter().enumerate() {
             run.forward(&step.kernel, workspace, &mut pass);
+            after(index);
         }
     }
 
-    fn backward(
+    /// [`Device::backward`] that calls `after` when a step is done, with the step's index in
+    /// [`Plan::backward`]: for profiles.
+    ///
+    /// # Panics
+    /// As [`Device::backward`].
+    pub fn backward_stepwise(
         &self,
         plan: &Plan,
         workspace: &mut CpuWorkspace,
         config: &RunConfig,
         mut pass: BackwardPass<'_>,
+        after: &mut dyn FnMut(usize),
     ) {
         assert_eq!(pass.logits.len(), pass.batch * plan.classes, "length of the logits");
         assert_eq!(pass.params.len(), plan.params_len, "length of the parameters");
         assert_eq!(pass.gradients.len(), plan.params_len, "length of the gradients");
         let run = Run { kernels: self.kernels, plan, config, n: pass.batch };
-        for step in &plan.backward {
+        for (index, step) in plan.backward.iter().enumerate() {
             run.backward(&step.kernel, workspace, &mut pass);
+            after(index);
         }
     }
 }

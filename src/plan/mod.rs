@@ -30,6 +30,7 @@ mod layout;
 mod step;
 mod verify;
 mod wiring;
+mod work;
 
 use std::ops::Range;
 
@@ -37,6 +38,7 @@ use crate::graph::{Graph, NodeId, TensorType};
 
 pub use layout::{Layout, LayoutEntry, Slot};
 pub use step::{Backward, Forward, Output, Step};
+pub use work::Work;
 
 /// What a plan is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
