@@ -31,6 +31,9 @@ impl Default for Cpu {
     }
 }
 
+/// Numbers in a cache line.
+const LINE: usize = 16;
+
 /// Memory of a run on [`Cpu`].
 #[derive(Debug, Default)]
 pub struct CpuWorkspace {
@@ -44,6 +47,13 @@ impl CpuWorkspace {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         (self.arena.len() + self.fixed.len()) * size_of::<f32>()
+    }
+
+    /// The arena from its first whole cache line on, and the fixed part: at batches of whole vectors, every
+    /// vector of the arena is then in one line.
+    fn parts(&mut self) -> (&mut [f32], &mut [f32]) {
+        let start = self.arena.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        (self.arena.get_mut(start..).unwrap_or_default(), &mut self.fixed)
     }
 }
 
@@ -59,7 +69,7 @@ impl Device for Cpu {
                 *numbers = vec![0.0; len];
             }
         };
-        grow(&mut workspace.arena, plan.arena_len * batch);
+        grow(&mut workspace.arena, plan.arena_len * batch + LINE);
         grow(&mut workspace.fixed, plan.fixed_len);
     }
 
@@ -96,7 +106,7 @@ impl Cpu {
         workspace: &mut CpuWorkspace,
         config: &RunConfig,
         mut pass: ForwardPass<'_>,
-        after: &mut dyn FnMut(usize),
+        after: &mut (dyn FnMut(usize) + Send),
     ) {
         let n = pass.batch;
         assert_eq!(pass.image.len(), n * plan.image.elements(), "length of the image");
@@ -105,10 +115,12 @@ impl Cpu {
         assert_eq!(aux, plan.aux_classes.map(|classes| n * classes), "length of the aux logits");
         assert_eq!(pass.params.len(), plan.params_len, "length of the parameters");
         let run = Run { kernels: self.kernels, plan, config, n };
-        for (index, step) in plan.forward.iter().enumerate() {
-            run.forward(&step.kernel, workspace, &mut pass);
-            after(index);
-        }
+        in_pool(|| {
+            for (index, step) in plan.forward.iter().enumerate() {
+                run.forward(&step.kernel, workspace, &mut pass);
+                after(index);
+            }
+        });
     }
 
     /// [`Device::backward`] that calls `after` when a step is done, with the step's index in
@@ -122,17 +134,25 @@ impl Cpu {
         workspace: &mut CpuWorkspace,
         config: &RunConfig,
         mut pass: BackwardPass<'_>,
-        after: &mut dyn FnMut(usize),
+        after: &mut (dyn FnMut(usize) + Send),
     ) {
         assert_eq!(pass.logits.len(), pass.batch * plan.classes, "length of the logits");
         assert_eq!(pass.params.len(), plan.params_len, "length of the parameters");
         assert_eq!(pass.gradients.len(), plan.params_len, "length of the gradients");
         let run = Run { kernels: self.kernels, plan, config, n: pass.batch };
-        for (index, step) in plan.backward.iter().enumerate() {
-            run.backward(&step.kernel, workspace, &mut pass);
-            after(index);
-        }
+        in_pool(|| {
+            for (index, step) in plan.backward.iter().enumerate() {
+                run.backward(&step.kernel, workspace, &mut pass);
+                after(index);
+            }
+        });
     }
+}
+
+/// Runs a pass on a thread of the pool, where a kernel that splits its work wakes no thread that is awake
+/// already and waits for none to take it over.
+fn in_pool(pass: impl FnOnce() + Send) {
+    rayon::scope(|_| pass());
 }
 
 /// Which of a mix's two draws.
@@ -192,12 +212,12 @@ impl Run<'_> {
 
     fn forward(&self, kernel: &Forward, workspace: &mut CpuWorkspace, pass: &mut ForwardPass<'_>) {
         let (k, n) = (&self.kernels, self.n);
-        let CpuWorkspace { arena, fixed } = workspace;
+        let (arena, fixed) = workspace.parts();
         let param = |slot: Slot| &pass.params[slot.range()];
         match *kernel {
             Forward::Load { y } => {
                 let ([], [y_]) = self.slices(arena, [], [y]);
-                k.nchw_to_cnhw(n, y.channels, self.plan.area(y), pass.image, y_);
+                k.nchw_to_chwn(n, y.channels * self.plan.area(y), pass.image, y_);
             }
             Forward::Conv { window, groups, x, relu_in, weight, y } => {
                 let ([x_], [y_]) = self.slices(arena, [x], [y]);
@@ -339,7 +359,7 @@ impl Run<'_> {
                     Output::Logits => &mut *pass.logits,
                     Output::Aux => pass.aux.as_deref_mut().expect("checked in `Cpu::forward`"),
                 };
-                k.cnhw_to_nchw(n, x.channels, self.plan.area(x), x_, to);
+                k.chwn_to_nchw(n, x.channels * self.plan.area(x), x_, to);
             }
         }
     }
@@ -351,7 +371,7 @@ impl Run<'_> {
         pass: &mut BackwardPass<'_>,
     ) {
         let (k, n) = (&self.kernels, self.n);
-        let CpuWorkspace { arena, fixed } = workspace;
+        let (arena, fixed) = workspace.parts();
         let param = |slot: Slot| &pass.params[slot.range()];
         match *kernel {
             Backward::Load { output, gy } => {
@@ -361,10 +381,9 @@ impl Run<'_> {
                     Output::Aux => pass.aux.expect("the plan has auxiliary logits"),
                 };
                 // Mostly a few numbers an image, so a plain loop, which can also add.
-                let (channels, area) = (gy.view.channels, self.plan.area(gy.view));
-                for (index, plane) in gy_.chunks_exact_mut(area).enumerate() {
-                    let start = (index % n * channels + index / n) * area;
-                    for (g, &add) in plane.iter_mut().zip(&from[start..start + area]) {
+                let row = gy.view.channels * self.plan.area(gy.view);
+                for (i, place) in gy_.chunks_exact_mut(n).enumerate() {
+                    for (g, &add) in place.iter_mut().zip(from[i..].iter().step_by(row)) {
                         *g = if gy.accumulate { *g + add } else { add };
                     }
                 }
@@ -502,7 +521,7 @@ impl Run<'_> {
             Backward::Store { gx } => {
                 let ([gx_], []) = self.slices(arena, [gx], []);
                 let to = pass.image.as_deref_mut().expect("the plan computes the image's gradient");
-                add_to_nchw(n, gx.channels, gx_, to);
+                add_to_nchw(n, gx_, to);
             }
         }
     }
@@ -545,13 +564,11 @@ fn unit(rng: &mut Pcg64) -> f32 {
     (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32
 }
 
-/// Adds `[C, N, H, W]` to `[N, C, H, W]`.
-fn add_to_nchw(n: usize, c: usize, from: &[f32], to: &mut [f32]) {
+/// Adds `[C, H, W, N]` to `[N, C, H, W]`.
+fn add_to_nchw(n: usize, from: &[f32], to: &mut [f32]) {
     assert_eq!(from.len(), to.len(), "length of the image's gradient");
-    let area = from.len() / (n * c).max(1);
-    for (index, plane) in to.chunks_exact_mut(area.max(1)).enumerate() {
-        let start = (index % c * n + index / c) * area;
-        for (to, from) in plane.iter_mut().zip(&from[start..start + area]) {
+    for (image, to) in to.chunks_exact_mut((from.len() / n).max(1)).enumerate() {
+        for (to, from) in to.iter_mut().zip(from[image..].iter().step_by(n)) {
             *to += from;
         }
     }

@@ -15,8 +15,9 @@
 //!    only if their lifetimes are disjoint.
 //!
 //! # Shapes
-//! Inside a plan a batch is channel-major, `[C, N, H, W]`, so that a range of channels is contiguous
-//! and a concatenation is its operands side by side. Sizes and offsets are counted in numbers an
+//! Inside a plan a batch has its channels outermost and its images innermost, `[C, H, W, N]`: a range of
+//! channels is contiguous, a concatenation is its operands side by side, and a vector holds one place of
+//! a map for several images, whatever the size of the map. Sizes and offsets are counted in numbers an
 //! image; with a batch of N everything is N times as large and as far, and one plan serves any N.
 //!
 //! # Determinism

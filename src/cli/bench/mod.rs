@@ -86,8 +86,7 @@ fn train(network: &mut Network, batch: usize, steps: usize) -> Result<Vec<f64>, 
     let images = noise(network, batch * (WARM_UP + steps));
     let whitening = Whitening::of(&images)?;
     let indices: Vec<usize> = (0..images.len()).collect();
-    let set =
-        TrainSet { images: &images, whitening: &whitening, train: &indices, validation: &[] };
+    let set = TrainSet { images: &images, whitening: &whitening, train: &indices, validation: &[] };
     let config = TrainConfig { epochs: 1, batch, ..TrainConfig::default() };
     let mut trainer = Trainer::new(network, set, &config)?;
     timed(steps, || trainer.advance(&mut |_| ()).map(drop))

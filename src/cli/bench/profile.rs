@@ -191,8 +191,7 @@ impl Profile {
 
     /// The table for people.
     pub fn text(&self) -> String {
-        let titles =
-            ["kernel", "calls", "ms", "share", "GFLOP/s", "GB/s", "times the roofline"];
+        let titles = ["kernel", "calls", "ms", "share", "GFLOP/s", "GB/s", "times the roofline"];
         let mut lines = vec![titles.map(String::from).to_vec()];
         let (rows, total) = self.sorted();
         for (kind, row) in rows.into_iter().chain([("all", total)]) {

@@ -20,7 +20,7 @@ impl Kernels {
     /// variance is the biased one.
     ///
     /// # Shapes
-    /// - `x`, `y`: `[C, row]` with `row = N * H * W`
+    /// - `x`, `y`: `[C, row]` with `row = H * W * N`
     /// - `gamma`, `beta`, `mean`, `inv_std`: `[C]`
     ///
     /// # Panics
@@ -264,7 +264,7 @@ for_each_isa! {
 }
 
 for_each_isa! {
-    pub(super) fn normalize(x: &[f32], mean: f32, scale: f32, beta: f32, y: &mut [f32]) {
+    fn normalize(x: &[f32], mean: f32, scale: f32, beta: f32, y: &mut [f32]) {
         // Not folded into one multiply-add: with a large mean, that would lose the digits of x -
         // mean.
         for (y, x) in y.iter_mut().zip(x) {
@@ -275,7 +275,7 @@ for_each_isa! {
 
 for_each_isa! {
     /// The sums of `gy` and of `gy * (x - mean)`.
-    pub(super) fn gradient_sums(x: &[f32], gy: &[f32], mean: f32, sums: &mut [f64; 2]) {
+    fn gradient_sums(x: &[f32], gy: &[f32], mean: f32, sums: &mut [f64; 2]) {
         let centered = |x: f32, gy: f32| f64::from(gy * (x - mean));
         *sums = [row_sum(gy, gy, |gy, _| f64::from(gy)), row_sum(x, gy, centered)];
     }
@@ -298,7 +298,7 @@ for_each_isa! {
 
 /// The sum of `f` over two rows of the same length.
 #[inline(always)]
-pub(super) fn row_sum(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f64) -> f64 {
+fn row_sum(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f64) -> f64 {
     let mut lanes = [0.0; LANES];
     let (a, a_rest) = a.as_chunks::<LANES>();
     let (b, b_rest) = b.as_chunks::<LANES>();

@@ -1,29 +1,28 @@
 //! Convolutions that mix all channels, as matrix products over tiles of output pixels.
 //!
-//! A 1x1 kernel at stride 1 multiplies the batch `[C_in, N * H * W]` where it lies; other windows
+//! A 1x1 kernel at stride 1 multiplies the batch `[C_in, H * W * N]` where it lies; other windows
 //! are gathered into a matrix first (`im2col`), one tile at a time.
 
 use rayon::prelude::*;
 
 use super::Kernels;
 use super::im2col;
-use super::isa::for_each_isa;
 use super::matmul::{
     Left, Right, Target, pack_left, packed_len, panels_len, product, product_of_rows,
 };
 use super::scratch::with_scratch;
-use super::simd::masked;
 use super::threads::{SharedOutput, min_tiles};
 use crate::graph::Window;
 
-/// Numbers in the gathered matrix of a tile, at most (unless one output row needs more).
+/// Numbers in the gathered matrix of a tile, at most (unless one place of the map needs more).
 const TILE: usize = 1 << 17;
 
 /// Output pixels of a tile that needs no gathering.
 const POINTWISE_TILE: usize = 1 << 10;
 
-/// Input channels of a tile of the data gradient.
-const CHANNEL_TILE: usize = 4;
+/// Rows of the gathered matrix in a tile of the data gradient, about: enough that what multiplies them is not
+/// packed for a few rows at a time.
+const GRADIENT_ROWS: usize = 32;
 
 /// Most partial sums of a weight gradient.
 const PARTS: usize = 8;
@@ -65,19 +64,15 @@ impl Problem<'_> {
     }
 
     /// The unit in which output pixels are counted into tiles and the number of units: single
-    /// pixels if nothing is gathered, otherwise rows of the output map.
+    /// pixels if nothing is gathered, otherwise places of the output map with all images.
     fn units(&self) -> (usize, usize) {
-        if self.is_pointwise() {
-            (1, self.output_row())
-        } else {
-            (self.w.output[1], self.n * self.w.output[0])
-        }
+        if self.is_pointwise() { (1, self.output_row()) } else { (self.n, self.w.output_area()) }
     }
 
     /// Units in a tile of which `fan_in` rows are gathered.
     fn tile(&self, fan_in: usize) -> usize {
         let (unit, units) = self.units();
-        let tile = if self.is_pointwise() { POINTWISE_TILE } else { TILE / (fan_in * unit) };
+        let tile = if self.is_pointwise() { POINTWISE_TILE } else { TILE / (fan_in * unit).max(1) };
         tile.clamp(1, units.max(1))
     }
 
@@ -92,8 +87,8 @@ impl Kernels {
     /// Convolution: `y = conv(x)`, or `y = conv(max(x, 0))` if `relu_in`.
     ///
     /// # Shapes
-    /// - `x`: `[C_in, N, H, W]`, `weight`: `[C_out, C_in, KH, KW]`
-    /// - `y`: `[C_out, N, H', W']`
+    /// - `x`: `[C_in, H, W, N]`, `weight`: `[C_out, C_in, KH, KW]`
+    /// - `y`: `[C_out, H', W', N]`
     ///
     /// # Cost
     /// `N * H' * W' * C_out * C_in * KH * KW` multiply-adds.
@@ -135,7 +130,7 @@ impl Kernels {
                     let right = if problem.is_pointwise() {
                         Right { data: &x[rows.start..], row: problem.input_row(), relu: relu_in }
                     } else {
-                        im2col::gather(kernels, w, problem.input_row(), x, relu_in, rows, columns);
+                        im2col::gather(kernels, w, n, x, relu_in, rows, columns);
                         Right { data: columns, row: pixels, relu: false }
                     };
                     product(kernels, co, fan_in, packed, right, target, panels);
@@ -147,8 +142,8 @@ impl Kernels {
     /// Gradient of [`Kernels::conv_forward`] for `x`.
     ///
     /// # Shapes
-    /// - `gy`: `[C_out, N, H', W']`, `weight`: `[C_out, C_in, KH, KW]`
-    /// - `gx`, `x`: `[C_in, N, H, W]`; `x` is only read if `relu_in` is set
+    /// - `gy`: `[C_out, H', W', N]`, `weight`: `[C_out, C_in, KH, KW]`
+    /// - `gx`, `x`: `[C_in, H, W, N]`; `x` is only read if `relu_in` is set
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
@@ -182,7 +177,7 @@ impl Kernels {
     /// Gradient of [`Kernels::conv_forward`] for the weight, added to `gweight`.
     ///
     /// # Shapes
-    /// - `x`: `[C_in, N, H, W]`, `gy`: `[C_out, N, H', W']`
+    /// - `x`: `[C_in, H, W, N]`, `gy`: `[C_out, H', W', N]`
     /// - `gweight`: `[C_out, C_in, KH, KW]`
     ///
     /// # Panics
@@ -237,7 +232,7 @@ impl Kernels {
                     let rows = start..end.min(start + tile);
                     let k = rows.len() * unit;
                     with_scratch(fan_in * k, |columns| {
-                        im2col::gather(kernels, w, problem.input_row(), x, relu_in, rows, columns);
+                        im2col::gather(kernels, w, n, x, relu_in, rows, columns);
                         let gy = &gy[start * unit..];
                         product_of_rows(
                             kernels, co, fan_in, k, gy, gy_row, columns, k, false, sums,
@@ -297,69 +292,35 @@ impl Kernels {
         accumulate: bool,
     ) {
         let &Problem { w, n, ci, co } = problem;
-        let (taps, fan_in) = (w.taps(), problem.fan_in());
-        let (area, out_area) = (w.input_area(), w.output_area());
-        let group = (TILE / (CHANNEL_TILE * taps * out_area).max(1)).clamp(1, n.max(1));
-        let blocks = gx.par_chunks_mut((CHANNEL_TILE * problem.input_row()).max(1)).enumerate();
+        let (taps, fan_in, places) = (w.taps(), problem.fan_in(), w.output_area());
+        let channels = (GRADIENT_ROWS / taps).clamp(1, ci.div_ceil(4).max(1));
+        let tile = (TILE / (channels * taps * n).max(1)).clamp(1, places.max(1));
+        let channels_len = (channels * problem.input_row()).max(1);
+        let blocks = gx.par_chunks_mut(channels_len).enumerate();
         blocks.with_min_len(min_tiles(problem.work())).for_each(|(block, gx)| {
-            let first = block * CHANNEL_TILE;
-            let channels = CHANNEL_TILE.min(ci - first);
-            let rows = channels * taps;
-            let sizes = [
-                packed_len(self, rows, co),
-                panels_len(self, co),
-                rows * group * out_area,
-                channels * group * area,
-            ];
+            if !accumulate {
+                gx.fill(0.0);
+            }
+            let first = block * channels;
+            let rows = channels.min(ci - first) * taps;
+            let mask = mask.map(|x| &x[block * channels_len..][..gx.len()]);
+            let sizes = [packed_len(self, rows, co), panels_len(self, co), rows * tile * n];
             with_scratch(sizes.iter().sum(), |buffer| {
                 let (packed, buffer) = buffer.split_at_mut(sizes[0]);
-                let (panels, buffer) = buffer.split_at_mut(sizes[1]);
-                let (columns, maps) = buffer.split_at_mut(sizes[2]);
+                let (panels, columns) = buffer.split_at_mut(sizes[1]);
                 let left = Left { data: &weight[first * taps..], row: 1, col: fan_in };
                 pack_left(self, rows, co, left, packed);
-                for image in (0..n).step_by(group) {
-                    let images = group.min(n - image);
-                    let pixels = images * out_area;
+                for start in (0..places).step_by(tile) {
+                    let places = start..places.min(start + tile);
+                    let pixels = places.len() * n;
                     let columns = &mut columns[..rows * pixels];
-                    let maps = &mut maps[..channels * images * area];
                     let target = Target::whole(columns, pixels);
-                    let right = Right {
-                        data: &gy[image * out_area..],
-                        row: problem.output_row(),
-                        relu: false,
-                    };
+                    let (data, row) = (&gy[start * n..], problem.output_row());
+                    let right = Right { data, row, relu: false };
                     product(self, rows, co, packed, right, target, panels);
-                    maps.fill(0.0);
-                    im2col::scatter(self, w, images, columns, maps);
-                    for (channel, map) in maps.chunks_exact((images * area).max(1)).enumerate() {
-                        let start = channel * n * area + image * area;
-                        let gx = &mut gx[start..start + map.len()];
-                        let mask = mask.map(|x| &x[first * n * area + start..][..map.len()]);
-                        merge(self, map, mask, accumulate, gx);
-                    }
+                    im2col::scatter(self, w, n, places, columns, mask, gx);
                 }
             });
         });
-    }
-}
-
-for_each_isa! {
-    /// Writes or adds a gradient, only where the masking input is positive.
-    fn merge(gradient: &[f32], mask: Option<&[f32]>, accumulate: bool, gx: &mut [f32]) {
-        if !accumulate {
-            gx.fill(0.0);
-        }
-        match mask {
-            Some(x) => {
-                for ((gx, &g), &x) in gx.iter_mut().zip(gradient).zip(x) {
-                    *gx += masked(g, x);
-                }
-            }
-            None => {
-                for (gx, &g) in gx.iter_mut().zip(gradient) {
-                    *gx += g;
-                }
-            }
-        }
     }
 }

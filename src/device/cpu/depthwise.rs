@@ -14,8 +14,8 @@ impl Kernels {
     /// 0)` if `relu_in`.
     ///
     /// # Shapes
-    /// - `x`: `[C, N, H, W]`, `weight`: `[C, KH, KW]`
-    /// - `y`: `[C, N, H', W']`
+    /// - `x`: `[C, H, W, N]`, `weight`: `[C, KH, KW]`
+    /// - `y`: `[C, H', W', N]`
     ///
     /// # Cost
     /// `N * C * H' * W' * KH * KW` multiply-adds.
@@ -35,14 +35,15 @@ impl Kernels {
     ) {
         check(w, n, c, x, y, weight);
         let entry = if relu_in { Entry::Rectified } else { Entry::Plain };
-        window_sums(*self, w, n, x, entry, |channel| &weight[channel * w.taps()..][..w.taps()], y);
+        let weight = |channel: usize| &weight[channel * w.taps()..][..w.taps()];
+        window_sums(*self, w, n, x, entry, weight, None, y);
     }
 
     /// Gradient of [`Kernels::dwconv_forward`] for `x`.
     ///
     /// # Shapes
-    /// - `gy`: `[C, N, H', W']`, `weight`: `[C, KH, KW]`
-    /// - `gx`, `x`: `[C, N, H, W]`; `x` is only read if `relu_in` is set
+    /// - `gy`: `[C, H', W', N]`, `weight`: `[C, KH, KW]`
+    /// - `gx`, `x`: `[C, H, W, N]`; `x` is only read if `relu_in` is set
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
@@ -71,7 +72,7 @@ impl Kernels {
     /// Gradient of [`Kernels::dwconv_forward`] for the weight, added to `gweight`.
     ///
     /// # Shapes
-    /// - `x`: `[C, N, H, W]`, `gy`: `[C, N, H', W']`
+    /// - `x`: `[C, H, W, N]`, `gy`: `[C, H', W', N]`
     /// - `gweight`: `[C, KH, KW]`
     ///
     /// # Panics
@@ -94,12 +95,12 @@ impl Kernels {
         let gradients = gy.par_chunks((n * w.output_area()).max(1));
         let channels = gweight.par_chunks_mut(w.taps()).zip(inputs).zip(gradients);
         channels.with_min_len(min_tiles(gy.len() * w.taps() / 8)).for_each(|((gweight, x), gy)| {
-            let sizes = [w.taps() * LANES, layout.source_len() + layout.result_len()];
+            let sizes = [w.taps() * LANES, layout.slab_len()];
             with_scratch(sizes.iter().sum(), |buffer| {
-                let (sums, buffer) = buffer.split_at_mut(sizes[0]);
+                let (sums, source) = buffer.split_at_mut(sizes[0]);
                 sums.fill(0.0);
                 let sums = sums.as_chunks_mut::<LANES>().0;
-                weighted_sums_backward(*self, &layout, entry, x, gy, sums, buffer);
+                weighted_sums_backward(*self, &layout, entry, x, gy, sums, source);
                 for (g, sums) in gweight.iter_mut().zip(sums) {
                     *g += sum_lanes(sums);
                 }
@@ -108,7 +109,9 @@ impl Kernels {
     }
 }
 
-/// Weighted sums over the windows of every map, with the weights that `weight` gives for a channel.
+/// Weighted sums over the windows of every map, with the weights that `weight` gives for a channel, times
+/// the factors of a channel if there are any.
+#[expect(clippy::too_many_arguments, reason = "shared by depthwise convolution and average pool")]
 pub(super) fn window_sums<'w>(
     kernels: Kernels,
     w: &Window,
@@ -116,6 +119,7 @@ pub(super) fn window_sums<'w>(
     x: &[f32],
     entry: Entry<'_>,
     weight: impl Fn(usize) -> &'w [f32] + Sync,
+    factors: Option<&[f32]>,
     y: &mut [f32],
 ) {
     let layout = Layout::new(Axis::forward(w, 0), Axis::forward(w, 1), n);
@@ -123,8 +127,8 @@ pub(super) fn window_sums<'w>(
     let outputs = y.par_chunks_mut((n * w.output_area()).max(1));
     let channels = outputs.zip(x.par_chunks((n * w.input_area()).max(1))).enumerate();
     channels.with_min_len(min_tiles(work)).for_each(|(channel, (y, x))| {
-        with_scratch(layout.source_len() + layout.result_len(), |buffer| {
-            let exit = Exit::whole(w.output);
+        with_scratch(layout.slab_len() + layout.result_len(), |buffer| {
+            let exit = Exit { factors, ..Exit::whole(w.output) };
             weighted_sums(kernels, &layout, entry, weight(channel), exit, x, y, buffer);
         });
     });
@@ -144,45 +148,56 @@ pub(super) fn window_sums_backward<'w>(
     accumulate: bool,
 ) {
     let channel_len = n * w.input_area();
-    let work = gy.len() * w.taps() / 8;
-    let phases = |axis| move |phase| Phase::of(w, axis, phase);
-    let is_read = |y: &Phase, x: &Phase| y.axis.taps * x.axis.taps > 0;
-    let all_read = (0..w.stride[0])
-        .map(phases(0))
-        .all(|y| (0..w.stride[1]).map(phases(1)).all(|x| is_read(&y, &x)));
-    if !all_read && !accumulate {
-        gx.fill(0.0);
-    }
-    for y in (0..w.stride[0]).map(phases(0)) {
-        for x in (0..w.stride[1]).map(phases(1)) {
-            if !is_read(&y, &x) || y.axis.output * x.axis.output == 0 {
-                continue;
-            }
-            let layout = Layout::new(y.axis, x.axis, n);
+    let pairs = (0..w.stride[0]).flat_map(|y| (0..w.stride[1]).map(move |x| [y, x]));
+    let mut phases: Vec<PhasePair> = pairs.map(|pair| PhasePair::of(w, pair)).collect();
+    phases.retain(|PhasePair { y, x }| y.axis.output * x.axis.output > 0);
+    let is_all_read = phases.iter().all(PhasePair::is_read);
+    phases.retain(PhasePair::is_read);
+    let layouts = phases.iter().map(|PhasePair { y, x }| Layout::new(y.axis, x.axis, n));
+    let layouts: Vec<Layout> = layouts.collect();
+    let least = min_tiles(gy.len() * w.taps() / 8);
+    let gradients = gy.par_chunks((n * w.output_area()).max(1));
+    let channels = gx.par_chunks_mut(channel_len.max(1)).zip(gradients).enumerate();
+    channels.with_min_len(least).for_each(|(channel, (gx, gy))| {
+        if !is_all_read && !accumulate {
+            gx.fill(0.0);
+        }
+        let weight = weight(channel);
+        let mask = mask.map(|mask| &mask[channel * channel_len..][..channel_len]);
+        for (PhasePair { y, x }, layout) in phases.iter().zip(&layouts) {
             let taps = y.axis.taps * x.axis.taps;
-            let gradients = gy.par_chunks((n * w.output_area()).max(1));
-            let channels = gx.par_chunks_mut(channel_len.max(1)).zip(gradients).enumerate();
-            channels.with_min_len(min_tiles(work)).for_each(|(channel, (gx, gy))| {
-                let sizes = [taps, layout.source_len() + layout.result_len()];
-                with_scratch(sizes.iter().sum(), |buffer| {
-                    let (reversed, buffer) = buffer.split_at_mut(sizes[0]);
-                    let weight = weight(channel);
-                    for (tap, value) in reversed.iter_mut().enumerate() {
-                        let ky = y.window_tap(tap / x.axis.taps);
-                        let kx = x.window_tap(tap % x.axis.taps);
-                        *value = weight[ky * w.kernel[1] + kx];
-                    }
-                    let exit = Exit {
-                        map: w.input,
-                        first: [y.first, x.first],
-                        stride: w.stride,
-                        mask: mask.map(|mask| &mask[channel * channel_len..][..channel_len]),
-                        accumulate,
-                    };
-                    weighted_sums(kernels, &layout, entry, reversed, exit, gy, gx, buffer);
-                });
+            // The weights take whole cache lines, so that the source starts on one.
+            let sizes = [taps.next_multiple_of(LANES), layout.slab_len() + layout.result_len()];
+            with_scratch(sizes.iter().sum(), |buffer| {
+                let (reversed, buffer) = buffer.split_at_mut(sizes[0]);
+                let reversed = &mut reversed[..taps];
+                for (tap, value) in reversed.iter_mut().enumerate() {
+                    let ky = y.window_tap(tap / x.axis.taps);
+                    let kx = x.window_tap(tap % x.axis.taps);
+                    *value = weight[ky * w.kernel[1] + kx];
+                }
+                let (first, stride) = ([y.first, x.first], w.stride);
+                let exit = Exit { map: w.input, first, stride, mask, factors: None, accumulate };
+                weighted_sums(kernels, layout, entry, reversed, exit, gy, gx, buffer);
             });
         }
+    });
+}
+
+/// The part of a data gradient that belongs to one remainder of the row and one of the column.
+struct PhasePair {
+    y: Phase,
+    x: Phase,
+}
+
+impl PhasePair {
+    fn of(w: &Window, [y, x]: [usize; 2]) -> PhasePair {
+        PhasePair { y: Phase::of(w, 0, y), x: Phase::of(w, 1, x) }
+    }
+
+    /// True if an output read something at these positions.
+    fn is_read(&self) -> bool {
+        self.y.axis.taps * self.x.axis.taps > 0
     }
 }
 

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Kernels;
 use super::isa::for_each_isa;
-use super::simd::{masked, relu, sum_lanes};
+use super::simd::{masked, relu};
 use super::threads::{CHUNK, min_tiles};
 
 impl Kernels {
@@ -105,8 +105,8 @@ impl Kernels {
     /// `y = a * b`, where one of the two may have a single number for each map.
     ///
     /// # Shapes
-    /// - `a`: `[C, N, area_a]`, `b`: `[C, N, area_b]`; the areas are equal or one of them is 1
-    /// - `y`: `[C, N, max(area_a, area_b)]`
+    /// - `a`: `[C, area_a, N]`, `b`: `[C, area_b, N]`; the areas are equal or one of them is 1
+    /// - `y`: `[C, max(area_a, area_b), N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape, or the areas do not fit.
@@ -135,15 +135,15 @@ impl Kernels {
         let work = y.len();
         let rows = y.par_chunks_mut((n * area).max(1)).zip(maps.par_chunks((n * area).max(1)));
         let rows = rows.zip(factors.par_chunks(n.max(1))).with_min_len(min_tiles(work));
-        rows.for_each(|((y, maps), factors)| scale_maps(*self, area, maps, factors, false, y));
+        rows.for_each(|((y, maps), factors)| scale_maps(*self, maps, factors, false, y));
     }
 
     /// Gradients of [`Kernels::mul_forward`]; each of `ga` and `gb` comes with its own
     /// `accumulate`.
     ///
     /// # Shapes
-    /// - `a`, `ga`: `[C, N, area_a]`, `b`, `gb`: `[C, N, area_b]`
-    /// - `gy`: `[C, N, max(area_a, area_b)]`
+    /// - `a`, `ga`: `[C, area_a, N]`, `b`, `gb`: `[C, area_b, N]`
+    /// - `gy`: `[C, max(area_a, area_b), N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape, or the areas do not fit.
@@ -192,9 +192,9 @@ impl Kernels {
         let rows = rows.zip(gy.par_chunks((n * area).max(1)));
         rows.with_min_len(min_tiles(gy.len())).for_each(|((gx, other), gy)| {
             if own_area < area {
-                dot_maps(self, area, gy, other, accumulate, gx);
+                dot_maps(self, gy, other, accumulate, gx);
             } else if other_area < area {
-                scale_maps(self, area, gy, other, accumulate, gx);
+                scale_maps(self, gy, other, accumulate, gx);
             } else if accumulate {
                 mul_add_chunk(self, gy, other, gx);
             } else {
@@ -339,11 +339,11 @@ for_each_isa! {
 }
 
 for_each_isa! {
-    /// Each map times its factor.
-    pub(super) fn scale_maps(area: usize, maps: &[f32], factors: &[f32], accumulate: bool, y: &mut [f32]) {
-        let maps = maps.chunks_exact(area).zip(factors);
-        for (y, (map, &factor)) in y.chunks_exact_mut(area).zip(maps) {
-            for (y, &x) in y.iter_mut().zip(map) {
+    /// The maps of a channel, `[area, N]`, each times its factor.
+    pub(super) fn scale_maps(maps: &[f32], factors: &[f32], accumulate: bool, y: &mut [f32]) {
+        let n = factors.len().max(1);
+        for (y, x) in y.chunks_exact_mut(n).zip(maps.chunks_exact(n)) {
+            for ((y, &x), &factor) in y.iter_mut().zip(x).zip(factors) {
                 *y = if accumulate { *y + x * factor } else { x * factor };
             }
         }
@@ -351,31 +351,45 @@ for_each_isa! {
 }
 
 for_each_isa! {
-    /// The inner product of each map of `a` with the one of `b`.
-    fn dot_maps(area: usize, a: &[f32], b: &[f32], accumulate: bool, y: &mut [f32]) {
-        let maps = a.chunks_exact(area).zip(b.chunks_exact(area));
-        for (y, (a, b)) in y.iter_mut().zip(maps) {
-            let dot = sum_of(area, |i| a[i] * b[i]);
-            *y = if accumulate { *y + dot } else { dot };
+    /// The inner product of each map of `a`, `[area, N]`, with the one of `b`.
+    fn dot_maps(a: &[f32], b: &[f32], accumulate: bool, y: &mut [f32]) {
+        if !accumulate {
+            y.fill(0.0);
+        }
+        let n = y.len().max(1);
+        for (a, b) in a.chunks_exact(n).zip(b.chunks_exact(n)) {
+            for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
+                *y += a * b;
+            }
         }
     }
 }
 
 for_each_isa! {
-    /// The mean of each map.
-    pub(super) fn mean_of_maps(area: usize, x: &[f32], y: &mut [f32]) {
-        for (y, x) in y.iter_mut().zip(x.chunks_exact(area)) {
-            *y = sum_of(area, |i| x[i]) / area as f32;
+    /// The mean of each map of a channel, `[area, N]`.
+    pub(super) fn mean_of_maps(x: &[f32], y: &mut [f32]) {
+        let n = y.len().max(1);
+        y.fill(0.0);
+        for x in x.chunks_exact(n) {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y += x;
+            }
+        }
+        let area = (x.len() / n) as f32;
+        for y in y {
+            *y /= area;
         }
     }
 }
 
 for_each_isa! {
     /// The gradient of [`mean_of_maps`].
-    pub(super) fn spread_over_maps(area: usize, gy: &[f32], accumulate: bool, gx: &mut [f32]) {
-        for (gx, gy) in gx.chunks_exact_mut(area).zip(gy) {
-            let g = gy / area as f32;
-            for gx in gx {
+    pub(super) fn spread_over_maps(gy: &[f32], accumulate: bool, gx: &mut [f32]) {
+        let n = gy.len().max(1);
+        let area = (gx.len() / n) as f32;
+        for gx in gx.chunks_exact_mut(n) {
+            for (gx, gy) in gx.iter_mut().zip(gy) {
+                let g = gy / area;
                 *gx = if accumulate { *gx + g } else { g };
             }
         }
@@ -411,22 +425,6 @@ fn mix(mut z: u32) -> u32 {
     z ^= z >> 15;
     z = z.wrapping_mul(0x846c_a68b);
     z ^ (z >> 16)
-}
-
-/// The sum of `len` values in 16 interleaved partial sums.
-#[inline(always)]
-fn sum_of(len: usize, value: impl Fn(usize) -> f32) -> f32 {
-    let mut lanes = [0.0; 16];
-    let whole = len - len % 16;
-    for start in (0..whole).step_by(16) {
-        for (l, lane) in lanes.iter_mut().enumerate() {
-            *lane += value(start + l);
-        }
-    }
-    for i in whole..len {
-        lanes[i - whole] += value(i);
-    }
-    sum_lanes(&lanes)
 }
 
 /// `e^x` to within 2 units in the last place, the same bits on every machine.

@@ -1,17 +1,17 @@
 //! Normalization of single images: by the moments of groups of channels over the map.
 //!
 //! One group of all channels is layer normalization, a group for each channel instance normalization.
-//! The maps of a group are one row apart in the batch, so its sums are taken map by map, in `f64`, and
-//! added in the order of the channels.
+//! The images of a batch lie side by side, so the sums of all of them are taken at once: for each channel
+//! in `f64`, and then added in the order of the channels.
 
 use rayon::prelude::*;
 
 use super::Kernels;
-use super::batch_norm::{gradient_sums, inverse_root, normalize, row_sum};
+use super::batch_norm::inverse_root;
 use super::isa::for_each_isa;
 use super::threads::min_tiles;
 
-/// The sizes of one normalization: `[C, N, area]` in `groups` equal groups of channels.
+/// The sizes of one normalization: `[C, area, N]` in `groups` equal groups of channels.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupSizes {
     /// Number of images N.
@@ -54,7 +54,7 @@ impl Kernels {
     /// biased variance of each group of channels over the map.
     ///
     /// # Shapes
-    /// - `x`, `y`: `[C, N, area]`; `gamma`, `beta`: `[C]`
+    /// - `x`, `y`: `[C, area, N]`; `gamma`, `beta`: `[C]`
     /// - `moments`: `[2, groups, N]`, overwritten: the means, then `1 / sqrt(variance + eps)`
     ///
     /// # Panics
@@ -71,33 +71,44 @@ impl Kernels {
         moments: &mut [f32],
         y: &mut [f32],
     ) {
-        let GroupSizes { n, area, groups, .. } = sizes;
+        let GroupSizes { n, groups, .. } = sizes;
         sizes.check(x, gamma, moments);
         assert_eq!(beta.len(), sizes.c, "length of beta");
         assert_eq!(y.len(), x.len(), "length of the output");
         let (mean, inv_std) = moments.split_at_mut(groups * n);
-        let (least, group_len) = (min_tiles(x.len()), sizes.channels() * sizes.row());
-        let places = mean.par_iter_mut().zip(&mut *inv_std).enumerate();
-        places.with_min_len(least).for_each(|(place, (mean, inv_std))| {
-            let group = &x[place / n * group_len..][..group_len];
-            let maps = || group.chunks_exact(area).skip(place % n).step_by(n);
-            let mut sum = 0.0;
-            maps().for_each(|map| sum_of_map(*self, map, &mut sum));
-            let exact = sum / sizes.count();
-            let mut squares = 0.0;
-            maps().for_each(|map| squares_of_map(*self, map, exact, &mut squares));
-            *mean = exact as f32;
-            *inv_std = inverse_root(squares / sizes.count(), eps);
+        let (row, least) = (sizes.row(), min_tiles(x.len()));
+        let group =
+            |channel: usize| channel / sizes.channels() * n..(channel / sizes.channels() + 1) * n;
+        let mut sums = vec![0.0f64; sizes.c * n];
+        let mut totals = vec![0.0f64; groups * n];
+        let add_up = |sums: &[f64], totals: &mut [f64]| {
+            totals.fill(0.0);
+            for (channel, sums) in sums.chunks_exact(n).enumerate() {
+                for (total, sum) in totals[group(channel)].iter_mut().zip(sums) {
+                    *total += sum;
+                }
+            }
+        };
+        let channels = sums.par_chunks_exact_mut(n).zip(x.par_chunks_exact(row));
+        channels.with_min_len(least).for_each(|(sums, x)| sums_of_images(*self, x, sums));
+        add_up(&sums, &mut totals);
+        let exact: Vec<f64> = totals.iter().map(|sum| sum / sizes.count()).collect();
+        let channels = sums.par_chunks_exact_mut(n).zip(x.par_chunks_exact(row)).enumerate();
+        channels.with_min_len(least).for_each(|(channel, (sums, x))| {
+            squares_of_images(*self, x, &exact[group(channel)], sums);
         });
-        let channels = y.par_chunks_exact_mut(sizes.row()).zip(x.par_chunks_exact(sizes.row()));
+        add_up(&sums, &mut totals);
+        for ((mean, inv_std), (exact, squares)) in
+            mean.iter_mut().zip(&mut *inv_std).zip(exact.iter().zip(&totals))
+        {
+            *mean = *exact as f32;
+            *inv_std = inverse_root(squares / sizes.count(), eps);
+        }
+        let channels = y.par_chunks_exact_mut(row).zip(x.par_chunks_exact(row));
         let channels = channels.zip(gamma.par_iter().zip(beta)).enumerate();
         channels.with_min_len(least).for_each(|(channel, ((y, x), (&gamma, &beta)))| {
-            let places = channel / sizes.channels() * n..;
-            let moments = mean[places.clone()].iter().zip(&inv_std[places]);
-            let maps = y.chunks_exact_mut(area).zip(x.chunks_exact(area));
-            for ((y, x), (&mean, &inv_std)) in maps.zip(moments) {
-                normalize(*self, x, mean, inv_std * gamma, beta, y);
-            }
+            let places = group(channel);
+            normalize_images(*self, x, &mean[places.clone()], &inv_std[places], gamma, beta, y);
         });
     }
 
@@ -108,7 +119,7 @@ impl Kernels {
     /// `gx = inv_std * (h - mean(h) - z * mean(h * z))`, the means over the group.
     ///
     /// # Shapes
-    /// - `x`, `gy`, `gx`: `[C, N, area]`; `gamma`, `ggamma`, `gbeta`: `[C]`
+    /// - `x`, `gy`, `gx`: `[C, area, N]`; `gamma`, `ggamma`, `gbeta`: `[C]`
     /// - `moments`: `[2, groups, N]`
     ///
     /// # Panics
@@ -127,19 +138,22 @@ impl Kernels {
         ggamma: &mut [f32],
         gbeta: &mut [f32],
     ) {
-        let GroupSizes { n, c, area, groups } = sizes;
+        let GroupSizes { n, c, groups, .. } = sizes;
         sizes.check(x, gamma, moments);
         assert_eq!([gy.len(), gx.len()], [x.len(); 2], "lengths of the gradients");
         assert_eq!([ggamma.len(), gbeta.len()], [c; 2], "lengths of gamma's and beta's gradients");
         let (mean, inv_std) = moments.split_at(groups * n);
         let (row, least) = (sizes.row(), min_tiles(2 * x.len()));
         let place = |map: usize| map / n / sizes.channels() * n + map % n;
+        let group =
+            |channel: usize| channel / sizes.channels() * n..(channel / sizes.channels() + 1) * n;
 
         // For each map the sums of `gy` and of `gy * (x - mean)`.
         let mut sums = vec![[0.0f64; 2]; c * n];
-        let maps = sums.par_iter_mut().zip(x.par_chunks_exact(area)).zip(gy.par_chunks_exact(area));
-        maps.enumerate().with_min_len(least).for_each(|(map, ((sums, x), gy))| {
-            gradient_sums(*self, x, gy, mean[place(map)], sums);
+        let channels = sums.par_chunks_exact_mut(n).zip(x.par_chunks_exact(row));
+        let channels = channels.zip(gy.par_chunks_exact(row)).enumerate();
+        channels.with_min_len(least).for_each(|(channel, ((sums, x), gy))| {
+            gradient_sums_of_images(*self, x, gy, &mean[group(channel)], sums);
         });
         for (channel, (ggamma, gbeta)) in ggamma.iter_mut().zip(&mut *gbeta).enumerate() {
             let maps = channel * n..(channel + 1) * n;
@@ -159,19 +173,18 @@ impl Kernels {
         let channels = gx.par_chunks_exact_mut(row).zip(x.par_chunks_exact(row));
         let channels = channels.zip(gy.par_chunks_exact(row)).enumerate();
         channels.with_min_len(least).for_each(|(channel, ((gx, x), gy))| {
-            let maps = gx.chunks_exact_mut(area).zip(x.chunks_exact(area));
-            for (image, ((gx, x), gy)) in maps.zip(gy.chunks_exact(area)).enumerate() {
-                let at = place(channel * n + image);
+            let coefficients = group(channel).map(|at| {
                 let inv = f64::from(inv_std[at]);
                 let [constant, slope] = taken[at].map(|sum| sum * inv / sizes.count());
-                let coefficients = Coefficients {
+                Coefficients {
                     scale: gamma[channel] * inv_std[at],
                     mean: mean[at],
                     constant: constant as f32,
                     slope: (slope * inv * inv) as f32,
-                };
-                input_gradient(*self, x, gy, coefficients, accumulate, gx);
-            }
+                }
+            });
+            let coefficients: Vec<Coefficients> = coefficients.collect();
+            input_gradient(*self, x, gy, &coefficients, accumulate, gx);
         });
     }
 }
@@ -186,25 +199,76 @@ struct Coefficients {
 }
 
 for_each_isa! {
-    fn sum_of_map(x: &[f32], sum: &mut f64) {
-        *sum += row_sum(x, x, |x, _| f64::from(x));
+    /// The sum of each image of a channel, `[area, N]`.
+    fn sums_of_images(x: &[f32], sums: &mut [f64]) {
+        sums.fill(0.0);
+        for x in x.chunks_exact(sums.len()) {
+            for (sum, &x) in sums.iter_mut().zip(x) {
+                *sum += f64::from(x);
+            }
+        }
     }
 }
 
 for_each_isa! {
-    fn squares_of_map(x: &[f32], mean: f64, sum: &mut f64) {
-        *sum += row_sum(x, x, |x, _| {
-            let centered = f64::from(x) - mean;
-            centered * centered
-        });
+    /// The sum of squares around the mean of each image.
+    fn squares_of_images(x: &[f32], mean: &[f64], sums: &mut [f64]) {
+        sums.fill(0.0);
+        for x in x.chunks_exact(sums.len()) {
+            for ((sum, &x), mean) in sums.iter_mut().zip(x).zip(mean) {
+                let centered = f64::from(x) - mean;
+                *sum += centered * centered;
+            }
+        }
     }
 }
 
 for_each_isa! {
-    fn input_gradient(x: &[f32], gy: &[f32], c: Coefficients, accumulate: bool, gx: &mut [f32]) {
-        for ((gx, x), gy) in gx.iter_mut().zip(x).zip(gy) {
-            let g = c.scale * gy - c.constant - (x - c.mean) * c.slope;
-            *gx = if accumulate { *gx + g } else { g };
+    fn normalize_images(
+        x: &[f32],
+        mean: &[f32],
+        inv_std: &[f32],
+        gamma: f32,
+        beta: f32,
+        y: &mut [f32],
+    ) {
+        let n = mean.len();
+        for (y, x) in y.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+            for ((y, x), (mean, inv_std)) in y.iter_mut().zip(x).zip(mean.iter().zip(inv_std)) {
+                *y = (x - mean) * (inv_std * gamma) + beta;
+            }
+        }
+    }
+}
+
+for_each_isa! {
+    /// The sums of `gy` and of `gy * (x - mean)` of each image.
+    fn gradient_sums_of_images(x: &[f32], gy: &[f32], mean: &[f32], sums: &mut [[f64; 2]]) {
+        sums.fill([0.0; 2]);
+        let n = mean.len();
+        for (x, gy) in x.chunks_exact(n).zip(gy.chunks_exact(n)) {
+            for ((sums, mean), (x, &gy)) in sums.iter_mut().zip(mean).zip(x.iter().zip(gy)) {
+                sums[0] += f64::from(gy);
+                sums[1] += f64::from(gy * (x - mean));
+            }
+        }
+    }
+}
+
+for_each_isa! {
+    fn input_gradient(
+        x: &[f32],
+        gy: &[f32],
+        coefficients: &[Coefficients],
+        accumulate: bool,
+        gx: &mut [f32],
+    ) {
+        let n = coefficients.len();
+        for ((gx, x), gy) in gx.chunks_exact_mut(n).zip(x.chunks_exact(n)).zip(gy.chunks_exact(n)) {
+            for ((gx, c), (x, gy)) in gx.iter_mut().zip(coefficients).zip(x.iter().zip(gy)) {
+                let g = c.scale * gy - c.constant - (x - c.mean) * c.slope;
+                *gx = if accumulate { *gx + g } else { g };
+            }
         }
     }
 }

@@ -10,8 +10,8 @@ impl Kernels {
     /// [`Kernels::conv_forward`] in `groups` groups.
     ///
     /// # Shapes
-    /// - `x`: `[C_in, N, H, W]`, `weight`: `[C_out, C_in / groups, KH, KW]`
-    /// - `y`: `[C_out, N, H', W']`
+    /// - `x`: `[C_in, H, W, N]`, `weight`: `[C_out, C_in / groups, KH, KW]`
+    /// - `y`: `[C_out, H', W', N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape, or the groups do not divide the channels.
@@ -39,8 +39,8 @@ impl Kernels {
     /// [`Kernels::conv_backward_data`] in `groups` groups.
     ///
     /// # Shapes
-    /// - `x`, `gx`: `[C_in, N, H, W]`, `weight`: `[C_out, C_in / groups, KH, KW]`
-    /// - `gy`: `[C_out, N, H', W']`
+    /// - `x`, `gx`: `[C_in, H, W, N]`, `weight`: `[C_out, C_in / groups, KH, KW]`
+    /// - `gy`: `[C_out, H', W', N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape, or the groups do not divide the channels. `x` is
@@ -74,8 +74,8 @@ impl Kernels {
     /// [`Kernels::conv_backward_weight`] in `groups` groups.
     ///
     /// # Shapes
-    /// - `x`: `[C_in, N, H, W]`, `gweight`: `[C_out, C_in / groups, KH, KW]`
-    /// - `gy`: `[C_out, N, H', W']`
+    /// - `x`: `[C_in, H, W, N]`, `gweight`: `[C_out, C_in / groups, KH, KW]`
+    /// - `gy`: `[C_out, H', W', N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape, or the groups do not divide the channels.

@@ -1,70 +1,102 @@
 //! Convolution windows as the rows of a matrix, and back.
 //!
 //! The matrix of a tile has one row for each (channel, kernel row, kernel column) and one column
-//! for each output pixel of the tile; a tile is a run of output rows of the batch, counted over all
-//! images.
-//!
-//! If the output has the size of the input, a matrix row is the channel shifted by a constant,
-//! except that pixels whose tap is outside the map are 0. Otherwise it is put together row by row.
+//! for each output pixel of the tile; a tile is a run of places of the output map, each with the pixels of
+//! all images. What a tap reads for one row of the output map is then contiguous, or at a horizontal
+//! stride a run of `N` numbers for each place.
 
 use std::ops::Range;
 
 use super::isa::for_each_isa;
-use super::simd::relu;
+use super::simd::{masked, relu};
 use crate::graph::Window;
 
 for_each_isa! {
-    /// Fills `columns`, `[C * KH * KW, rows * W']`, for the output rows `rows` of the batch; taps
-    /// outside the map are 0.
+    /// Fills `columns`, `[C * KH * KW, places * N]`, for these places of the output map; taps outside the
+    /// map are 0.
     ///
-    /// `x` are at least the needed channels of `[C, N, H, W]`, of `channel_len` numbers each.
+    /// `x` are at least the needed channels of `[C, H, W, N]`.
     pub(super) fn gather(
         w: &Window,
-        channel_len: usize,
+        n: usize,
         x: &[f32],
         rectify: bool,
-        rows: Range<usize>,
+        places: Range<usize>,
         columns: &mut [f32],
     ) {
-        let len = rows.len() * w.output[1];
-        for (index, out) in columns.chunks_exact_mut(len.max(1)).enumerate() {
+        let channel_len = n * w.input_area();
+        for (index, out) in columns.chunks_exact_mut((places.len() * n).max(1)).enumerate() {
             let tap = Tap::new(w, index % w.taps());
             let x = &x[index / w.taps() * channel_len..][..channel_len];
-            if keeps_size(w) {
-                gather_shifted(w, &tap, x, rectify, rows.clone(), out);
-            } else {
-                gather_rows(w, &tap, x, rectify, rows.clone(), out);
+            for run in tap.runs(w, places.clone()) {
+                let out = &mut out[run.at * n..][..run.len * n];
+                out[..run.before * n].fill(0.0);
+                out[(run.before + run.inside) * n..].fill(0.0);
+                let out = &mut out[run.before * n..][..run.inside * n];
+                let from = &x[run.from * n..];
+                if w.stride[1] == 1 {
+                    copy(&from[..out.len()], rectify, out);
+                } else {
+                    for (out, x) in out.chunks_exact_mut(n).zip(from.chunks(w.stride[1] * n)) {
+                        copy(&x[..n], rectify, out);
+                    }
+                }
             }
         }
     }
 }
 
 for_each_isa! {
-    /// The transpose of [`gather`] for whole images: adds `columns`, `[C * KH * KW, images * H' *
-    /// W']`, to the maps `gx`, `[C, images, H, W]`. What `columns` has for taps outside the map is
-    /// erased.
-    pub(super) fn scatter(w: &Window, images: usize, columns: &mut [f32], gx: &mut [f32]) {
-        let channel_len = images * w.input_area();
-        let len = images * w.output_area();
-        for (index, gradient) in columns.chunks_exact_mut(len.max(1)).enumerate() {
+    /// The transpose of [`gather`]: adds `columns` to the channels `gx`, `[C, H, W, N]`, where the mask of
+    /// the same shape is positive. What `columns` has for taps outside the map is dropped.
+    pub(super) fn scatter(
+        w: &Window,
+        n: usize,
+        places: Range<usize>,
+        columns: &[f32],
+        mask: Option<&[f32]>,
+        gx: &mut [f32],
+    ) {
+        let channel_len = n * w.input_area();
+        for (index, gradient) in columns.chunks_exact((places.len() * n).max(1)).enumerate() {
             let tap = Tap::new(w, index % w.taps());
-            let gx = &mut gx[index / w.taps() * channel_len..][..channel_len];
-            if keeps_size(w) {
-                erase_outside(w, &tap, 0..images * w.output[0], gradient);
-                let (to, from) = tap.overlap(0, len, channel_len);
-                for (gx, g) in gx[from..].iter_mut().zip(&gradient[to]) {
-                    *gx += g;
+            let channel = index / w.taps() * channel_len..;
+            let mask = mask.map(|mask| &mask[channel.clone()][..channel_len]);
+            let gx = &mut gx[channel][..channel_len];
+            for run in tap.runs(w, places.clone()).filter(|run| run.inside > 0) {
+                let from = &gradient[(run.at + run.before) * n..][..run.inside * n];
+                // At stride 1 all columns of the run are one piece.
+                let piece = if w.stride[1] == 1 { from.len() } else { n };
+                for (i, from) in from.chunks_exact(piece.max(1)).enumerate() {
+                    let start = (run.from + i * w.stride[1]) * n;
+                    let to = &mut gx[start..][..from.len()];
+                    match mask {
+                        Some(mask) => {
+                            for ((to, &g), &x) in to.iter_mut().zip(from).zip(&mask[start..]) {
+                                *to += masked(g, x);
+                            }
+                        }
+                        None => {
+                            for (to, g) in to.iter_mut().zip(from) {
+                                *to += g;
+                            }
+                        }
+                    }
                 }
-            } else {
-                scatter_rows(w, &tap, gradient, gx);
             }
         }
     }
 }
 
-/// True if an output pixel lies at the place of the input pixel of the same index.
-fn keeps_size(w: &Window) -> bool {
-    w.stride == [1, 1] && w.input == w.output
+#[inline(always)]
+fn copy(from: &[f32], rectify: bool, to: &mut [f32]) {
+    if rectify {
+        for (to, &x) in to.iter_mut().zip(from) {
+            *to = relu(x);
+        }
+    } else {
+        to.copy_from_slice(from);
+    }
 }
 
 /// What one tap of a window reads.
@@ -75,8 +107,20 @@ struct Tap {
     inside: Range<usize>,
     /// Input column that it reads for the first of them.
     first: usize,
-    /// From an output pixel's index to the input pixel's, if the sizes are equal.
-    shift: isize,
+}
+
+/// Places of a tile that lie in one row of the output map.
+struct Run {
+    /// The first of them, counted in the tile.
+    at: usize,
+    /// All of them.
+    len: usize,
+    /// The first ones whose tap is outside the map.
+    before: usize,
+    /// Those after them whose tap is inside.
+    inside: usize,
+    /// The place in the input map that the tap of the first of those reads.
+    from: usize,
 }
 
 impl Tap {
@@ -87,9 +131,7 @@ impl Tap {
         let start = w.pad[1].saturating_sub(at).div_ceil(stride).min(w.output[1]);
         let end = limit.saturating_sub(at).div_ceil(stride).clamp(start, w.output[1]);
         let first = (start * stride + at).saturating_sub(w.pad[1]).min(w.input[1]);
-        let down = (ky * w.dilation[0]) as isize - w.pad[0] as isize;
-        let right = at as isize - w.pad[1] as isize;
-        Tap { ky, inside: start..end, first, shift: down * w.input[1] as isize + right }
+        Tap { ky, inside: start..end, first }
     }
 
     /// The input row of output row `oy`, if it is inside the map.
@@ -98,107 +140,27 @@ impl Tap {
         position.checked_sub(w.pad[0]).filter(|&iy| iy < w.input[0])
     }
 
-    /// Of the `len` output pixels of a channel from `start` on, those whose shifted index is in the
-    /// channel, and the shifted index of the first.
-    fn overlap(&self, start: usize, len: usize, channel_len: usize) -> (Range<usize>, usize) {
-        let shifted = start as isize + self.shift;
-        let lo = (-shifted).clamp(0, len as isize);
-        let hi = (channel_len as isize - shifted).clamp(lo, len as isize);
-        (lo as usize..hi as usize, (shifted + lo).clamp(0, channel_len as isize) as usize)
-    }
-}
-
-#[inline(always)]
-fn gather_shifted(
-    w: &Window,
-    tap: &Tap,
-    x: &[f32],
-    rectify: bool,
-    rows: Range<usize>,
-    out: &mut [f32],
-) {
-    let (to, from) = tap.overlap(rows.start * w.output[1], out.len(), x.len());
-    out[..to.start].fill(0.0);
-    out[to.end..].fill(0.0);
-    let x = &x[from..][..to.len()];
-    if rectify {
-        for (out, &x) in out[to].iter_mut().zip(x) {
-            *out = relu(x);
-        }
-    } else {
-        out[to].copy_from_slice(x);
-    }
-    erase_outside(w, tap, rows, out);
-}
-
-/// Sets to 0 the output pixels for which the tap is outside the map.
-#[inline(always)]
-fn erase_outside(w: &Window, tap: &Tap, rows: Range<usize>, pixels: &mut [f32]) {
-    let [height, width] = w.output;
-    let is_outside = |oy: &usize| tap.input_row(w, *oy).is_none();
-    let above = (0..height).take_while(is_outside).count();
-    let below = (above..height).rev().take_while(is_outside).count();
-    if above + below > 0 {
-        for image in rows.start / height..rows.end.div_ceil(height) {
-            let top = image * height;
-            for range in [top..top + above, top + height - below..top + height] {
-                let (start, end) = (range.start.max(rows.start), range.end.min(rows.end));
-                if start < end {
-                    pixels[(start - rows.start) * width..(end - rows.start) * width].fill(0.0);
-                }
+    /// The runs of a tile.
+    #[inline(always)]
+    fn runs(&self, w: &Window, places: Range<usize>) -> impl Iterator<Item = Run> {
+        let width = w.output[1].max(1);
+        let rows = places.start / width..places.end.div_ceil(width);
+        rows.map(move |oy| {
+            let start = places.start.max(oy * width);
+            let end = places.end.min((oy + 1) * width);
+            let columns = start - oy * width..end - oy * width;
+            let (at, len) = (start - places.start, end - start);
+            let Some(iy) = self.input_row(w, oy) else {
+                return Run { at, len, before: len, inside: 0, from: 0 };
+            };
+            let first = self.inside.start.clamp(columns.start, columns.end);
+            let last = self.inside.end.clamp(first, columns.end);
+            if first == last {
+                return Run { at, len, before: len, inside: 0, from: 0 };
             }
-        }
-    }
-    // Column by column: a loop over the few columns of each row would be all overhead.
-    for column in (0..tap.inside.start).chain(tap.inside.end..width) {
-        for pixel in pixels[column..].iter_mut().step_by(width) {
-            *pixel = 0.0;
-        }
-    }
-}
-
-#[inline(always)]
-fn gather_rows(
-    w: &Window,
-    tap: &Tap,
-    x: &[f32],
-    rectify: bool,
-    rows: Range<usize>,
-    out: &mut [f32],
-) {
-    let [height, width] = w.output;
-    let (mut image, mut oy) = (rows.start / height, rows.start % height);
-    for out in out.chunks_exact_mut(width) {
-        match tap.input_row(w, oy).filter(|_| !tap.inside.is_empty()) {
-            Some(iy) => {
-                let x = &x[image * w.input_area() + iy * w.input[1]..][tap.first..w.input[1]];
-                out[..tap.inside.start].fill(0.0);
-                out[tap.inside.end..].fill(0.0);
-                let out = &mut out[tap.inside.clone()];
-                for (out, &x) in out.iter_mut().zip(x.iter().step_by(w.stride[1])) {
-                    *out = if rectify { relu(x) } else { x };
-                }
-            }
-            None => out.fill(0.0),
-        }
-        oy += 1;
-        if oy == height {
-            (image, oy) = (image + 1, 0);
-        }
-    }
-}
-
-#[inline(always)]
-fn scatter_rows(w: &Window, tap: &Tap, gradient: &[f32], gx: &mut [f32]) {
-    let [height, width] = w.output;
-    let images = gradient.chunks_exact(height * width).zip(gx.chunks_exact_mut(w.input_area()));
-    for (gradient, gx) in images {
-        for (oy, gradient) in gradient.chunks_exact(width).enumerate() {
-            let Some(iy) = tap.input_row(w, oy) else { continue };
-            let gx = gx[iy * w.input[1]..][tap.first..].iter_mut().step_by(w.stride[1]);
-            for (gx, &g) in gx.zip(&gradient[tap.inside.clone()]) {
-                *gx += g;
-            }
-        }
+            let column = self.first + (first - self.inside.start) * w.stride[1];
+            let before = first - columns.start;
+            Run { at, len, before, inside: last - first, from: iy * w.input[1] + column }
+        })
     }
 }

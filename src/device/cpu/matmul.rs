@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use super::Kernels;
 use super::isa::{Isa, for_each_isa};
-use super::simd::{LANES, Simd, masked, relu, sum_lanes};
+use super::simd::{LANES, Simd, masked, relu};
 use super::threads::SharedOutput;
 
 /// Inner dimension of a block of [`product`]: a panel of the right side stays in the first cache.
@@ -360,9 +360,7 @@ fn dots<S: Simd, const MR: usize, const NR: usize>(
     };
     for i in 0..MR {
         for j in 0..NR {
-            let mut sum = [0.0; LANES];
-            simd.store(lanes[i][j], &mut sum);
-            sums[i * sums_row + j] += sum_lanes(&sum);
+            sums[i * sums_row + j] += simd.sum(lanes[i][j]);
         }
     }
 }

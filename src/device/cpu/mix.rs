@@ -11,7 +11,7 @@ impl Kernels {
     ///
     /// # Shapes
     /// - `shares`: `[N]`
-    /// - `a`, `b`, `y`: `[C, N, area]`
+    /// - `a`, `b`, `y`: `[C, area, N]`
     ///
     /// # Panics
     /// If the lengths differ or are no multiple of `N * area`.
@@ -20,8 +20,8 @@ impl Kernels {
         let rest: Vec<f32> = shares.iter().map(|share| 1.0 - share).collect();
         let rows = rows(area, shares, a, y).zip(b.par_chunks_exact(shares.len() * area));
         rows.for_each(|((y, a), b)| {
-            scale_maps(*self, area, a, shares, false, y);
-            scale_maps(*self, area, b, &rest, true, y);
+            scale_maps(*self, a, shares, false, y);
+            scale_maps(*self, b, &rest, true, y);
         });
     }
 
@@ -30,7 +30,7 @@ impl Kernels {
     ///
     /// # Shapes
     /// - `factors`: `[N]`
-    /// - `x`, `y`: `[C, N, area]`
+    /// - `x`, `y`: `[C, area, N]`
     ///
     /// # Panics
     /// If the lengths differ or are no multiple of `N * area`.
@@ -44,7 +44,7 @@ impl Kernels {
     ) {
         assert_eq!(x.len(), y.len(), "length of the result");
         let rows = rows(area, factors, x, y);
-        rows.for_each(|(y, x)| scale_maps(*self, area, x, factors, accumulate, y));
+        rows.for_each(|(y, x)| scale_maps(*self, x, factors, accumulate, y));
     }
 }
 

@@ -5,11 +5,12 @@
 //! can fail.
 //!
 //! # Shapes
-//! Inside a plan a batch of maps is channel-major, `[C, N, H, W]`: a channel is one contiguous row
-//! of `N * H * W` numbers. A 1x1 convolution over the batch is then one matrix product, the
-//! statistics of batch normalization are sums over contiguous numbers, and a concatenation is
-//! adjacent blocks. Weights are `[C_out, C_in, KH, KW]` (convolution), `[C, KH, KW]` (depthwise)
-//! and `[out, in]` (dense).
+//! Inside a plan a batch of maps has its channels outermost and its images innermost, `[C, H, W, N]`: a
+//! channel is one contiguous row of `H * W * N` numbers. A 1x1 convolution over the batch is then one
+//! matrix product, the statistics of batch normalization are sums over contiguous numbers, and a
+//! concatenation is adjacent blocks. A vector register holds one place of a map for several images, so
+//! that windows slide over maps of any size without a number being shifted inside a register. Weights are
+//! `[C_out, C_in, KH, KW]` (convolution), `[C, KH, KW]` (depthwise) and `[out, in]` (dense).
 //!
 //! # Conventions
 //! - A gradient of the input is written, or added to what is there if `accumulate` is set.

@@ -5,12 +5,15 @@ use super::Kernels;
 use super::threads::min_tiles;
 use rayon::prelude::*;
 
+/// Rows of the target that a transposition writes at a time.
+const BLOCK: usize = 16;
+
 impl Kernels {
     /// Shift by one pixel up and to the left: `y[i, j] = x[i + 1, j + 1]`, 0 in the last row and
     /// column.
     ///
     /// # Shapes
-    /// - `x`, `y`: `[C, N, H, W]`
+    /// - `x`, `y`: `[C, H, W, N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
@@ -20,13 +23,14 @@ impl Kernels {
     pub fn shift_forward(&self, n: usize, c: usize, h: usize, w: usize, x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), c * n * h * w, "length of the input");
         assert_eq!(y.len(), x.len(), "length of the output");
-        let maps = y.par_chunks_exact_mut((h * w).max(1)).zip(x.par_chunks_exact((h * w).max(1)));
-        maps.with_min_len(min_tiles(x.len())).for_each(|(y, x)| {
-            for (i, y) in y.chunks_exact_mut(w).enumerate() {
-                match x.get((i + 1) * w + 1..(i + 2) * w) {
+        let (len, row) = ((h * w * n).max(1), w * n);
+        let channels = y.par_chunks_exact_mut(len).zip(x.par_chunks_exact(len));
+        channels.with_min_len(min_tiles(x.len())).for_each(|(y, x)| {
+            for (i, y) in y.chunks_exact_mut(row).enumerate() {
+                match x.get((i + 1) * row + n..(i + 2) * row) {
                     Some(x) => {
-                        y[..w - 1].copy_from_slice(x);
-                        y[w - 1] = 0.0;
+                        y[..row - n].copy_from_slice(x);
+                        y[row - n..].fill(0.0);
                     }
                     None => y.fill(0.0),
                 }
@@ -37,7 +41,7 @@ impl Kernels {
     /// Gradient of [`Kernels::shift_forward`].
     ///
     /// # Shapes
-    /// - `gx`, `gy`: `[C, N, H, W]`
+    /// - `gx`, `gy`: `[C, H, W, N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
@@ -54,13 +58,14 @@ impl Kernels {
     ) {
         assert_eq!(gy.len(), c * n * h * w, "length of the output's gradient");
         assert_eq!(gx.len(), gy.len(), "length of the input's gradient");
-        let maps = gx.par_chunks_exact_mut((h * w).max(1)).zip(gy.par_chunks_exact((h * w).max(1)));
-        maps.with_min_len(min_tiles(gy.len())).for_each(|(gx, gy)| {
+        let (len, row) = ((h * w * n).max(1), w * n);
+        let channels = gx.par_chunks_exact_mut(len).zip(gy.par_chunks_exact(len));
+        channels.with_min_len(min_tiles(gy.len())).for_each(|(gx, gy)| {
             if !accumulate {
                 gx.fill(0.0);
             }
-            for (gx, gy) in gx.chunks_exact_mut(w).skip(1).zip(gy.chunks_exact(w)) {
-                for (gx, gy) in gx[1..].iter_mut().zip(gy) {
+            for (gx, gy) in gx.chunks_exact_mut(row).skip(1).zip(gy.chunks_exact(row)) {
+                for (gx, gy) in gx[n..].iter_mut().zip(gy) {
                     *gx += gy;
                 }
             }
@@ -94,44 +99,48 @@ impl Kernels {
         });
     }
 
-    /// Image-major to channel-major.
+    /// From images side by side to images innermost.
     ///
     /// # Shapes
-    /// - `src`: `[N, C, area]`
-    /// - `dst`: `[C, N, area]`
+    /// - `src`: `[N, C, H, W]`, `row = C * H * W`
+    /// - `dst`: `[C, H, W, N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
-    pub fn nchw_to_cnhw(&self, n: usize, c: usize, area: usize, src: &[f32], dst: &mut [f32]) {
-        assert_eq!(src.len(), n * c * area, "length of the source");
+    pub fn nchw_to_chwn(&self, n: usize, row: usize, src: &[f32], dst: &mut [f32]) {
+        assert_eq!(src.len(), n * row, "length of the source");
         assert_eq!(dst.len(), src.len(), "length of the target");
-        swap_outer(n, c, area, src, dst);
+        transpose(n, row, src, dst);
     }
 
-    /// Channel-major to image-major, the inverse of [`Kernels::nchw_to_cnhw`].
+    /// From images innermost to images side by side, the inverse of [`Kernels::nchw_to_chwn`].
     ///
     /// # Shapes
-    /// - `src`: `[C, N, area]`
-    /// - `dst`: `[N, C, area]`
+    /// - `src`: `[C, H, W, N]`, `row = C * H * W`
+    /// - `dst`: `[N, C, H, W]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
-    pub fn cnhw_to_nchw(&self, n: usize, c: usize, area: usize, src: &[f32], dst: &mut [f32]) {
-        assert_eq!(src.len(), n * c * area, "length of the source");
+    pub fn chwn_to_nchw(&self, n: usize, row: usize, src: &[f32], dst: &mut [f32]) {
+        assert_eq!(src.len(), n * row, "length of the source");
         assert_eq!(dst.len(), src.len(), "length of the target");
-        swap_outer(c, n, area, src, dst);
+        transpose(row, n, src, dst);
     }
 }
 
-/// `[A, B, area]` to `[B, A, area]`.
-fn swap_outer(a: usize, b: usize, area: usize, src: &[f32], dst: &mut [f32]) {
+/// `[A, B]` to `[B, A]`.
+fn transpose(a: usize, b: usize, src: &[f32], dst: &mut [f32]) {
     if src.is_empty() {
         return;
     }
-    let rows = dst.par_chunks_exact_mut(a * area).enumerate();
-    rows.with_min_len(min_tiles(src.len())).for_each(|(j, dst)| {
-        for (i, dst) in dst.chunks_exact_mut(area).enumerate() {
-            dst.copy_from_slice(&src[(i * b + j) * area..][..area]);
+    // Some rows of the target at a time, so that what is read of a cache line is read together.
+    let blocks = dst.par_chunks_mut(BLOCK * a).enumerate();
+    blocks.with_min_len(min_tiles(src.len())).for_each(|(block, dst)| {
+        for i in 0..a {
+            let from = &src[i * b + block * BLOCK..(i + 1) * b];
+            for (to, &from) in dst[i..].iter_mut().step_by(a).zip(from) {
+                *to = from;
+            }
         }
     });
 }

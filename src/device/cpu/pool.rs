@@ -6,6 +6,7 @@ use super::Kernels;
 use super::depthwise::{window_sums, window_sums_backward};
 use super::elementwise::{mean_of_maps, spread_over_maps};
 use super::scratch::with_scratch;
+use super::simd::LANES;
 use super::sliding::{Axis, Entry, Layout, maxima, maxima_backward, maxima_backward_len};
 use super::threads::min_tiles;
 use crate::graph::Window;
@@ -16,8 +17,8 @@ impl Kernels {
     /// negative infinity.
     ///
     /// # Shapes
-    /// - `x`: `[C, N, H, W]`
-    /// - `y`: `[C, N, H', W']`
+    /// - `x`: `[C, H, W, N]`
+    /// - `y`: `[C, H', W', N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
@@ -28,11 +29,11 @@ impl Kernels {
         let outputs = y.par_chunks_mut((n * w.output_area()).max(1));
         let channels = outputs.zip(x.par_chunks((n * w.input_area()).max(1)));
         channels.with_min_len(min_tiles(work)).for_each(|(y, x)| {
-            let sizes = [w.taps(), layout.source_len() + layout.result_len()];
+            let sizes = [w.taps().next_multiple_of(LANES), layout.slab_len()];
             with_scratch(sizes.iter().sum(), |buffer| {
                 // Maxima have no weights, but the loop that they share with sums reads some.
-                let (weights, buffer) = buffer.split_at_mut(sizes[0]);
-                maxima(*self, &layout, beyond(w), weights, x, y, buffer);
+                let (weights, source) = buffer.split_at_mut(sizes[0]);
+                maxima(*self, &layout, beyond(w), weights, x, y, source);
             });
         });
     }
@@ -42,8 +43,8 @@ impl Kernels {
     /// outside the map, and by one of nothing but negative infinity.
     ///
     /// # Shapes
-    /// - `x`, `gx`: `[C, N, H, W]`
-    /// - `gy`: `[C, N, H', W']`
+    /// - `x`, `gx`: `[C, H, W, N]`
+    /// - `gy`: `[C, H', W', N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
@@ -76,34 +77,27 @@ impl Kernels {
     /// without any gives 0.
     ///
     /// # Shapes
-    /// - `x`: `[C, N, H, W]`
-    /// - `y`: `[C, N, H', W']`
+    /// - `x`: `[C, H, W, N]`
+    /// - `y`: `[C, H', W', N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
     pub fn avgpool_forward(&self, w: &Window, n: usize, c: usize, x: &[f32], y: &mut [f32]) {
         check(w, n, c, x, y);
-        with_scratch(w.taps() + w.output_area(), |buffer| {
-            let (ones, counts) = buffer.split_at_mut(w.taps());
+        with_scratch(w.taps() + n * w.output_area(), |buffer| {
+            let (ones, shares) = buffer.split_at_mut(w.taps());
             ones.fill(1.0);
-            count_taps(w, counts);
-            let (ones, counts) = (&*ones, &*counts);
-            window_sums(*self, w, n, x, Entry::Plain, |_| ones, y);
-            let work = y.len();
-            let maps = y.par_chunks_exact_mut(w.output_area().max(1));
-            maps.with_min_len(min_tiles(work)).for_each(|y| {
-                for (y, count) in y.iter_mut().zip(counts) {
-                    *y /= count;
-                }
-            });
+            shares_of_taps(w, n, shares);
+            let (ones, shares) = (&*ones, &*shares);
+            window_sums(*self, w, n, x, Entry::Plain, |_| ones, Some(shares), y);
         });
     }
 
     /// Gradient of [`Kernels::avgpool_forward`].
     ///
     /// # Shapes
-    /// - `gy`: `[C, N, H', W']`
-    /// - `gx`: `[C, N, H, W]`
+    /// - `gy`: `[C, H', W', N]`
+    /// - `gx`: `[C, H, W, N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
@@ -117,11 +111,11 @@ impl Kernels {
         accumulate: bool,
     ) {
         check(w, n, c, gx, gy);
-        with_scratch(w.taps() + w.output_area(), |buffer| {
-            let (ones, counts) = buffer.split_at_mut(w.taps());
+        with_scratch(w.taps() + n * w.output_area(), |buffer| {
+            let (ones, shares) = buffer.split_at_mut(w.taps());
             ones.fill(1.0);
-            count_taps(w, counts);
-            let (ones, entry) = (&*ones, Entry::Divided(counts));
+            shares_of_taps(w, n, shares);
+            let (ones, entry) = (&*ones, Entry::Scaled(shares));
             window_sums_backward(*self, w, n, gy, entry, |_| ones, None, gx, accumulate);
         });
     }
@@ -129,7 +123,7 @@ impl Kernels {
     /// Mean over each map.
     ///
     /// # Shapes
-    /// - `x`: `[C, N, area]`
+    /// - `x`: `[C, area, N]`
     /// - `y`: `[C, N]`
     ///
     /// # Panics
@@ -139,14 +133,14 @@ impl Kernels {
         assert_eq!(x.len(), c * n * area, "length of the input");
         assert_eq!(y.len(), c * n, "length of the output");
         let outputs = y.par_chunks_mut(n.max(1)).zip(x.par_chunks((n * area).max(1)));
-        outputs.with_min_len(min_tiles(x.len())).for_each(|(y, x)| mean_of_maps(*self, area, x, y));
+        outputs.with_min_len(min_tiles(x.len())).for_each(|(y, x)| mean_of_maps(*self, x, y));
     }
 
     /// Gradient of [`Kernels::gap_forward`].
     ///
     /// # Shapes
     /// - `gy`: `[C, N]`
-    /// - `gx`: `[C, N, area]`
+    /// - `gx`: `[C, area, N]`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape, or a map is empty.
@@ -166,7 +160,7 @@ impl Kernels {
         let channels = gx.par_chunks_mut((n * area).max(1)).zip(gy.par_chunks(n.max(1)));
         channels
             .with_min_len(min_tiles(work))
-            .for_each(|(gx, gy)| spread_over_maps(*self, area, gy, accumulate, gx));
+            .for_each(|(gx, gy)| spread_over_maps(*self, gy, accumulate, gx));
     }
 }
 
@@ -175,10 +169,11 @@ fn beyond(w: &Window) -> f32 {
     if w.zeros { 0.0 } else { f32::NEG_INFINITY }
 }
 
-/// The number of taps that are averaged for each output pixel: those inside the map, at least 1, or all.
-fn count_taps(w: &Window, counts: &mut [f32]) {
+/// What each tap of an output pixel counts in the mean, `[H', W', N]`: one part of as many as there are taps
+/// inside the map, at least 1, or of all.
+fn shares_of_taps(w: &Window, n: usize, shares: &mut [f32]) {
     if w.zeros {
-        counts.fill(w.taps() as f32);
+        shares.fill(1.0 / w.taps() as f32);
         return;
     }
     let inside = |axis: usize, i: usize| {
@@ -186,10 +181,10 @@ fn count_taps(w: &Window, counts: &mut [f32]) {
         let taps = (0..w.kernel[axis]).map(|k| start + k * w.dilation[axis]);
         taps.filter(|u| (w.pad[axis]..w.pad[axis] + w.input[axis]).contains(u)).count()
     };
-    for (oy, row) in counts.chunks_exact_mut(w.output[1]).enumerate() {
+    for (oy, row) in shares.chunks_exact_mut((w.output[1] * n).max(1)).enumerate() {
         let rows = inside(0, oy);
-        for (ox, count) in row.iter_mut().enumerate() {
-            *count = (rows * inside(1, ox)).max(1) as f32;
+        for (ox, share) in row.chunks_exact_mut(n).enumerate() {
+            share.fill(1.0 / (rows * inside(1, ox)).max(1) as f32);
         }
     }
 }

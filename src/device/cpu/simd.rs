@@ -50,6 +50,9 @@ pub(super) trait Simd: Copy {
 
     /// True where `x` takes the place of the largest number so far: it is larger, or the first NaN.
     fn beats(self, x: Self::Vector, best: Self::Vector) -> Self::Mask;
+
+    /// The sum of the lanes, by halves, as [`sum_lanes`].
+    fn sum(self, x: Self::Vector) -> f32;
 }
 
 /// `max(x, 0)`; NaN stays NaN, so that a diverged network is noticed.
@@ -146,6 +149,11 @@ impl Simd for Portable {
         // Without short circuits, which would be branches in a vector loop.
         zip(x, best, |x, best| (x > best) | (x.is_nan() & !best.is_nan()))
     }
+
+    #[inline(always)]
+    fn sum(self, x: Self::Vector) -> f32 {
+        sum_lanes(&x)
+    }
 }
 
 /// `f` of each pair of lanes; a loop, because `std::array::from_fn` is not always inlined.
@@ -203,6 +211,18 @@ mod x86_64 {
             // call; loads and stores are of whole arrays, at any alignment.
             unsafe { $call }
         };
+    }
+
+    /// The sum of eight lanes, by halves.
+    macro_rules! sum_of_eight {
+        ($x:expr) => {{
+            let x = $x;
+            let low = proven!(_mm256_castps256_ps128(x));
+            let four = proven!(_mm_add_ps(low, _mm256_extractf128_ps::<1>(x)));
+            let two = proven!(_mm_add_ps(four, _mm_movehl_ps(four, four)));
+            let one = proven!(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)));
+            proven!(_mm_cvtss_f32(one))
+        }};
     }
 
     impl Simd for Avx2 {
@@ -281,6 +301,11 @@ mod x86_64 {
             };
             [beats(x[0], best[0]), beats(x[1], best[1])]
         }
+
+        #[inline(always)]
+        fn sum(self, x: Self::Vector) -> f32 {
+            sum_of_eight!(proven!(_mm256_add_ps(x[0], x[1])))
+        }
     }
 
     impl Simd for Avx512 {
@@ -343,6 +368,12 @@ mod x86_64 {
             // "Not less or equal" is true if either is NaN.
             let larger = proven!(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(x, best));
             larger & proven!(_mm512_cmp_ps_mask::<_CMP_ORD_Q>(best, best))
+        }
+
+        #[inline(always)]
+        fn sum(self, x: Self::Vector) -> f32 {
+            let high = proven!(_mm512_extractf32x8_ps::<1>(x));
+            sum_of_eight!(proven!(_mm256_add_ps(_mm512_castps512_ps256(x), high)))
         }
     }
 }

@@ -1,108 +1,115 @@
-//! Maps of one channel side by side in a wide source: where they lie, and how they get in and out.
+//! One channel of a batch as rows of a padded source: where its numbers lie, and how they get in.
 
 use super::axis::Axis;
-use super::grid::{Grid, GridMut};
-use crate::device::cpu::simd::{LANES, masked, relu};
+use crate::device::cpu::simd::{LANES, relu};
 
-/// Width that a source should have at least, given enough maps.
-const WIDTH: usize = 128;
+/// Numbers of a source, about: small enough for the second cache beside what goes in and comes out.
+const SLAB: usize = 1 << 16;
 
-/// Where the maps lie in a source, and the offsets of the taps.
+/// Where the columns lie in a source, and the offsets of the taps.
 ///
-/// A source has the rows that the windows reach. A row has one section for each remainder by the
-/// horizontal stride, and a section the columns of that remainder of all maps of a group. Results
-/// have the rows of the output and the columns of a section that outputs start at.
+/// A source has the rows that the windows of some output rows reach. A row has one section for each
+/// remainder by the horizontal stride, and a section the columns of that remainder, each with the
+/// numbers of all images. What a tap reads for one output row is contiguous in a section.
 ///
 /// The fields never change, so what [`Layout::new`] asserts about them holds for good.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Layout {
     pub(super) y: Axis,
     pub(super) x: Axis,
-    /// Maps side by side.
-    pub(super) group: usize,
-    /// Columns from one map to the next.
-    period: usize,
-    /// Columns of a result, a multiple of [`LANES`].
+    /// Images.
+    pub(super) n: usize,
+    /// Numbers of an output row.
     pub(super) width: usize,
-    /// Columns of a section, a multiple of [`LANES`].
-    pub(super) section: usize,
-    /// Rows of the source.
-    pub(super) rows: usize,
-    /// Offset of each tap in the source, row by row.
-    pub(super) offsets: Vec<usize>,
+    /// Numbers of a section, a multiple of [`LANES`].
+    section: usize,
+    /// Offset of each kernel column in a row.
+    pub(super) columns: Vec<usize>,
     /// What the sections hold of a map's row.
     parts: Vec<Part>,
+    /// Output rows of a slab: those that share a source.
+    pub(super) slab: usize,
 }
 
 /// The part of a map's row that lies in one section.
 #[derive(Clone, Copy, Debug)]
 struct Part {
-    /// Where it starts in a row of the source, for the first map.
+    /// Where the section starts in a row of the source.
     offset: usize,
-    /// Its first number in the map's row; the others follow at the stride.
+    /// The first column that is inside the map.
+    start: usize,
+    /// The map's column that it is; the others follow at the stride.
     first: usize,
-    /// Numbers.
+    /// Columns.
     len: usize,
 }
 
+/// How numbers enter a source.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) enum Entry<'a> {
+    /// As they are.
+    Plain,
+    /// `max(x, 0)`.
+    Rectified,
+    /// Each times the number at its place in a channel of factors.
+    Scaled(&'a [f32]),
+}
+
 impl Layout {
-    /// The layout for windows over `maps` maps.
-    pub(in super::super) fn new(y: Axis, x: Axis, maps: usize) -> Layout {
+    /// The layout for windows over a channel of `n` images.
+    pub(in super::super) fn new(y: Axis, x: Axis, n: usize) -> Layout {
         let stride = x.stride;
         let last = x.last_tap() / stride;
         let reach = x.output + last;
         // Only phases of a gradient have negative padding, and those have no stride.
         let (hidden, pad) = (x.hidden(), x.pad.max(0) as usize);
-        let part = |phase: usize| {
+        let width = x.output * n;
+        let section = (width.next_multiple_of(LANES) + last * n).next_multiple_of(LANES);
+        let parts = (0..stride).map(|phase| {
             let start = (pad + stride - 1 - phase) / stride;
             let end = (pad + x.input - hidden + stride - 1 - phase) / stride;
-            let len = end.min(reach).saturating_sub(start);
-            (start, len, hidden + start * stride + phase - pad)
-        };
-        let parts = (0..stride).map(part).filter(|(_, len, _)| *len > 0);
-
-        // From one map to the next, such that no output reads numbers of two maps.
-        let first = parts.clone().map(|(start, ..)| start).min().unwrap_or(reach);
-        let end = parts.map(|(start, len, _)| start + len).max().unwrap_or(0);
-        let period = x.output.max(reach - first).max(end);
-
-        let maps = maps.max(1);
-        let most = (WIDTH / period).clamp(1, maps);
-        // As few groups as possible, and those of about the same size.
-        let group = maps.div_ceil(maps.div_ceil(most));
-        let width = (group * period).next_multiple_of(LANES);
-        let section = (width + last).next_multiple_of(LANES);
-        let row = stride * section;
-        let offsets = (0..y.taps)
-            .flat_map(|ky| (0..x.taps).map(move |kx| (ky * y.step, kx * x.step)))
-            .map(|(v, u)| v * row + u % stride * section + u / stride)
-            .collect();
-        let parts = (0..stride).map(|phase| {
-            let (start, len, first) = part(phase);
-            Part { offset: phase * section + start, first, len }
+            let (start, end) = (start.min(reach), end.min(reach));
+            let first = (hidden + start * stride + phase).saturating_sub(pad);
+            Part { offset: phase * section, start, first, len: end.saturating_sub(start) }
         });
-        let rows = (y.output.max(1) - 1) * y.stride + y.last_tap() + 1;
-        let parts = parts.filter(|part| part.len > 0).collect();
-        let layout = Layout { y, x, group, period, width, section, rows, offsets, parts };
-        let start_of_last_row = y.output.saturating_sub(1) * layout.row_step();
-        let reach = layout.offsets.iter().max().map_or(0, |last| start_of_last_row + last + width);
-        assert!(reach <= layout.source_len(), "windows stay inside their source");
+        let columns = (0..x.taps)
+            .map(|kx| kx * x.step)
+            .map(|at| at % stride * section + at / stride * n)
+            .collect();
+        let row = stride * section;
+        let beyond = y.last_tap() + 1;
+        let slab = (SLAB / row.max(1)).saturating_sub(beyond) / y.stride;
+        let slab = slab.next_multiple_of(8).max(8).min(y.output.max(1));
+        let layout = Layout { y, x, n, width, section, columns, parts: parts.collect(), slab };
+        let reach =
+            layout.columns.iter().max().map_or(0, |last| last + width.next_multiple_of(LANES));
+        assert!(reach <= row, "what a tap reads is inside of a row");
         layout
     }
 
-    /// Length of a source.
-    pub(in super::super) fn source_len(&self) -> usize {
-        self.rows * self.row()
+    /// Rows of a source for `outputs` output rows.
+    pub(super) fn rows(&self, outputs: usize) -> usize {
+        (outputs.max(1) - 1) * self.y.stride + self.y.last_tap() + 1
     }
 
-    /// Length of a result.
+    /// Length of a source for `outputs` output rows.
+    pub(super) fn source_len(&self, outputs: usize) -> usize {
+        self.rows(outputs) * self.row()
+    }
+
+    /// Length of the source of a slab.
+    pub(in super::super) fn slab_len(&self) -> usize {
+        self.source_len(self.slab)
+    }
+
+    /// Length of the result of a slab.
     pub(in super::super) fn result_len(&self) -> usize {
-        self.y.output * self.width
+        self.slab * self.pitch()
     }
 
-    /// Numbers of a map that goes in.
-    pub(super) fn input_area(&self) -> usize {
-        self.y.input * self.x.input
+    /// From one row of a result to the next.
+    pub(super) fn pitch(&self) -> usize {
+        self.width.next_multiple_of(LANES)
     }
 
     /// Numbers of a row of the source.
@@ -110,140 +117,125 @@ impl Layout {
         self.x.stride * self.section
     }
 
-    /// From the source of one output row to that of the next.
-    pub(super) fn row_step(&self) -> usize {
-        self.y.stride * self.row()
-    }
-
-    /// Copies maps into the source, whose padding is left as it is.
+    /// Copies the rows of a channel that the windows of the output rows from `first` on reach into a
+    /// source; what is outside of the map becomes `beyond`.
     #[inline(always)]
-    pub(super) fn pack(&self, maps: &[f32], entry: Entry<'_>, source: &mut [f32]) {
-        let (top, height, row) = (self.y.pad.max(0) as usize, self.height(), self.row());
-        let start = self.y.hidden() * self.x.input;
-        if height == 0 {
-            return;
-        }
-        for (j, map) in maps.chunks_exact(self.input_area()).enumerate() {
-            for part in &self.parts {
-                let grid = |data| Grid { data, row: self.x.input, stride: self.x.stride };
-                let from = grid(&map[start + part.first..]);
-                let data = &mut source[top * row + j * self.period + part.offset..];
-                let mut to = GridMut { data, row, stride: 1 };
-                match entry {
-                    Entry::Plain => to.update(from, height, part.len, |_, x| x),
-                    Entry::Rectified => to.update(from, height, part.len, |_, x| relu(x)),
-                    Entry::Divided(divisors) => {
-                        let divisors = grid(&divisors[start + part.first..]);
-                        to.update(from, height, part.len, |_, x| x);
-                        to.update(divisors, height, part.len, |x, d| x / d);
-                    }
+    pub(super) fn pack(
+        &self,
+        first: usize,
+        channel: &[f32],
+        entry: Entry<'_>,
+        beyond: f32,
+        source: &mut [f32],
+    ) {
+        let width = self.x.input * self.n;
+        for (row, to) in source.chunks_exact_mut(self.row()).enumerate() {
+            let position = (first * self.y.stride + row) as isize - self.y.pad;
+            let inside = usize::try_from(position).ok().filter(|&row| row < self.y.input);
+            let Some(row) = inside else {
+                to.fill(beyond);
+                continue;
+            };
+            let from = &channel[row * width..][..width];
+            match entry {
+                Entry::Plain => self.pack_row(from, from, beyond, |x, _| x, to),
+                Entry::Rectified => self.pack_row(from, from, beyond, |x, _| relu(x), to),
+                Entry::Scaled(factors) => {
+                    let factors = &factors[row * width..][..width];
+                    self.pack_row(from, factors, beyond, |x, factor| x * factor, to);
                 }
             }
         }
     }
 
-    /// The transpose of [`Layout::pack`].
     #[inline(always)]
-    pub(super) fn unpack(&self, source: &[f32], accumulate: bool, maps: &mut [f32]) {
-        if !accumulate {
-            maps.fill(0.0);
-        }
-        let (top, height, row) = (self.y.pad.max(0) as usize, self.height(), self.row());
-        let start = self.y.hidden() * self.x.input;
-        if height == 0 {
-            return;
-        }
-        for (j, map) in maps.chunks_exact_mut(self.input_area()).enumerate() {
-            for part in &self.parts {
-                let data = &source[top * row + j * self.period + part.offset..];
-                let from = Grid { data, row, stride: 1 };
-                let data = &mut map[start + part.first..];
-                let mut to = GridMut { data, row: self.x.input, stride: self.x.stride };
-                to.update(from, height, part.len, |t, x| t + x);
+    fn pack_row(
+        &self,
+        from: &[f32],
+        with: &[f32],
+        beyond: f32,
+        f: impl Fn(f32, f32) -> f32,
+        to: &mut [f32],
+    ) {
+        let n = self.n;
+        for part in &self.parts {
+            let section = &mut to[part.offset..][..self.section];
+            section[..part.start * n].fill(beyond);
+            section[(part.start + part.len) * n..].fill(beyond);
+            if part.len == 0 {
+                continue;
+            }
+            let section = &mut section[part.start * n..][..part.len * n];
+            let (from, with) = (&from[part.first * n..], &with[part.first * n..]);
+            if self.x.stride == 1 {
+                for ((to, &from), &with) in section.iter_mut().zip(from).zip(with) {
+                    *to = f(from, with);
+                }
+                continue;
+            }
+            let step = self.x.stride * n;
+            let runs = section.chunks_exact_mut(n).zip(from.chunks(step).zip(with.chunks(step)));
+            for (to, (from, with)) in runs {
+                for ((to, &from), &with) in to.iter_mut().zip(from).zip(with) {
+                    *to = f(from, with);
+                }
             }
         }
     }
 
-    /// Rows of a map that lie in the source.
-    fn height(&self) -> usize {
-        let visible = self.y.input - self.y.hidden();
-        visible.min(self.rows.saturating_sub(self.y.pad.max(0) as usize))
-    }
-
-    /// Copies maps of the output's size into the places of a result; all other places become 0.
+    /// The transpose of [`Layout::pack`] for all output rows: writes or adds what lies in a source.
     #[inline(always)]
-    pub(super) fn pack_result(&self, maps: &[f32], result: &mut [f32]) {
-        result.fill(0.0);
-        let [height, width] = [self.y.output, self.x.output];
-        for (j, map) in maps.chunks_exact(height * width).enumerate() {
-            let map = Grid { data: map, row: width, stride: 1 };
-            let data = &mut result[j * self.period..];
-            let mut to = GridMut { data, row: self.width, stride: 1 };
-            to.update(map, height, width, |_, x| x);
+    pub(super) fn unpack(&self, source: &[f32], accumulate: bool, channel: &mut [f32]) {
+        let (n, width) = (self.n, self.x.input * self.n);
+        if !accumulate {
+            channel.fill(0.0);
+        }
+        for (row, from) in source.chunks_exact(self.row()).enumerate() {
+            let position = row as isize - self.y.pad;
+            let inside = usize::try_from(position).ok().filter(|&row| row < self.y.input);
+            let Some(row) = inside else { continue };
+            let to = &mut channel[row * width..][..width];
+            for part in self.parts.iter().filter(|part| part.len > 0) {
+                let from = &from[part.offset + part.start * n..][..part.len * n];
+                let to = &mut to[part.first * n..];
+                let runs = to.chunks_mut(self.x.stride * n).zip(from.chunks_exact(n));
+                for (to, from) in runs {
+                    for (to, from) in to.iter_mut().zip(from) {
+                        *to += from;
+                    }
+                }
+            }
         }
     }
 }
 
-/// What happens to a map on its way into a source.
-#[derive(Clone, Copy)]
-pub(in super::super) enum Entry<'a> {
-    /// Nothing.
-    Plain,
-    /// `max(x, 0)`.
-    Rectified,
-    /// Division by a map of the same size.
-    Divided(&'a [f32]),
-}
-
-/// How a result is written into maps.
-#[derive(Clone, Copy)]
+/// Where results go.
+#[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Exit<'a> {
-    /// Size of the maps.
+    /// Height and width of the map.
     pub(in super::super) map: [usize; 2],
-    /// Row and column of the first number.
+    /// Row and column of the first result; the others follow at the stride.
     pub(in super::super) first: [usize; 2],
-    /// Rows and columns from one number to the next.
+    /// Vertical and horizontal.
     pub(in super::super) stride: [usize; 2],
-    /// Only where these maps are positive, otherwise 0 counts.
+    /// A channel; where it is not positive, the result counts as 0.
     pub(in super::super) mask: Option<&'a [f32]>,
+    /// A channel of factors of the results.
+    pub(in super::super) factors: Option<&'a [f32]>,
     /// Adds to what is there.
     pub(in super::super) accumulate: bool,
 }
 
-impl<'a> Exit<'a> {
-    /// Fills whole maps.
-    pub(in super::super) fn whole(map: [usize; 2]) -> Exit<'a> {
-        Exit { map, first: [0; 2], stride: [1; 2], mask: None, accumulate: false }
+impl Exit<'_> {
+    /// Every place of a map, in order.
+    pub(in super::super) fn whole(map: [usize; 2]) -> Self {
+        Exit { map, first: [0; 2], stride: [1; 2], mask: None, factors: None, accumulate: false }
     }
 
-    #[inline(always)]
-    pub(super) fn write(
-        &self,
-        layout: &Layout,
-        result: &mut [f32],
-        first_map: usize,
-        maps: &mut [f32],
-    ) {
-        let area = self.map[0] * self.map[1];
-        let row = self.stride[0] * self.map[1];
-        let stride = self.stride[1];
-        let (height, width) = (layout.y.output, layout.x.output);
-        let start = self.first[0] * self.map[1] + self.first[1];
-        for (j, map) in maps.chunks_exact_mut(area).enumerate() {
-            let result = &mut result[j * layout.period..];
-            if let Some(mask) = self.mask {
-                let data = &mask[(first_map + j) * area..][start..area];
-                let mut to = GridMut { data: result, row: layout.width, stride: 1 };
-                let mask = Grid { data, row, stride };
-                to.update(mask, height, width, masked);
-            }
-            let from = Grid { data: result, row: layout.width, stride: 1 };
-            let mut to = GridMut { data: &mut map[start..], row, stride };
-            if self.accumulate {
-                to.update(from, height, width, |t, x| t + x);
-            } else {
-                to.update(from, height, width, |_, x| x);
-            }
-        }
+    /// True if a row of results is a row of the map.
+    pub(super) fn is_whole(&self, layout: &Layout) -> bool {
+        self.first == [0; 2]
+            && self.stride == [1; 2]
+            && self.map == [layout.y.output, layout.x.output]
     }
 }

@@ -1,17 +1,16 @@
-//! Sliding windows over single maps: depthwise convolutions and pools, and their gradients.
+//! Sliding windows over single channels: depthwise convolutions and pools, and their gradients.
 //!
-//! Maps of a network are often smaller than a vector register is wide, so several maps of one
-//! channel are laid side by side into one wide, padded source, and a window slides over all of them
-//! at once. The gap between two maps is the padding of both. A horizontal stride is taken out while
-//! the source is filled: columns are sorted by their remainder, so that what one tap reads is
-//! contiguous.
+//! The numbers of all images at one place of a map lie together, so a vector holds the same place of
+//! several images, and a window slides over all of them at once. A channel is copied into a padded
+//! source first, some rows at a time, so that no window is cut off at the border. A horizontal stride
+//! is taken out while the source is filled: columns are sorted by their remainder, so that what one tap
+//! reads is contiguous.
 //!
 //! A data gradient is a sliding window, too: over the gradient of the output, one for each
 //! remainder of the input position by the stride, with the taps that meet this remainder in reverse
 //! order.
 
 mod axis;
-mod grid;
 mod layout;
 mod taps;
 
@@ -20,86 +19,113 @@ pub(super) use layout::{Entry, Exit, Layout};
 
 use super::isa::for_each_isa;
 use super::simd::LANES;
+use taps::Results;
 
 for_each_isa! {
-    /// Weighted sums over windows for the maps of one channel; the buffer is for a source and a
-    /// result.
+    /// Weighted sums over the windows of one channel; the buffer is for a slab's source and result.
     pub(super) fn weighted_sums<S: Simd, const ROWS: usize>(
         simd: S,
         layout: &Layout,
         entry: Entry<'_>,
         weights: &[f32],
         exit: Exit<'_>,
-        inputs: &[f32],
-        outputs: &mut [f32],
+        input: &[f32],
+        output: &mut [f32],
         buffer: &mut [f32],
     ) {
-        let (source, result) = buffer.split_at_mut(layout.source_len());
-        source.fill(0.0);
-        let area = exit.map[0] * exit.map[1];
-        let groups = inputs.chunks(layout.group * layout.input_area());
-        for (i, (input, output)) in groups.zip(outputs.chunks_mut(layout.group * area)).enumerate() {
-            layout.pack(input, entry, source);
-            let add = |sum, weight, x| simd.add(sum, simd.mul(weight, x));
-            layout.slide::<S, ROWS>(simd, source, weights, 0.0, add, result);
-            exit.write(layout, result, i * layout.group, output);
+        let (source, result) = buffer.split_at_mut(layout.slab_len());
+        let add = |sum, weight, x| simd.add(sum, simd.mul(weight, x));
+        for first in (0..layout.y.output).step_by(layout.slab) {
+            let outputs = layout.slab.min(layout.y.output - first);
+            let source = &mut source[..layout.source_len(outputs)];
+            layout.pack(first, input, entry, 0.0, source);
+            if exit.is_whole(layout) {
+                let start = first * layout.width;
+                let results = Results {
+                    out: &mut output[start..],
+                    pitch: layout.width,
+                    width: layout.width,
+                    mask: exit.mask.map(|mask| &mask[start..]),
+                    factors: exit.factors.map(|factors| &factors[start..]),
+                    accumulate: exit.accumulate,
+                };
+                layout.slide::<S, ROWS>(simd, source, weights, 0.0, add, outputs, results);
+            } else {
+                let pitch = layout.pitch();
+                let result = &mut result[..outputs * pitch];
+                let results = Results {
+                    out: &mut *result,
+                    pitch,
+                    width: pitch,
+                    mask: None,
+                    factors: None,
+                    accumulate: false,
+                };
+                layout.slide::<S, ROWS>(simd, source, weights, 0.0, add, outputs, results);
+                exit.scatter(layout, first, result, output);
+            }
         }
     }
-    [portable <2>, avx2 <4>, avx512 <8>]
+    [portable <2>, avx2 <2>, avx512 <8>]
 }
 
 for_each_isa! {
     /// Gradients of the weights of [`weighted_sums`], `LANES` partial sums for each.
-    pub(super) fn weighted_sums_backward<S: Simd, const TAPS: usize>(
+    pub(super) fn weighted_sums_backward<S: Simd, const ROWS: usize>(
         simd: S,
         layout: &Layout,
         entry: Entry<'_>,
-        inputs: &[f32],
-        gradients: &[f32],
+        input: &[f32],
+        gradient: &[f32],
         sums: &mut [[f32; LANES]],
-        buffer: &mut [f32],
+        source: &mut [f32],
     ) {
-        let (source, result) = buffer.split_at_mut(layout.source_len());
-        source.fill(0.0);
-        let area = layout.y.output * layout.x.output;
-        let groups = inputs.chunks(layout.group * layout.input_area());
-        for (input, gradient) in groups.zip(gradients.chunks(layout.group * area)) {
-            layout.pack(input, entry, source);
-            layout.pack_result(gradient, result);
-            layout.slide_weights::<S, TAPS>(simd, source, result, sums);
+        for first in (0..layout.y.output).step_by(layout.slab) {
+            let outputs = layout.slab.min(layout.y.output - first);
+            let source = &mut source[..layout.source_len(outputs)];
+            layout.pack(first, input, entry, 0.0, source);
+            let gradient = &gradient[first * layout.width..][..outputs * layout.width];
+            layout.slide_weights::<S, ROWS>(simd, source, gradient, sums);
         }
     }
-    [portable <2>, avx2 <4>, avx512 <8>]
+    // The same for all, because sums are taken in the order of the blocks.
+    [portable <8>, avx2 <8>, avx512 <8>]
 }
 
 for_each_isa! {
-    /// Largest numbers in windows for the maps of one channel.
+    /// Largest numbers in the windows of one channel.
     pub(super) fn maxima<S: Simd, const ROWS: usize>(
         simd: S,
         layout: &Layout,
         beyond: f32,
         weights: &[f32],
-        inputs: &[f32],
-        outputs: &mut [f32],
-        buffer: &mut [f32],
+        input: &[f32],
+        output: &mut [f32],
+        source: &mut [f32],
     ) {
-        let (source, result) = buffer.split_at_mut(layout.source_len());
-        source.fill(beyond);
-        let map = [layout.y.output, layout.x.output];
-        let groups = inputs.chunks(layout.group * layout.input_area());
-        for (input, output) in groups.zip(outputs.chunks_mut(layout.group * map[0] * map[1])) {
-            layout.pack(input, Entry::Plain, source);
-            let better = |best, _, x| simd.select(simd.beats(x, best), x, best);
-            layout.slide::<S, ROWS>(simd, source, weights, f32::NEG_INFINITY, better, result);
-            Exit::whole(map).write(layout, result, 0, output);
+        let better = |best, _, x| simd.select(simd.beats(x, best), x, best);
+        for first in (0..layout.y.output).step_by(layout.slab) {
+            let outputs = layout.slab.min(layout.y.output - first);
+            let source = &mut source[..layout.source_len(outputs)];
+            layout.pack(first, input, Entry::Plain, beyond, source);
+            let results = Results {
+                out: &mut output[first * layout.width..],
+                pitch: layout.width,
+                width: layout.width,
+                mask: None,
+                factors: None,
+                accumulate: false,
+            };
+            let least = f32::NEG_INFINITY;
+            layout.slide::<S, ROWS>(simd, source, weights, least, better, outputs, results);
         }
     }
-    [portable <2>, avx2 <4>, avx512 <8>]
+    [portable <2>, avx2 <2>, avx512 <8>]
 }
 
 /// Length of the buffer of [`maxima_backward`].
 pub(super) fn maxima_backward_len(layout: &Layout) -> usize {
-    2 * layout.source_len() + layout.result_len() + layout.winners_len()
+    2 * layout.source_len(layout.y.output)
 }
 
 for_each_isa! {
@@ -108,25 +134,17 @@ for_each_isa! {
         simd: S,
         layout: &Layout,
         beyond: f32,
-        inputs: &[f32],
-        gradients: &[f32],
+        input: &[f32],
+        gradient: &[f32],
         accumulate: bool,
-        input_gradients: &mut [f32],
+        input_gradient: &mut [f32],
         buffer: &mut [f32],
     ) {
-        let (source, buffer) = buffer.split_at_mut(layout.source_len());
-        let (source_gradient, buffer) = buffer.split_at_mut(layout.source_len());
-        let (result, planes) = buffer.split_at_mut(layout.result_len());
-        source.fill(beyond);
-        let in_len = layout.group * layout.input_area();
-        let out_len = layout.group * layout.y.output * layout.x.output;
-        let groups = inputs.chunks(in_len).zip(gradients.chunks(out_len));
-        for ((input, gradient), target) in groups.zip(input_gradients.chunks_mut(in_len)) {
-            layout.pack(input, Entry::Plain, source);
-            layout.pack_result(gradient, result);
-            layout.slide_winners(simd, source, result, planes, source_gradient);
-            layout.unpack(source_gradient, accumulate, target);
-        }
+        let (source, source_gradient) = buffer.split_at_mut(buffer.len() / 2);
+        layout.pack(0, input, Entry::Plain, beyond, source);
+        source_gradient.fill(0.0);
+        layout.slide_winners(simd, source, gradient, source_gradient);
+        layout.unpack(source_gradient, accumulate, input_gradient);
     }
     [portable <>, avx2 <>, avx512 <>]
 }

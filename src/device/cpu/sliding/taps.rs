@@ -1,248 +1,432 @@
 //! The innermost loops: what every tap of a window reads, for many outputs at once.
+//!
+//! A vector of a source is read once for all the output rows whose windows it is in, so a window of
+//! height `K` over `R` rows takes `R + K - 1` loads for each of its columns instead of `R * K`.
 
-use super::layout::Layout;
-use crate::device::cpu::simd::{LANES, Simd};
+use super::layout::{Exit, Layout};
+use crate::device::cpu::simd::{LANES, Simd, masked};
+
+/// Columns that a pass over a block of rows takes at a time, so that they stay in the first cache.
+const STRIP: usize = 256;
+
+/// Rows of results and where they go.
+pub(super) struct Results<'a, 'b> {
+    /// Numbers of the first result row on.
+    pub(super) out: &'a mut [f32],
+    /// From one row to the next.
+    pub(super) pitch: usize,
+    /// Numbers of a row that are written.
+    pub(super) width: usize,
+    /// As in [`Exit`], from the first result row on.
+    pub(super) mask: Option<&'b [f32]>,
+    /// As in [`Exit`], from the first result row on.
+    pub(super) factors: Option<&'b [f32]>,
+    /// As in [`Exit`].
+    pub(super) accumulate: bool,
+}
 
 impl Layout {
-    /// Slides the window: `result` is the fold of `op(previous, weight, value)` over the taps,
-    /// starting from `init`.
+    /// Slides the window over a source: a result is the fold of `fold(previous, weight, value)` over
+    /// the taps, column by column, starting from `init`.
     #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "one loop with all that it reads and writes")]
     pub(super) fn slide<S: Simd, const ROWS: usize>(
         &self,
         simd: S,
         source: &[f32],
         weights: &[f32],
         init: f32,
-        op: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
-        result: &mut [f32],
+        fold: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
+        outputs: usize,
+        mut results: Results<'_, '_>,
+    ) {
+        match (self.y.taps, self.y.stride, self.y.step) {
+            (1, 1, _) => self.rows_of::<S, ROWS, 1, 1>(
+                simd,
+                source,
+                weights,
+                init,
+                fold,
+                outputs,
+                &mut results,
+            ),
+            (2, 1, 1) => self.rows_of::<S, ROWS, 2, 1>(
+                simd,
+                source,
+                weights,
+                init,
+                fold,
+                outputs,
+                &mut results,
+            ),
+            (3, 1, 1) => self.rows_of::<S, ROWS, 3, 1>(
+                simd,
+                source,
+                weights,
+                init,
+                fold,
+                outputs,
+                &mut results,
+            ),
+            (4, 1, 1) => self.rows_of::<S, ROWS, 4, 1>(
+                simd,
+                source,
+                weights,
+                init,
+                fold,
+                outputs,
+                &mut results,
+            ),
+            (5, 1, 1) => self.rows_of::<S, ROWS, 5, 1>(
+                simd,
+                source,
+                weights,
+                init,
+                fold,
+                outputs,
+                &mut results,
+            ),
+            (7, 1, 1) => self.rows_of::<S, ROWS, 7, 1>(
+                simd,
+                source,
+                weights,
+                init,
+                fold,
+                outputs,
+                &mut results,
+            ),
+            (3, 2, 1) => self.rows_of::<S, ROWS, 3, 2>(
+                simd,
+                source,
+                weights,
+                init,
+                fold,
+                outputs,
+                &mut results,
+            ),
+            (5, 2, 1) => self.rows_of::<S, ROWS, 5, 2>(
+                simd,
+                source,
+                weights,
+                init,
+                fold,
+                outputs,
+                &mut results,
+            ),
+            (7, 2, 1) => self.rows_of::<S, ROWS, 7, 2>(
+                simd,
+                source,
+                weights,
+                init,
+                fold,
+                outputs,
+                &mut results,
+            ),
+            _ => self.rows_of::<S, ROWS, 0, 0>(
+                simd,
+                source,
+                weights,
+                init,
+                fold,
+                outputs,
+                &mut results,
+            ),
+        }
+    }
+
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "a part of `slide`")]
+    fn rows_of<S: Simd, const ROWS: usize, const K: usize, const STRIDE: usize>(
+        &self,
+        simd: S,
+        source: &[f32],
+        weights: &[f32],
+        init: f32,
+        fold: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
+        outputs: usize,
+        results: &mut Results<'_, '_>,
     ) {
         let mut row = 0;
-        while row < self.y.output {
-            let rows = self.y.output - row;
-            if rows >= ROWS {
-                self.slide_rows::<S, ROWS>(simd, row, source, weights, init, op, result);
+        while row < outputs {
+            if outputs - row >= ROWS {
+                self.block::<S, ROWS, K, STRIDE>(simd, row, source, weights, init, fold, results);
                 row += ROWS;
-            } else if ROWS > 4 && rows >= 4 {
-                self.slide_rows::<S, 4>(simd, row, source, weights, init, op, result);
-                row += 4;
-            } else if ROWS > 2 && rows >= 2 {
-                self.slide_rows::<S, 2>(simd, row, source, weights, init, op, result);
+            } else if ROWS > 2 && outputs - row >= 2 {
+                self.block::<S, 2, K, STRIDE>(simd, row, source, weights, init, fold, results);
                 row += 2;
             } else {
-                self.slide_rows::<S, 1>(simd, row, source, weights, init, op, result);
+                self.block::<S, 1, K, STRIDE>(simd, row, source, weights, init, fold, results);
                 row += 1;
             }
         }
     }
 
+    /// `R` rows of results. A window of height `K` and stride `STRIDE`, or of any if `K` is 0.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "a part of `slide`, and inlined into it")]
-    fn slide_rows<S: Simd, const R: usize>(
+    #[expect(clippy::too_many_arguments, reason = "a part of `slide`")]
+    fn block<S: Simd, const R: usize, const K: usize, const STRIDE: usize>(
         &self,
         simd: S,
         row: usize,
         source: &[f32],
         weights: &[f32],
         init: f32,
-        op: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector,
-        result: &mut [f32],
+        fold: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
+        results: &mut Results<'_, '_>,
     ) {
-        assert!(source.len() >= self.source_len() && row + R <= self.y.output);
-        let step = self.row_step();
+        assert!(source.len() >= self.source_len(row + R), "the windows are inside of the source");
+        let (pitch, taps) = (self.row(), self.x.taps);
+        let source = &source[row * self.y.stride * pitch..];
         for column in (0..self.width).step_by(LANES) {
             let mut sums = [simd.splat(init); R];
-            for (&offset, &weight) in self.offsets.iter().zip(weights) {
-                let weight = simd.splat(weight);
-                for (r, sum) in sums.iter_mut().enumerate() {
-                    let start = (row + r) * step + offset + column;
-                    // SAFETY: the row is one of the output and the column one of its width, for
-                    // which `Layout::new` asserts that all taps are inside a source.
-                    let values = unsafe { vector(source, start) };
-                    *sum = op(*sum, weight, simd.load(values));
+            for (kx, &offset) in self.columns.iter().enumerate() {
+                let base = offset + column;
+                if K > 0 {
+                    let mut weight = [simd.splat(0.0); K];
+                    for ky in 0..K {
+                        weight[ky] = simd.splat(weights[ky * taps + kx]);
+                    }
+                    for r in 0..R {
+                        for ky in 0..K {
+                            let start = base + (r * STRIDE + ky) * pitch;
+                            // SAFETY: the row is one of the windows', by the assertion above; the
+                            // column is inside of a row, by the one in `Layout::new`.
+                            let value = simd.load(unsafe { vector(source, start) });
+                            sums[r] = fold(sums[r], weight[ky], value);
+                        }
+                    }
+                } else {
+                    for ky in 0..self.y.taps {
+                        let weight = simd.splat(weights[ky * taps + kx]);
+                        for r in 0..R {
+                            let start = base + (r * self.y.stride + ky * self.y.step) * pitch;
+                            // SAFETY: as above.
+                            let value = simd.load(unsafe { vector(source, start) });
+                            sums[r] = fold(sums[r], weight, value);
+                        }
+                    }
                 }
             }
-            for (r, sum) in sums.iter().enumerate() {
-                let start = (row + r) * self.width + column;
-                simd.store(*sum, vector_mut(&mut result[start..]));
+            for r in 0..R {
+                results.write(simd, row + r, column, sums[r]);
             }
         }
     }
 
-    /// Adds to the sums of each tap the products of `gradient`, laid out as a result, with what the
-    /// tap has read from the source.
+    /// Adds to the sums of each tap the products of gradients, rows of [`Layout::width`] numbers, with
+    /// what the tap has read from the source.
     #[inline(always)]
-    pub(super) fn slide_weights<S: Simd, const TAPS: usize>(
+    pub(super) fn slide_weights<S: Simd, const ROWS: usize>(
         &self,
         simd: S,
         source: &[f32],
         gradient: &[f32],
         sums: &mut [[f32; LANES]],
     ) {
-        let (offsets, offsets_rest) = self.offsets.as_chunks::<TAPS>();
-        let (blocks, sums_rest) = sums.as_chunks_mut::<TAPS>();
-        for (offsets, sums) in offsets.iter().zip(blocks) {
-            self.slide_taps(simd, offsets, source, gradient, sums);
-        }
-        let rest = offsets_rest.as_chunks::<1>().0.iter().zip(sums_rest.as_chunks_mut::<1>().0);
-        for (offset, sums) in rest {
-            self.slide_taps(simd, offset, source, gradient, sums);
+        match (self.y.taps, self.y.stride, self.y.step) {
+            (3, 1, 1) => self.weights_of::<S, ROWS, 3, 1>(simd, source, gradient, sums),
+            (5, 1, 1) => self.weights_of::<S, ROWS, 5, 1>(simd, source, gradient, sums),
+            (7, 1, 1) => self.weights_of::<S, ROWS, 7, 1>(simd, source, gradient, sums),
+            (3, 2, 1) => self.weights_of::<S, ROWS, 3, 2>(simd, source, gradient, sums),
+            (5, 2, 1) => self.weights_of::<S, ROWS, 5, 2>(simd, source, gradient, sums),
+            (7, 2, 1) => self.weights_of::<S, ROWS, 7, 2>(simd, source, gradient, sums),
+            _ => {
+                for ky in 0..self.y.taps {
+                    let source = &source[ky * self.y.step * self.row()..];
+                    let sums = &mut sums[ky * self.x.taps..][..self.x.taps];
+                    self.weights_of::<S, ROWS, 1, 0>(simd, source, gradient, sums);
+                }
+            }
         }
     }
 
     #[inline(always)]
-    fn slide_taps<S: Simd, const T: usize>(
+    fn weights_of<S: Simd, const ROWS: usize, const K: usize, const STRIDE: usize>(
         &self,
         simd: S,
-        offsets: &[usize; T],
         source: &[f32],
         gradient: &[f32],
-        sums: &mut [[f32; LANES]; T],
+        sums: &mut [[f32; LANES]],
     ) {
-        assert!(source.len() >= self.source_len() && gradient.len() == self.result_len());
-        let mut totals = [simd.splat(0.0); T];
-        for t in 0..T {
-            totals[t] = simd.load(&sums[t]);
+        let outputs = gradient.len() / self.width.max(1);
+        let mut row = 0;
+        while row < outputs {
+            if outputs - row >= ROWS {
+                self.weight_block::<S, ROWS, K, STRIDE>(simd, row, source, gradient, sums);
+                row += ROWS;
+            } else {
+                self.weight_block::<S, 1, K, STRIDE>(simd, row, source, gradient, sums);
+                row += 1;
+            }
         }
-        for (row, gradient) in gradient.chunks_exact(self.width).enumerate() {
-            for (column, gradient) in gradient.as_chunks().0.iter().enumerate() {
-                let gradient = simd.load(gradient);
-                let start = row * self.row_step() + column * LANES;
-                for t in 0..T {
-                    // SAFETY: as in `slide_rows`; the offset is one of this layout.
-                    let values = unsafe { vector(source, start + offsets[t]) };
-                    totals[t] = simd.add(totals[t], simd.mul(gradient, simd.load(values)));
+    }
+
+    #[inline(always)]
+    fn weight_block<S: Simd, const R: usize, const K: usize, const STRIDE: usize>(
+        &self,
+        simd: S,
+        row: usize,
+        source: &[f32],
+        gradient: &[f32],
+        sums: &mut [[f32; LANES]],
+    ) {
+        let (pitch, taps) = (self.row(), self.x.taps);
+        let stride = if STRIDE == 0 { self.y.stride } else { STRIDE };
+        let source = &source[row * self.y.stride * pitch..];
+        assert!(source.len() >= ((R - 1) * stride + K) * pitch, "windows are inside of the source");
+        let gradient = &gradient[row * self.width..][..R * self.width];
+        for strip in (0..self.width).step_by(STRIP) {
+            let end = self.width.min(strip + STRIP);
+            for (kx, &offset) in self.columns.iter().enumerate() {
+                let mut totals = [simd.splat(0.0); K];
+                for ky in 0..K {
+                    totals[ky] = simd.load(&sums[ky * taps + kx]);
+                }
+                for column in (strip..end).step_by(LANES) {
+                    for r in 0..R {
+                        let gradient =
+                            &gradient[r * self.width + column..][..LANES.min(end - column)];
+                        let gradient = load_part(simd, gradient);
+                        for ky in 0..K {
+                            let start = offset + column + (r * stride + ky) * pitch;
+                            // SAFETY: as in `block`.
+                            let value = simd.load(unsafe { vector(source, start) });
+                            totals[ky] = simd.add(totals[ky], simd.mul(gradient, value));
+                        }
+                    }
+                }
+                for ky in 0..K {
+                    simd.store(totals[ky], &mut sums[ky * taps + kx]);
                 }
             }
         }
-        for t in 0..T {
-            simd.store(totals[t], &mut sums[t]);
-        }
     }
 
-    /// Length of the buffer of [`Layout::slide_winners`].
-    pub(super) fn winners_len(&self) -> usize {
-        self.x.taps * self.rows * (self.lead() + self.section)
-    }
-
-    /// Sends the gradient of each output to the place where its first largest number was read.
-    ///
-    /// `gradient` is laid out as a result; `source_gradient` is overwritten. What goes to one
-    /// kernel column is collected in a plane of its own, where all outputs are in line with their
-    /// vectors: a vector load of numbers just stored by two other stores would have to wait for
-    /// both.
+    /// Adds the gradient of each output, rows of [`Layout::width`] numbers, to the place in
+    /// `source_gradient` where its first largest number was read.
     #[inline(always)]
     pub(super) fn slide_winners<S: Simd>(
         &self,
         simd: S,
         source: &[f32],
         gradient: &[f32],
-        planes: &mut [f32],
         source_gradient: &mut [f32],
     ) {
-        assert_eq!(planes.len(), self.winners_len(), "length of the buffer");
-        planes.fill(0.0);
-        let mut row = 0;
-        while row < self.y.output {
-            if self.y.output - row >= 4 {
-                self.collect_winners::<S, 4>(simd, row, source, gradient, planes);
-                row += 4;
-            } else {
-                self.collect_winners::<S, 1>(simd, row, source, gradient, planes);
-                row += 1;
-            }
-        }
-        self.merge_planes(simd, planes, source_gradient);
-    }
-
-    /// The planes of [`Layout::slide_winners`] for `R` rows of outputs, whose searches go on side
-    /// by side.
-    #[inline(always)]
-    fn collect_winners<S: Simd, const R: usize>(
-        &self,
-        simd: S,
-        row: usize,
-        source: &[f32],
-        gradient: &[f32],
-        planes: &mut [f32],
-    ) {
-        assert!(source.len() >= self.source_len() && row + R <= self.y.output);
-        let plane_row = self.lead() + self.section;
-        let plane = self.rows * plane_row;
-        for column in (0..self.width).step_by(LANES) {
-            let mut best = [simd.splat(f32::NEG_INFINITY); R];
-            let mut winner = [simd.splat(-1.0); R];
-            let mut tap = 0.0;
-            for &offset in &self.offsets {
-                for r in 0..R {
-                    let start = (row + r) * self.row_step() + offset + column;
-                    // SAFETY: as in `slide_rows`.
-                    let values = simd.load(unsafe { vector(source, start) });
-                    let wins = simd.beats(values, best[r]);
-                    best[r] = simd.select(wins, values, best[r]);
-                    winner[r] = simd.select(wins, simd.splat(tap), winner[r]);
-                }
-                tap += 1.0;
-            }
-            for (r, winner) in winner.into_iter().enumerate() {
-                let start = (row + r) * self.width + column;
-                let gradient = simd.load(gradient[start..].first_chunk().expect(WHOLE));
-                let mut tap = 0.0;
+        assert!(
+            source.len() >= self.source_len(self.y.output) && source_gradient.len() == source.len()
+        );
+        let (pitch, taps) = (self.row(), self.x.taps);
+        for (row, gradient) in gradient.chunks_exact(self.width.max(1)).enumerate() {
+            let start_of = |ky: usize| (row * self.y.stride + ky * self.y.step) * pitch;
+            for (column, gradient) in gradient.chunks(LANES).enumerate() {
+                let column = column * LANES;
+                let gradient = load_part(simd, gradient);
+                let mut best = simd.splat(f32::NEG_INFINITY);
+                let mut winner = simd.splat(-1.0);
                 for ky in 0..self.y.taps {
-                    let to = ((row + r) * self.y.stride + ky * self.y.step) * plane_row;
-                    for kx in 0..self.x.taps {
-                        let wins = simd.is_equal(winner, simd.splat(tap));
+                    for (kx, offset) in self.columns.iter().enumerate() {
+                        let start = start_of(ky) + offset + column;
+                        // SAFETY: as in `block`.
+                        let value = simd.load(unsafe { vector(source, start) });
+                        let wins = simd.beats(value, best);
+                        best = simd.select(wins, value, best);
+                        winner = simd.select(wins, simd.splat((ky * taps + kx) as f32), winner);
+                    }
+                }
+                for ky in 0..self.y.taps {
+                    for (kx, offset) in self.columns.iter().enumerate() {
+                        let wins = simd.is_equal(winner, simd.splat((ky * taps + kx) as f32));
                         let share = simd.select(wins, gradient, simd.splat(0.0));
-                        let to = kx * plane + to + self.lead() + column;
-                        let to = vector_mut(&mut planes[to..]);
+                        let to = vector_mut(&mut source_gradient[start_of(ky) + offset + column..]);
                         simd.store(simd.add(simd.load(to), share), to);
-                        tap += 1.0;
                     }
                 }
             }
         }
-    }
-
-    /// Adds up the planes of [`Layout::slide_winners`], each shifted by its kernel column.
-    #[inline(always)]
-    fn merge_planes<S: Simd>(&self, simd: S, planes: &[f32], source_gradient: &mut [f32]) {
-        let plane_row = self.lead() + self.section;
-        let plane = self.rows * plane_row;
-        for phase in 0..self.x.stride {
-            let mut taps = (0..self.x.taps).filter(|kx| kx * self.x.step % self.x.stride == phase);
-            let mut is_first = true;
-            loop {
-                // Up to four kernel columns at a time, so that the sums stay in registers.
-                let starts: [Option<usize>; 4] = std::array::from_fn(|_| {
-                    let kx = taps.next()?;
-                    Some(kx * plane + self.lead() - kx * self.x.step / self.x.stride)
-                });
-                if starts[0].is_none() && !is_first {
-                    break;
-                }
-                for (row, to) in source_gradient.chunks_exact_mut(self.row()).enumerate() {
-                    let to = &mut to[phase * self.section..][..self.section];
-                    for (column, to) in to.as_chunks_mut().0.iter_mut().enumerate() {
-                        let mut sum = if is_first { simd.splat(0.0) } else { simd.load(to) };
-                        for start in starts.into_iter().flatten() {
-                            let from = &planes[start + row * plane_row + column * LANES..];
-                            sum = simd.add(sum, simd.load(from.first_chunk().expect(WHOLE)));
-                        }
-                        simd.store(sum, to);
-                    }
-                }
-                is_first = false;
-            }
-        }
-    }
-
-    /// Zeros in front of a row of a plane of [`Layout::slide_winners`], as many as the last tap
-    /// needs.
-    fn lead(&self) -> usize {
-        (self.x.last_tap() / self.x.stride).next_multiple_of(LANES)
     }
 }
 
-const WHOLE: &str = "rows are whole vectors wide, in `Layout::new`";
+impl Results<'_, '_> {
+    #[inline(always)]
+    fn write<S: Simd>(&mut self, simd: S, row: usize, column: usize, value: S::Vector) {
+        let start = row * self.pitch + column;
+        let len = LANES.min(self.width - column);
+        let out = &mut self.out[start..][..len];
+        if let Some(out) = out.first_chunk_mut::<LANES>() {
+            let mut value = value;
+            if let Some(factors) = self.factors {
+                value = simd.mul(value, simd.load(factors[start..].first_chunk().expect(WHOLE)));
+            }
+            if let Some(mask) = self.mask {
+                let mask = simd.load(mask[start..].first_chunk().expect(WHOLE));
+                value = simd.select(simd.is_positive(mask), value, simd.splat(0.0));
+            }
+            if self.accumulate {
+                value = simd.add(simd.load(out), value);
+            }
+            simd.store(value, out);
+            return;
+        }
+        let mut values = [0.0; LANES];
+        simd.store(value, &mut values);
+        for (i, (out, mut value)) in out.iter_mut().zip(values).enumerate() {
+            value *= self.factors.map_or(1.0, |factors| factors[start + i]);
+            value = self.mask.map_or(value, |mask| masked(value, mask[start + i]));
+            *out = if self.accumulate { *out + value } else { value };
+        }
+    }
+}
+
+impl Exit<'_> {
+    /// Writes the results of rows that do not lie together in the map, in order from row `row` on.
+    #[inline(always)]
+    pub(super) fn scatter(
+        &self,
+        layout: &Layout,
+        row: usize,
+        results: &[f32],
+        channel: &mut [f32],
+    ) {
+        let (n, width) = (layout.n, self.map[1] * layout.n);
+        for (r, from) in results.chunks_exact(layout.pitch()).enumerate() {
+            let start = (self.first[0] + (row + r) * self.stride[0]) * width + self.first[1] * n;
+            let step = self.stride[1] * n;
+            for (i, from) in from[..layout.width].chunks_exact(n).enumerate() {
+                let start = start + i * step;
+                let to = &mut channel[start..][..n];
+                match self.mask {
+                    Some(mask) => {
+                        let mask = &mask[start..][..n];
+                        for ((to, &from), &x) in to.iter_mut().zip(from).zip(mask) {
+                            let value = masked(from, x);
+                            *to = if self.accumulate { *to + value } else { value };
+                        }
+                    }
+                    None => {
+                        for (to, &from) in to.iter_mut().zip(from) {
+                            *to = if self.accumulate { *to + from } else { from };
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+const WHOLE: &str = "a channel of masks or factors is as long as one of results";
+
+/// A vector of at most [`LANES`] numbers, and zeros.
+#[inline(always)]
+fn load_part<S: Simd>(simd: S, from: &[f32]) -> S::Vector {
+    match from.first_chunk() {
+        Some(from) => simd.load(from),
+        None => {
+            let mut values = [0.0; LANES];
+            values[..from.len()].copy_from_slice(from);
+            simd.load(&values)
+        }
+    }
+}
 
 /// The vector at `start`.
 ///
@@ -257,5 +441,5 @@ unsafe fn vector(slice: &[f32], start: usize) -> &[f32; LANES] {
 
 #[inline(always)]
 fn vector_mut(slice: &mut [f32]) -> &mut [f32; LANES] {
-    slice.first_chunk_mut().expect(WHOLE)
+    slice.first_chunk_mut().expect("what a tap reads is inside of a row, in `Layout::new`")
 }
