@@ -32,6 +32,7 @@ mod train;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use cellc::device::cpu::Isa;
 use clap::Parser;
 
 use args::{Cli, Command};
@@ -40,6 +41,10 @@ use input::Failure;
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(failure) = check_kernels() {
+        failure.report();
+        return ExitCode::from(failure.exit_code());
+    }
     let outcome = match &cli.command {
         Command::Check(args) => check::run(args),
         Command::Fmt(args) => fmt::run(args),
@@ -70,6 +75,17 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Refuses a choice of kernels that this processor cannot run, which the library would pass over.
+fn check_kernels() -> Result<(), Failure> {
+    let Ok(name) = std::env::var(Isa::VARIABLE) else { return Ok(()) };
+    let reason = match name.parse::<Isa>() {
+        Ok(isa) if isa.is_available() => return Ok(()),
+        Ok(_) => "this processor does not have it".to_owned(),
+        Err(reason) => reason,
+    };
+    Err(cellc::error::Error::Config { setting: Isa::VARIABLE, value: name, reason }.into())
 }
 
 /// Sets the number of compute threads of this process.

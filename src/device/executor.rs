@@ -6,6 +6,7 @@ use crate::plan::{Backward, Forward, Output, Plan, Slot, Target, View};
 use crate::rng::{Pcg64, Purpose, derive, stream};
 
 use super::arena::borrow;
+use super::cpu::pages::zeros;
 use super::cpu::{GroupSizes, Kernels};
 use super::{BackwardPass, Device, ForwardPass, RunConfig, Statistics};
 
@@ -66,7 +67,7 @@ impl Device for Cpu {
                 // Nothing in it is worth copying, so the old memory goes first. The system zeroes the new
                 // page by page, when it is first touched.
                 *numbers = Vec::new();
-                *numbers = vec![0.0; len];
+                *numbers = zeros(len);
             }
         };
         grow(&mut workspace.arena, plan.arena_len * batch + LINE);

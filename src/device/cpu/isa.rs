@@ -1,6 +1,7 @@
 //! Instruction sets, and the macro that compiles one loop for each of them.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// An instruction set that the kernels are compiled for, from narrow to wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,9 +19,16 @@ impl Isa {
     /// All instruction sets, from narrow to wide.
     pub const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
 
-    /// The widest instruction set that this processor has.
+    /// The environment variable that chooses an instruction set by its name, such as `portable`.
+    pub const VARIABLE: &'static str = "CELLC_KERNELS";
+
+    /// The instruction set that [`Isa::VARIABLE`] names, if this processor has it, and otherwise the widest
+    /// that it has.
     pub fn detect() -> Isa {
-        Isa::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Portable)
+        let is_available = |isa: &Isa| isa.is_available();
+        let chosen = std::env::var(Isa::VARIABLE).ok().and_then(|name| name.parse().ok());
+        let widest = || Isa::ALL.into_iter().rev().find(is_available);
+        chosen.filter(is_available).or_else(widest).unwrap_or(Isa::Portable)
     }
 
     /// True if this processor has the instruction set.
@@ -50,6 +58,16 @@ impl fmt::Display for Isa {
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
         })
+    }
+}
+
+impl FromStr for Isa {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Isa, String> {
+        let names = Isa::ALL.map(|isa| isa.to_string());
+        let known = Isa::ALL.into_iter().zip(&names).find(|(_, known)| *known == name);
+        known.map(|(isa, _)| isa).ok_or_else(|| format!("known are {}", names.join(", ")))
     }
 }
 
@@ -129,5 +147,13 @@ mod tests {
         assert!(Isa::Portable.is_available());
         assert!(!Isa::Avx512.is_available() || Isa::Avx2.is_available());
         assert!(Isa::detect().is_available());
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for isa in Isa::ALL {
+            assert_eq!(isa.to_string().parse(), Ok(isa));
+        }
+        assert_eq!("sse".parse::<Isa>(), Err("known are portable, avx2, avx512".into()));
     }
 }

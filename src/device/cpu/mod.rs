@@ -26,7 +26,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "code for detected instruction sets; one matrix written by several threads"
+    reason = "code for detected instruction sets; one matrix written by several threads; large pages"
 )]
 
 mod batch_norm;
@@ -40,6 +40,7 @@ mod im2col;
 mod isa;
 mod matmul;
 mod mix;
+pub(super) mod pages;
 mod permutation;
 mod pool;
 mod scratch;
@@ -67,7 +68,8 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// The kernels of the widest instruction set that this processor has.
+    /// The kernels of the widest instruction set that this processor has, or of the one that the environment
+    /// asks for, see [`Isa::detect`].
     pub fn detect() -> Kernels {
         Kernels { isa: Isa::detect() }
     }

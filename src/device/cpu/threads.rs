@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 /// Below this many steps (an element touched, or about 16 multiply-adds) waking other threads costs
 /// more than they save.
-const WORTH_SPLITTING: usize = 1 << 16;
+const WORTH_SPLITTING: usize = 1 << 15;
 
 /// Elements of one tile of an elementwise kernel.
 pub(super) const CHUNK: usize = 1 << 14;

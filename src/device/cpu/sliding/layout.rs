@@ -173,6 +173,14 @@ impl Layout {
                 }
                 continue;
             }
+            if n == 1 {
+                let from = from.iter().step_by(self.x.stride);
+                let with = with.iter().step_by(self.x.stride);
+                for ((to, &from), &with) in section.iter_mut().zip(from).zip(with) {
+                    *to = f(from, with);
+                }
+                continue;
+            }
             let step = self.x.stride * n;
             let runs = section.chunks_exact_mut(n).zip(from.chunks(step).zip(with.chunks(step)));
             for (to, (from, with)) in runs {
