@@ -45,9 +45,9 @@ pub struct CpuWorkspace {
 }
 
 impl CpuWorkspace {
-    /// Bytes held.
+    /// Bytes held, but for the one cache line that the arena is longer so that it can start on one.
     pub fn bytes(&self) -> usize {
-        (self.arena.len() + self.fixed.len()) * size_of::<f32>()
+        (self.arena.len().saturating_sub(LINE) + self.fixed.len()) * size_of::<f32>()
     }
 
     /// The arena from its first whole cache line on, and the fixed part: at batches of whole vectors, every

@@ -14,6 +14,30 @@
 //! 4. `buffers`: lifetimes over both lists of steps, and offsets such that two buffers share memory
 //!    only if their lifetimes are disjoint.
 //!
+//! # What is fused
+//! A map is moved through memory as few times as the planner can see to. None of this changes a result by
+//! more than the order of a sum does. The shares are of training steps with `cellc bench train --profile` on
+//! two cores with AVX-512: NASNet-A 1@96 and 2@768 with batches of 32, DARTS V2 8@256 of 64.
+//!
+//! - A relu that only convolutions read is no step: they take `max(x, 0)` while they load `x`, and their
+//!   gradient is masked by the sign of the same `x` while it is stored. Neither the rectified map nor its
+//!   gradient exists. Without it 1@96 takes 6 % longer, and the workspaces are 81 MiB instead of 67, 972
+//!   instead of 770 and 793 instead of 629.
+//! - The operands of a concatenation are computed in their channels of the result, and their gradients are
+//!   read from its gradient: with channels outermost both are contiguous. The copies would be at most 2 % of
+//!   a step, and 2 % of the workspace of DARTS V2.
+//! - The gradient of a sum is the gradient of its operands. An operand that nobody else reads has no gradient
+//!   of its own, and the step that would copy it is left out: less than can be measured.
+//! - A gradient that several steps contribute to is written by the first and added to by the others, in the
+//!   same pass that computes their share, so that nothing is zeroed before and no sum is taken after.
+//! - A device runs a whole pass on one thread of its pool, which hands out parts of kernels to the others.
+//!   Handing every kernel to the pool takes 1@96, of 556 kernels, 24 % longer.
+//!
+//! Images are innermost for the kernels' sake, see [`crate::device::cpu`]: a window then reads whole vectors
+//! at any stride. With images side by side the windowed kernels of 1@96 took 24 of 46 ms, now 12 of 31.
+//! What remains at 2@768 is for 62 % the matrix products of 1x1 convolutions, within a tenth of the speed
+//! of a large product.
+//!
 //! # Shapes
 //! Inside a plan a batch has its channels outermost and its images innermost, `[C, H, W, N]`: a range of
 //! channels is contiguous, a concatenation is its operands side by side, and a vector holds one place of

@@ -183,32 +183,32 @@ impl Layout {
                 let base = offset + column;
                 if K > 0 {
                     let mut weight = [simd.splat(0.0); K];
-                    for ky in 0..K {
-                        weight[ky] = simd.splat(weights[ky * taps + kx]);
+                    for (ky, weight) in weight.iter_mut().enumerate() {
+                        *weight = simd.splat(weights[ky * taps + kx]);
                     }
-                    for r in 0..R {
-                        for ky in 0..K {
+                    for (r, sum) in sums.iter_mut().enumerate() {
+                        for (ky, &weight) in weight.iter().enumerate() {
                             let start = base + (r * STRIDE + ky) * pitch;
                             // SAFETY: the row is one of the windows', by the assertion above; the
                             // column is inside of a row, by the one in `Layout::new`.
                             let value = simd.load(unsafe { vector(source, start) });
-                            sums[r] = fold(sums[r], weight[ky], value);
+                            *sum = fold(*sum, weight, value);
                         }
                     }
                 } else {
                     for ky in 0..self.y.taps {
                         let weight = simd.splat(weights[ky * taps + kx]);
-                        for r in 0..R {
+                        for (r, sum) in sums.iter_mut().enumerate() {
                             let start = base + (r * self.y.stride + ky * self.y.step) * pitch;
                             // SAFETY: as above.
                             let value = simd.load(unsafe { vector(source, start) });
-                            sums[r] = fold(sums[r], weight, value);
+                            *sum = fold(*sum, weight, value);
                         }
                     }
                 }
             }
-            for r in 0..R {
-                results.write(simd, row + r, column, sums[r]);
+            for (r, sum) in sums.into_iter().enumerate() {
+                results.write(simd, row + r, column, sum);
             }
         }
     }
@@ -279,24 +279,24 @@ impl Layout {
             let end = self.width.min(strip + STRIP);
             for (kx, &offset) in self.columns.iter().enumerate() {
                 let mut totals = [simd.splat(0.0); K];
-                for ky in 0..K {
-                    totals[ky] = simd.load(&sums[ky * taps + kx]);
+                for (ky, total) in totals.iter_mut().enumerate() {
+                    *total = simd.load(&sums[ky * taps + kx]);
                 }
                 for column in (strip..end).step_by(LANES) {
                     for r in 0..R {
                         let gradient =
                             &gradient[r * self.width + column..][..LANES.min(end - column)];
                         let gradient = load_part(simd, gradient);
-                        for ky in 0..K {
+                        for (ky, total) in totals.iter_mut().enumerate() {
                             let start = offset + column + (r * stride + ky) * pitch;
                             // SAFETY: as in `block`.
                             let value = simd.load(unsafe { vector(source, start) });
-                            totals[ky] = simd.add(totals[ky], simd.mul(gradient, value));
+                            *total = simd.add(*total, simd.mul(gradient, value));
                         }
                     }
                 }
-                for ky in 0..K {
-                    simd.store(totals[ky], &mut sums[ky * taps + kx]);
+                for (ky, &total) in totals.iter().enumerate() {
+                    simd.store(total, &mut sums[ky * taps + kx]);
                 }
             }
         }
