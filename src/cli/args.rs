@@ -707,6 +707,19 @@ pub struct SearchArgs {
     /// Who chooses the architectures.
     #[arg(long, value_enum, default_value = "ppo")]
     pub strategy: Strategy,
+    /// Compare strategies on a table in place of a search: names with commas between.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "STRATEGIES", conflicts_with_all = ["strategy", "resume"])]
+    pub compare: Vec<Strategy>,
+    /// Runs of each strategy that is compared, with seeds from `--seed` on.
+    #[arg(long, default_value_t = 100, requires = "compare")]
+    pub seeds: usize,
+    /// Print a line of JSON for each strategy that is compared, in place of a table.
+    #[arg(long, requires = "compare")]
+    pub json: bool,
+    /// Draw the best so far of what is compared into a file, a page if its name ends in `.html`, else
+    /// SVG.
+    #[arg(long, requires = "compare", value_name = "FILE")]
+    pub plot: Option<PathBuf>,
     /// Settings of the strategy.
     #[arg(long, value_enum, default_value = "small")]
     pub preset: Preset,

@@ -1,5 +1,6 @@
 //! `cellc search`: a controller fills the holes of a space, children are trained, cells are written.
 
+mod compare;
 mod evaluator;
 mod strategy;
 
@@ -27,9 +28,11 @@ const RETRAIN_WIDEN: usize = 4;
 pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     let source = input::read(&args.space)?;
     let scorer = Scorer::new(args, &source)?;
+    if !args.compare.is_empty() {
+        return compare::run(args, &scorer);
+    }
     let strategy = strategy::resolve(&[args.strategy], args.preset, &args.set)?.swap_remove(0);
-    let cores = available_parallelism().map_or(1, usize::from);
-    let workers = args.workers.unwrap_or(cores);
+    let workers = workers(args);
     let config = SearchConfig { seed: args.seed, trials: args.trials, workers, strategy };
     let space = scorer.space();
     let kind = scorer.kind(args);
@@ -124,6 +127,11 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         }
         Scorer::Command(..) => format!("{found})\n"),
     })
+}
+
+/// Evaluations, or searches that are compared, at the same time.
+fn workers(args: &SearchArgs) -> usize {
+    args.workers.unwrap_or_else(|| available_parallelism().map_or(1, usize::from))
 }
 
 /// One trial.

@@ -9,6 +9,7 @@
 //! | [`strategy`] | which architectures next; [`random`], [`local`], [`evolution`], [`q_learning`], and [`ppo`] and [`reinforce`] with their controller in [`policy`] |
 //! | [`evaluator`] | how good one is; [`child`] trains it, [`table`] looks it up, [`command`] asks a program |
 //! | [`ledger`] | what is remembered of it |
+//! | [`comparison`] | which strategy finds better ones |
 //!
 //! # Determinism
 //! One seed gives one ledger, byte for byte except for its times, whatever the number of workers and
@@ -26,6 +27,7 @@ mod workers;
 
 pub mod child;
 pub mod command;
+pub mod comparison;
 pub mod evaluator;
 pub mod evolution;
 pub mod ledger;
@@ -47,6 +49,7 @@ use std::time::Duration;
 pub use architecture::{ChildScale, SpaceFault};
 pub use child::{ChildConfig, TrainEvaluator};
 pub use command::{CommandConfig, CommandEvaluator};
+pub use comparison::{ComparisonConfig, compare};
 pub use evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
 pub use evolution::EvolutionConfig;
 pub use identity::{space_hash, train_seed};

@@ -111,10 +111,15 @@ impl QLearningConfig {
     }
 }
 
-/// Settings for hundreds of children: MetaQNN's schedule over 200, and no repeats.
+/// Settings for hundreds of children: MetaQNN's schedule over 200, larger steps, and no repeats.
 impl Default for QLearningConfig {
     fn default() -> Self {
-        QLearningConfig { epsilon_trials: 200, redraws: 20, ..QLearningConfig::paper() }
+        QLearningConfig {
+            alpha: 0.05,
+            epsilon_trials: 200,
+            redraws: 20,
+            ..QLearningConfig::paper()
+        }
     }
 }
 

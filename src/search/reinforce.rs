@@ -116,7 +116,7 @@ impl Default for ReinforceConfig {
             lr: 0.01,
             adam_eps: 1e-5,
             batch_size: 8,
-            ent_coef: 0.01,
+            ent_coef: 0.1,
             max_grad_norm: 0.5,
             norm_adv: true,
             baseline_decay: 0.95,

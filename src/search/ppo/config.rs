@@ -135,16 +135,21 @@ impl PpoConfig {
 /// Settings for tens to hundreds of children. They differ from [`PpoConfig::paper`] because a thousand
 /// updates at its learning rate are not to be had: a larger learning rate, smaller batches (more
 /// updates for the same number of children), normalized advantages (rewards of briefly trained
-/// children differ in the second or third digit only), and an entropy bonus and a limit on the
-/// divergence that keep so eager a policy from settling on its first lucky draw.
+/// children differ in the second or third digit only), an entropy bonus and a limit on the
+/// divergence that keep so eager a policy from settling on its first lucky draw, and no repeats where
+/// there is something new.
+///
+/// Learning rate, entropy bonus and passes were chosen by the validation columns of NAS-Bench-201 and
+/// NAS-Bench-Macro, 300 trials and 30 seeds from 100,000 on.
 impl Default for PpoConfig {
     fn default() -> Self {
         PpoConfig {
             lr: 0.005,
             batch_size: 8,
-            ent_coef: 0.01,
+            ent_coef: 0.1,
             norm_adv: true,
             target_kl: Some(0.05),
+            redraws: 20,
             ..PpoConfig::paper()
         }
     }

@@ -27,6 +27,8 @@ use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
 use super::identity::text_hash;
 use crate::error::Error;
+use crate::graph::cost::Counts;
+use crate::graph::lower::Scale;
 use crate::rng::{Purpose, stream};
 use crate::source::{Loader, SourceFile};
 use crate::space::{Genotype, Requirements, SearchSpace};
@@ -41,7 +43,7 @@ pub struct TableConfig {
     pub key: Option<KeyFormat>,
     /// The column of rewards.
     pub reward: Option<String>,
-    /// The column reported of the best; no such column for a space that is not known.
+    /// The column reported of the best; no column for a space that is not known, or a table without it.
     pub report: Option<String>,
 }
 
@@ -95,6 +97,8 @@ pub struct TableEvaluator {
     scores: BTreeMap<String, (f64, Option<f64>)>,
     /// Ids that were asked for before.
     ids: Mutex<BTreeMap<Genotype, String>>,
+    /// Scales and counts that were asked for before.
+    networks: Mutex<BTreeMap<Genotype, Result<(Scale, Counts), Failure>>>,
 }
 
 /// A column of numbers.
@@ -135,7 +139,8 @@ impl TableEvaluator {
             value: "missing".into(),
             reason: format!("name the column of rewards; {}", columns(table)),
         })?;
-        let report = config.report.clone().or(known.report);
+        let has = |name: &String| table.columns().contains(name);
+        let report = config.report.clone().or(known.report.filter(has));
         let (reward, rewards) = numbers(table, "table-reward", reward)?;
         let reports = match report {
             Some(name) => Some(numbers(table, "table-report", name)?),
@@ -152,6 +157,7 @@ impl TableEvaluator {
             reward,
             scores,
             ids: Mutex::default(),
+            networks: Mutex::default(),
         };
         evaluator.probe()?;
         Ok(evaluator)
@@ -184,6 +190,23 @@ impl TableEvaluator {
         })?;
         let report = report.zip(self.report.as_ref()).map(|(value, column)| value / column.whole);
         Ok(Score { reward: reward / self.reward.whole, report })
+    }
+
+    /// The same for a point that may be scored.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Evaluator::evaluate).
+    pub(super) fn admitted(&self, genotype: &Genotype) -> Result<Score, Failure> {
+        self.network(genotype)?;
+        self.score(genotype)
+    }
+
+    /// Scale and counts of a point that may be scored; each is made once.
+    fn network(&self, genotype: &Genotype) -> Result<(Scale, Counts), Failure> {
+        remembered(&self.networks, genotype, || {
+            let (lowered, counts) = self.architectures.admitted(genotype)?;
+            Ok((lowered.scale, counts))
+        })
     }
 
     /// Refuses a table in which none of some points of the space is.
@@ -265,29 +288,38 @@ fn columns(table: &Table) -> String {
     format!("`{}` has the columns {}", table.path().display(), table.columns().join(", "))
 }
 
+/// What `make` gives, from memory if it was made before. Two threads may make the same at the same time.
+fn remembered<T: Clone>(
+    memory: &Mutex<BTreeMap<Genotype, T>>,
+    genotype: &Genotype,
+    make: impl FnOnce() -> T,
+) -> T {
+    let lock = || memory.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = lock().get(genotype).cloned();
+    known.unwrap_or_else(|| {
+        let made = make();
+        lock().entry(genotype.clone()).or_insert(made).clone()
+    })
+}
+
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 impl Evaluator for TableEvaluator {
     fn id(&self, genotype: &Genotype) -> String {
-        let known = self.ids.lock().unwrap_or_else(PoisonError::into_inner).get(genotype).cloned();
-        known.unwrap_or_else(|| {
-            let id = self.architectures.class(genotype);
-            let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-            ids.entry(genotype.clone()).or_insert(id).clone()
-        })
+        remembered(&self.ids, genotype, || self.architectures.class(genotype))
     }
 
     fn evaluate(&self, genotype: &Genotype, _seed: u64) -> Result<Evaluation, Failure> {
-        let (lowered, counts) = self.architectures.admitted(genotype)?;
+        let (scale, counts) = self.network(genotype)?;
         let reward = self.score(genotype)?.reward;
         Ok(Evaluation {
             reward,
             val_accuracy: reward,
             params: counts.params,
             macs: counts.macs,
-            scale: lowered.scale.to_string(),
+            scale: scale.to_string(),
             epochs: 0,
         })
     }
