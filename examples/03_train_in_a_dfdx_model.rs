@@ -8,7 +8,6 @@
 
 use cellc::compile::{self, Request};
 use cellc::data::{self, Augment, Batch, Batches, DataSpec};
-use cellc::network::Network;
 use cellc::source::SourceFile;
 use dfdx::losses::cross_entropy_with_logits_loss;
 use dfdx::nn::modules::Linear;
@@ -25,9 +24,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The net's classifier gives features here: 32 "classes" that a dfdx layer reads.
     let text = compile::embedded("nasnet_a.cell").ok_or("NASNet-A is in the library")?;
-    let module = compile::check(&SourceFile::new("nasnet_a.cell", text))?;
     let request = Request::new("cifar", "1@96".parse()?).with_data(digits.train.ty(), FEATURES);
-    let mut body = Network::new(&compile::network(&module, &request)?.graph, 0);
+    let mut body = cellc::compile(&SourceFile::new("nasnet_a.cell", text), &request, 0)?;
 
     let device = Cpu::default();
     let mut head: Linear<FEATURES, CLASSES, f32, Cpu> = BuildModule::build(&device);

@@ -24,6 +24,7 @@ use crate::graph::{TensorType, hash, passes};
 use crate::ir::expression::Expression;
 use crate::ir::{Cell, Module};
 use crate::link;
+use crate::network::Network;
 use crate::source::{Library, Loader, SourceFile};
 use crate::space::sampler::Hunt;
 use crate::space::{Genotype, Requirements};
@@ -94,6 +95,36 @@ pub fn check(source: &SourceFile) -> Result<Module, Diagnostics> {
 /// Everything that is wrong with its text, and what is wrong with a used file at the `use` of it.
 pub fn check_with(source: &SourceFile, loader: &dyn Loader) -> Result<Module, Diagnostics> {
     link::link(source, loader).map(|(_, module)| module)
+}
+
+/// From text to a network that can be trained: the requested net of a file, its parameters drawn from `seed`.
+///
+/// The network is a dfdx module: from images [N, C, H, W] to logits [N, classes]. With another number of
+/// [classes](Request::with_data) and a layer behind it, it is the body of a larger model.
+///
+/// # Errors
+/// [`Fault::Cells`] for everything that is wrong with the text, and as [`network`].
+///
+/// # Cost
+/// Milliseconds, and the time to draw the parameters.
+///
+/// # Examples
+/// ```
+/// use cellc::{compile::Request, source::SourceFile};
+/// use dfdx::prelude::*;
+///
+/// let cells = SourceFile::new("mine.cell", "
+///     cell normal(h, prev) { a = sep<3>(squeeze(h)) + avg<3>(fit(prev)) out a }
+///     cell reduction(h, prev) stride 2 = normal
+/// ");
+/// let body = cellc::compile(&cells, &Request::new("cifar", "1@16".parse()?), 0)?;
+/// let logits = body.forward(Cpu::default().zeros_like(&(2, 3, 32, 32)));
+/// assert_eq!(logits.shape(), &(2, 10));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn compile(source: &SourceFile, request: &Request, seed: u64) -> Result<Network, Fault> {
+    let module = check(source)?;
+    Ok(Network::new(&network(&module, request)?.graph, seed))
 }
 
 /// Which network of a module is wanted.

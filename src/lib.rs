@@ -28,12 +28,11 @@
 //! # Five lines
 //!
 //! ```
-//! use cellc::{compile, network::Network, source::SourceFile};
+//! use cellc::{compile::Request, source::SourceFile};
 //!
-//! let text = compile::embedded("nasnet_a.cell").expect("NASNet-A is in the library of cells");
-//! let module = compile::check(&SourceFile::new("nasnet_a.cell", text))?;
-//! let lowered = compile::network(&module, &compile::Request::new("cifar", "1@24".parse()?))?;
-//! let network = Network::new(&lowered.graph, 0);
+//! let text = cellc::compile::embedded("nasnet_a.cell").expect("NASNet-A is in the library of cells");
+//! let cells = SourceFile::new("nasnet_a.cell", text);
+//! let network = cellc::compile(&cells, &Request::new("cifar", "1@24".parse()?), 0)?;
 //! # let _ = network;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -72,6 +71,8 @@ pub mod space;
 pub mod storage;
 pub mod syntax;
 pub mod train;
+
+pub use compile::compile;
 
 /// Compiles the program text of the README.
 #[cfg(doctest)]

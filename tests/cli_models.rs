@@ -275,3 +275,24 @@ fn imported_weights_are_a_checkpoint_like_any_other() {
     let text = refused(folder.path(), &["import", "timm.cellc.safetensors"]);
     assert!(text.contains("neither timm's nasnet or pnasnet nor Keras's NASNet"), "{text}");
 }
+
+#[test]
+fn a_net_that_would_not_be_in_the_model_is_not_trained() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    // With one cell the used file's groups divide the channels, with two they do not.
+    let nets = "cell normal(h, prev) { a = conv<1>(h) out a }
+cell last(h, prev) { a = conv<3, groups = 16>(h) out a }
+net mine<N, F> { stem conv<3, out = base> stack N * normal, last head gap |> dense<classes> }
+";
+    let main = "use \"nets.cell\"
+cell normal(h, prev) { a = conv<1, out = channels(h) / 2>(h) out a }
+";
+    fs::write(folder.path().join("nets.cell"), nets).expect("written");
+    fs::write(folder.path().join("main.cell"), main).expect("written");
+    let train = ["train", "main.cell", "--net", "mine", "--scale", "1@32", "--limit", "32"];
+    let said = refused(folder.path(), &train);
+    assert!(said.contains("write the net and its cells into this file"), "{said}");
+    assert!(!folder.path().join("main.safetensors").exists());
+    // The network is there; only a model of it could not be rebuilt.
+    fine(folder.path(), &["stats", "main.cell", "--net", "mine", "--scale", "1@32"]);
+}

@@ -4,10 +4,12 @@ mod reference;
 
 use std::collections::BTreeMap;
 
+use cellc::compile::Request;
 use cellc::device::RunConfig;
 use cellc::error::Error;
 use cellc::graph::{Graph, Op, Padding, TensorType, Window};
 use cellc::network::{Images, Len, Logits, NamedTensor, Network, Params, StateFault};
+use cellc::source::SourceFile;
 use dfdx::losses::cross_entropy_with_logits_loss;
 use dfdx::optim::{Momentum, Sgd, SgdConfig};
 use dfdx::prelude::*;
@@ -469,4 +471,45 @@ fn states_are_compared_in_the_order_of_their_paths() {
     state.remove("a");
     let fault = network.load_state_dict(&state).unwrap_err();
     assert!(matches!(fault, StateFault::Shape { path, .. } if path == "net.bn2.bias"));
+}
+
+/// The whole way from text to a layer of a larger model that learns.
+#[test]
+fn compiled_cells_train_inside_a_larger_model() {
+    let cells = SourceFile::new(
+        "mine.cell",
+        "cell normal(h, prev) { a = sep<3>(squeeze(h)) + avg<3>(fit(prev)) out a }
+         cell reduction(h, prev) stride 2 = normal",
+    );
+    let request = Request::new("cifar", "1@16".parse().unwrap());
+    let request = request.with_data(TensorType::new(1, 8, 8), 6);
+    let body = cellc::compile(&cells, &request, 4).unwrap();
+    let dev = Cpu::seed_from_u64(4);
+    let mut head: modules::Linear<6, 2, f32, Cpu> = BuildModule::build(&dev);
+    head.reset_params();
+    // Which half of the image is bright.
+    let x = dev.tensor_from_vec(
+        (0..16 * 64).map(|at| f32::from(u8::from(at % 64 / 32 == at / 64 % 2))).collect(),
+        (16, 1, 8, 8),
+    );
+    let rows: Vec<f32> =
+        (0..16).flat_map(|image| [1.0 - (image % 2) as f32, (image % 2) as f32]).collect();
+    let y = dev.tensor_from_vec(rows, (16, Const::<2>));
+
+    let mut model = (body, head);
+    let config = SgdConfig { lr: 0.1, ..SgdConfig::default() };
+    let (mut body_sgd, mut head_sgd) = (Sgd::new(&model.0, config), Sgd::new(&model.1, config));
+    let mut losses = Vec::new();
+    for _ in 0..20 {
+        let mut gradients = model.0.alloc_grads();
+        model.1.zero_grads(&mut gradients);
+        let features = model.0.forward_mut(x.clone().traced(gradients));
+        let logits = model.1.forward(features.realize::<(usize, Const<6>)>());
+        let loss = cross_entropy_with_logits_loss(logits, y.clone());
+        losses.push(loss.array());
+        let gradients = loss.backward();
+        body_sgd.update(&mut model.0, &gradients).unwrap();
+        head_sgd.update(&mut model.1, &gradients).unwrap();
+    }
+    assert!(losses[19] < 0.1 * losses[0], "{losses:?}");
 }

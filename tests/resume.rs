@@ -160,7 +160,7 @@ fn a_run_is_resumed_only_as_what_it_was() {
     refused(&["--resume", "--lr", "0.01"], "differs in its settings");
     refused(
         &["--resume", "--validation", "0.1"],
-        "differs in its number of training or validation images",
+        "differs in its number of training, validation or test images",
     );
     refused(&["--resume", "--net", "imagenet"], "differs in its net");
 

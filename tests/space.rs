@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use cellc::compile::{self, Request};
+use cellc::graph::hash;
 use cellc::graph::lower::{Scale, Width};
 use cellc::ir::Module;
 use cellc::rng::{Purpose, stream};
@@ -70,6 +71,28 @@ fn a_filled_file_is_the_network_of_its_genotype() {
         let formatted =
             syntax::format(&SourceFile::new("written", written.as_str())).expect("parses");
         assert_eq!(formatted, written, "emitted files are formatted");
+    }
+}
+
+/// Written by its name `concat` adapts bare operands in its own way: in `out` without a relu, alone at all.
+#[test]
+fn a_chosen_concat_adapts_its_operands_as_the_hole_did() {
+    for text in [
+        "space s { cell normal(h, prev) { a = squeeze(h) p = fit(prev) out concat(a, p ?{ concat, + } (a)) } }",
+        "space s { cell normal(h, prev) { a = squeeze(h) p = fit(prev) out ?{ concat, max2 }((p), a) } }",
+        "space s { cell normal(h, prev) { p = fit(prev) a = ?{ concat, sep<3> }(h) out concat(a, p) } }",
+        "space s { cell normal(h, prev) { p = fit(prev) a = p ?{ concat } h out concat(?{ concat, sep<3> }(a)) } }",
+    ] {
+        let text = format!(
+            "op max2(x, y) = x + y {text} cell reduction(h, prev) stride 2 {{ out avg<3>(h) }}"
+        );
+        let (file, module) = checked(&text);
+        let first = Genotype { choices: vec![0; decisions(&module).decisions.len()] };
+        let written = syntax::print(&space::fill(&file, &module, &first));
+        let (_, alone) = checked(&written);
+        let of_space = compile::network(&module, &request(Some(first))).unwrap();
+        let of_file = compile::network(&alone, &request(None)).unwrap();
+        assert!(hash::canonical(&of_space.graph) == hash::canonical(&of_file.graph), "{written}");
     }
 }
 

@@ -522,6 +522,34 @@ cell normal(h, prev) {
 }
 
 #[test]
+fn a_net_whose_cell_repeats_one_that_is_hidden_is_written_out() {
+    let nets = "cell normal(h, prev) {
+    a = squeeze(h) + squeeze(fit(prev))
+    out a
+}
+
+cell reduction(h, prev) stride 3 = normal
+
+net mine<N, F> {
+    stem  conv<3, out = base> |> bn
+    stack N * normal, reduction stride 2 * 2, N * normal
+    head  relu |> gap |> dense<classes>
+}
+";
+    // `normal` of the used file stands in no stack here: it is a text for `reduction`, and need not fit
+    // behind a cell of stride 3.
+    let main = "use \"nets.cell\"
+
+cell normal(h, prev) {
+    a = squeeze(h)
+    out a
+}
+";
+    let (_, alone, text) = both(main, &[("nets.cell", nets)]);
+    assert!(alone.net("mine").is_some(), "{text}");
+}
+
+#[test]
 fn a_used_cell_is_tried_where_the_nets_of_the_file_stack_it() {
     let cells = "cell plain(h, prev) {
     a = squeeze(h) + squeeze(prev)

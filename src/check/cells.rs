@@ -1,5 +1,6 @@
 //! Cells: inputs, blocks, output; and the space they may stand in.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::choices::{Holes, Renumber};
@@ -34,6 +35,14 @@ pub(super) fn resolve(
     let heads = OpHead::all(&module.ops);
     let mut expanded = Vec::new();
     let keeps = names.space.is_some();
+    let repeated: BTreeSet<&str> = names
+        .cells
+        .iter()
+        .filter_map(|(cell, _)| match &cell.body {
+            CellBody::SameAs(other) => Some(other.name.name.as_str()),
+            CellBody::Block(_) => None,
+        })
+        .collect();
     for (cell, in_space) in &names.cells {
         let Some(written_out) = expand::expand(cell, names, budget, faults) else {
             if budget.is_spent() {
@@ -50,7 +59,8 @@ pub(super) fn resolve(
             decisions: &mut parts.decisions,
         }
         .cell(&written_out);
-        if let Some(resolved) = resolved {
+        if let Some(mut resolved) = resolved {
+            resolved.is_repeated = repeated.contains(cell.name.name.as_str());
             module.cells.push(resolved);
             if keeps {
                 expanded.push(written_out.into_owned());
@@ -253,6 +263,7 @@ impl CellResolver<'_> {
             statics,
             blocks: blocks.into_iter().collect::<Option<_>>()?,
             outputs: outputs??,
+            is_repeated: false,
             origin: self.origin,
         })
     }

@@ -348,11 +348,13 @@ fn unroll<'m>(
     }
 }
 
-/// The places to try a cell in; none for one whose attributes no stack gives, which stands for others.
+/// The places to try a cell in. One in no stack has none if others repeat it, for it is tried in their
+/// places, or if it has attributes that a stack would have to give.
 fn contexts_of<'m>(cell: &Cell, places: &Places<'m>, size: [usize; 2]) -> Vec<ProbeContext<'m>> {
     if places.entries.is_empty() {
         let is_complete = cell.params.iter().all(|param| param.default.is_some());
-        return if is_complete { contexts_in(places, None, size) } else { Vec::new() };
+        let is_tried = is_complete && !cell.is_repeated;
+        return if is_tried { contexts_in(places, None, size) } else { Vec::new() };
     }
     places.entries.iter().flat_map(|&entry| contexts_in(places, Some(entry), size)).collect()
 }

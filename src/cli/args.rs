@@ -376,6 +376,11 @@ pub struct TrainArgs {
     /// Keep the state every so many steps as well, not only at the end of every epoch.
     #[arg(long, value_name = "STEPS", requires = "run")]
     pub save_every: Option<NonZeroUsize>,
+    /// A folder for an event file of TensorBoard: loss, learning rate and gradient norm of every step,
+    /// accuracies of every epoch.
+    #[cfg(feature = "tensorboard")]
+    #[arg(long, value_name = "FOLDER")]
+    pub tensorboard: Option<PathBuf>,
     /// Start from the parameters of this checkpoint, which must be of the same network.
     #[arg(long, value_name = "CHECKPOINT")]
     pub init: Option<PathBuf>,

@@ -13,7 +13,6 @@ use cellc::graph::TensorType;
 use cellc::graph::cost::grouped;
 use cellc::ir::Module;
 use cellc::network::Network;
-use cellc::syntax;
 use cellc::train::restore;
 
 use super::args::ExportArgs;
@@ -91,7 +90,7 @@ fn fresh(args: &ExportArgs) -> Result<Model, Failure> {
     let classes = lowered.graph.ty(lowered.graph.output).elements();
     let metadata = BTreeMap::from([
         ("cellc".into(), env!("CARGO_PKG_VERSION").into()),
-        ("cell".into(), syntax::print(&input.written_out())),
+        ("cell".into(), input.model_text(&request, &lowered.graph)?),
         ("net".into(), request.net.clone()),
         ("scale".into(), scale.to_string()),
         ("classes".into(), classes.to_string()),

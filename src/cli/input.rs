@@ -8,10 +8,11 @@ use cellc::diagnostic::Diagnostics;
 use cellc::diagnostic::render::{Style, render};
 use cellc::error::Error;
 use cellc::graph::lower::{Lowered, Scale};
+use cellc::graph::{Graph, hash};
 use cellc::ir::Module;
 use cellc::link::{link, write_out};
 use cellc::source::{Folders, SourceFile};
-use cellc::syntax::ast;
+use cellc::syntax::{self, ast};
 use cellc::train::Checkpoint;
 
 use super::args::NetArgs;
@@ -135,9 +136,24 @@ pub fn check(source: SourceFile) -> Result<Input, Failure> {
 }
 
 impl Input {
-    /// The tree with what it uses of other files written out.
-    pub fn written_out(&self) -> ast::File {
-        write_out(&self.file, &self.module)
+    /// The text of the file with what it uses of others written out, for a model of this network that is to be
+    /// rebuilt from it.
+    pub fn model_text(&self, request: &Request, graph: &Graph) -> Result<String, Failure> {
+        let text = syntax::print(&write_out(&self.file, &self.module));
+        let again = compile::check(&SourceFile::new("model.cell", text.as_str()))
+            .map_err(Fault::from)
+            .and_then(|module| compile::network(&module, request));
+        match again {
+            Ok(again) if hash::canonical(&again.graph) == hash::canonical(graph) => Ok(text),
+            Ok(_) | Err(_) => Err(Failure::from(Error::Config {
+                setting: "net",
+                value: request.net.clone(),
+                reason: "the used file that it stands in has cells that do not fit this file's at every \
+                         scale, so that a model could not be rebuilt from its text; write the net and its \
+                         cells into this file"
+                    .into(),
+            })),
+        }
     }
 
     /// The net asked for, or the one that the file means.

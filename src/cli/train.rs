@@ -9,7 +9,8 @@ use cellc::error::Error;
 use cellc::graph::cost::{Cost, grouped};
 use cellc::graph::lower::Scale;
 use cellc::network::Network;
-use cellc::syntax;
+#[cfg(feature = "tensorboard")]
+use cellc::train::EventFile;
 use cellc::train::{
     Checkpoint, Event, RunFolder, TrainConfig, TrainSet, Trainer, accuracy, adopt_body, restore,
 };
@@ -107,6 +108,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         Request { with_aux, drop_path: config.drop_path > 0.0, ..Request::new(&*net, scale) }
             .with_data(data.train.ty(), data.classes);
     let lowered = input.network(&request)?;
+    let text = input.model_text(&request, &lowered.graph)?;
     let out = args.out.clone().unwrap_or_else(|| match (&args.from, &args.file) {
         (Some(from), _) => from.with_extension("tuned.safetensors"),
         (None, Some(file)) => beside(file),
@@ -129,7 +131,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let imported_from = trained.and_then(|(checkpoint, _)| checkpoint.imported_from);
     let checkpoint = |val_accuracy, test_accuracy| Checkpoint {
         cellc: env!("CARGO_PKG_VERSION").into(),
-        cell: syntax::print(&input.written_out()),
+        cell: text.clone(),
         net: net.clone(),
         scale: scale.to_string(),
         image: [data.train.ty().channels, data.train.ty().height, data.train.ty().width],
@@ -155,10 +157,10 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let about = checkpoint(None, None);
     let (folder, state) = match &args.run {
         Some(dir) if args.resume => {
-            let (folder, state) = RunFolder::resume(dir, about.clone(), &set)?;
+            let (folder, state) = RunFolder::resume(dir, about.clone(), &set, data.test.len())?;
             (Some(folder), state)
         }
-        Some(dir) => (Some(RunFolder::create(dir, about.clone(), &set)?), None),
+        Some(dir) => (Some(RunFolder::create(dir, about.clone(), &set, data.test.len())?), None),
         None => (None, None),
     };
     // Written once before hours are spent: a folder that cannot be written is found now.
@@ -189,7 +191,15 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         })?;
         output(&format!("resumed behind step {}\n", trainer.progress().step))?;
     }
-    let trained = train(&mut trainer, folder.as_ref(), args.save_every, &progress);
+    let mut listeners = Listeners {
+        progress: &progress,
+        #[cfg(feature = "tensorboard")]
+        events: match &args.tensorboard {
+            Some(folder) => Some(EventFile::create(folder, trainer.progress().step)?),
+            None => None,
+        },
+    };
+    let trained = train(&mut trainer, folder.as_ref(), args.save_every, &mut listeners);
     progress.finish();
     trained?;
     let history = trainer.finish();
@@ -200,21 +210,48 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     output(&format!("checkpoint {}\ntest accuracy {:.2} %\n", out.display(), 100.0 * test))
 }
 
+/// Those who are told what happens.
+struct Listeners<'p> {
+    progress: &'p Progress,
+    #[cfg(feature = "tensorboard")]
+    events: Option<EventFile>,
+}
+
+impl Listeners<'_> {
+    fn hear(&mut self, event: &Event) -> Result<(), Error> {
+        report(self.progress, event);
+        #[cfg(feature = "tensorboard")]
+        if let Some(events) = &mut self.events {
+            events.write(event)?;
+        }
+        Ok(())
+    }
+}
+
 /// Trains to the end, and keeps the state at the end of every epoch and every so many steps.
 fn train(
     trainer: &mut Trainer<'_>,
     folder: Option<&RunFolder>,
     save_every: Option<NonZeroUsize>,
-    progress: &Progress,
+    listeners: &mut Listeners,
 ) -> Result<(), Error> {
-    while trainer.advance(&mut |event| report(progress, event))? {
+    loop {
+        let mut heard = Ok(());
+        let goes_on = trainer.advance(&mut |event| {
+            if heard.is_ok() {
+                heard = listeners.hear(event);
+            }
+        })?;
+        heard?;
+        if !goes_on {
+            return Ok(());
+        }
         let is_due =
             save_every.is_some_and(|every| trainer.progress().step.is_multiple_of(every.get()));
         if let Some(folder) = folder.filter(|_| is_due || trainer.is_between_epochs()) {
             folder.keep(trainer)?;
         }
     }
-    Ok(())
 }
 
 fn report(progress: &Progress, event: &Event) {

@@ -272,6 +272,8 @@ pub struct Cell {
     pub blocks: Vec<Block>,
     /// Its outputs in order, at least one.
     pub outputs: Vec<Output>,
+    /// Whether another cell of its file repeats its text, `cell reduction(h, prev) = normal`.
+    pub is_repeated: bool,
     /// The file it stands in.
     pub origin: Origin,
 }

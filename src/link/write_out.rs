@@ -42,11 +42,23 @@ pub fn write_out(file: &File, module: &Module) -> File {
         items: file.items.iter().filter(|item| !is_claim(item)).cloned().collect(),
         ..File::default()
     };
-    let fits = |net: &&str| {
-        let with_net = with_nets(&unclaimed, module, &BTreeSet::from([*net]));
-        check::check(&with_net, compile::prelude()).is_ok()
-    };
-    with_nets(file, module, &others.into_iter().filter(fits).chain(claimed).collect())
+    let others: Vec<&str> = others.into_iter().collect();
+    let fitting = fitting(&others, &|nets| {
+        let with_them = with_nets(&unclaimed, module, &nets.iter().copied().collect());
+        check::check(&with_them, compile::prelude()).is_ok()
+    });
+    with_nets(file, module, &fitting.into_iter().chain(claimed).collect())
+}
+
+/// Those of `nets` that the file passes with, in order. Asking takes a check of all that is written out, so
+/// they are asked about together, and apart only where that fails.
+fn fitting<'n>(nets: &[&'n str], passes_with: &impl Fn(&[&'n str]) -> bool) -> Vec<&'n str> {
+    if nets.is_empty() || passes_with(nets) {
+        return nets.to_vec();
+    }
+    let [_, _, ..] = nets else { return Vec::new() };
+    let (left, right) = nets.split_at(nets.len() / 2);
+    [fitting(left, passes_with), fitting(right, passes_with)].concat()
 }
 
 /// True for a net that finds cells of used files.

@@ -5,11 +5,14 @@
 //! alone at any scale and in any folder.
 
 use super::Genotype;
-use crate::ir::Module;
+use crate::check::IDENTITY;
+use crate::ir::{Module, Primitive};
 use crate::link::write_out;
+use crate::source::Span;
 use crate::syntax::ast::{
-    Alternative, Cell, CellBody, CellStmt, Combine, CombineRef, Constant, Expr, ExprKind, File,
-    Item, Op, OpBody, OpRef, OpRefKind, OpStmt, Output, Require, Value, ValueKind,
+    Alternative, Cell, CellBody, CellStmt, Combine, CombineOp, CombineRef, Constant, Expr,
+    ExprKind, File, Ident, Item, Op, OpBody, OpRef, OpRefKind, OpStmt, Output, Require, Value,
+    ValueKind,
 };
 use crate::syntax::unused::name_unused;
 
@@ -87,7 +90,8 @@ pub fn fill(file: &File, module: &Module, genotype: &Genotype) -> File {
                 CellStmt::Out { outputs, span } => {
                     let holes = cell.outputs.iter().map(|output| &output.block.holes);
                     let outputs = outputs.iter().zip(holes).map(|(output, holes)| Output {
-                        value: Filler::new(choices, holes).expr(&output.value),
+                        value: Filler { is_out: true, ..Filler::new(choices, holes) }
+                            .expr(&output.value),
                         to: output.to,
                     });
                     CellStmt::Out { outputs: outputs.collect(), span: *span }
@@ -105,11 +109,13 @@ pub fn fill(file: &File, module: &Module, genotype: &Genotype) -> File {
 struct Filler<'x> {
     choices: &'x [usize],
     holes: std::slice::Iter<'x, usize>,
+    /// Whether this is what a cell gives.
+    is_out: bool,
 }
 
 impl<'x> Filler<'x> {
     fn new(choices: &'x [usize], holes: &'x [usize]) -> Self {
-        Filler { choices, holes: holes.iter() }
+        Filler { choices, holes: holes.iter(), is_out: false }
     }
 
     /// An operation of the space.
@@ -159,8 +165,14 @@ impl<'x> Filler<'x> {
         let kind = match &expr.kind {
             ExprKind::Name(name) => ExprKind::Name(name.clone()),
             ExprKind::Call { op, args } => {
-                let op = self.op(op);
-                ExprKind::Call { op, args: args.iter().map(|arg| self.expr(arg)).collect() }
+                let filled = self.op(op);
+                let args = args.iter().map(|arg| self.expr(arg)).collect();
+                match op.kind {
+                    OpRefKind::Choice(_) => self.call(filled, args, expr.span),
+                    OpRefKind::Named { .. } | OpRefKind::Set(_) => {
+                        ExprKind::Call { op: filled, args }
+                    }
+                }
             }
             ExprKind::Pipe { input, stages } => {
                 let input = Box::new(self.expr(input));
@@ -182,12 +194,19 @@ impl<'x> Filler<'x> {
                 };
                 let right = self.expr(right);
                 match combine {
-                    CombineRef::Op { op, .. } => ExprKind::Binary {
-                        combine: Combine::Fixed(op),
-                        left: Box::new(left),
-                        right: Box::new(right),
-                    },
-                    CombineRef::Named(op) => ExprKind::Call { op, args: vec![left, right] },
+                    CombineRef::Op { op, .. } => {
+                        let [left, right] = [left, right].map(|operand| match op {
+                            // It is written as a call.
+                            CombineOp::Concat => self.operand_of_concat(operand),
+                            CombineOp::Add | CombineOp::Mul => operand,
+                        });
+                        ExprKind::Binary {
+                            combine: Combine::Fixed(op),
+                            left: Box::new(left),
+                            right: Box::new(right),
+                        }
+                    }
+                    CombineRef::Named(op) => self.call(op, vec![left, right], expr.span),
                 }
             }
             ExprKind::Choice(options) => return self.chosen(options, Self::expr),
@@ -195,6 +214,35 @@ impl<'x> Filler<'x> {
             ExprKind::Earlier => unreachable!("check::expand writes `?earlier` out"),
         };
         Expr { kind, span: expr.span }
+    }
+
+    /// A call of what was a hole. `concat` of one tensor adapts a bare operand, the hole did not.
+    fn call(&self, op: OpRef, mut args: Vec<Expr>, span: Span) -> ExprKind {
+        let is_concat = match &op.kind {
+            OpRefKind::Named { name, .. } => Primitive::of(&name.name) == Some(Primitive::Concat),
+            OpRefKind::Set(_) | OpRefKind::Choice(_) => unreachable!("the operation is filled"),
+        };
+        if !is_concat {
+            return ExprKind::Call { op, args };
+        }
+        if args.len() == 1 {
+            let kind = ExprKind::Pipe { input: Box::new(args.swap_remove(0)), stages: vec![op] };
+            return ExprKind::Paren(Box::new(Expr { kind, span }));
+        }
+        let args = args.into_iter().map(|arg| self.operand_of_concat(arg)).collect();
+        ExprKind::Call { op, args }
+    }
+
+    /// An operand of a `concat` that was a hole. In `out` a bare operand of `concat` is adapted without a relu,
+    /// but that of another combination as by `id`.
+    fn operand_of_concat(&self, operand: Expr) -> Expr {
+        if !self.is_out || !is_bare(&operand) {
+            return operand;
+        }
+        let span = operand.span;
+        let name = Ident { name: IDENTITY.to_owned(), span };
+        let op = OpRef { kind: OpRefKind::Named { name, attrs: Vec::new() }, span };
+        Expr { kind: ExprKind::Call { op, args: vec![operand] }, span }
     }
 
     fn op(&mut self, op: &OpRef) -> OpRef {
@@ -232,5 +280,18 @@ impl<'x> Filler<'x> {
             ValueKind::Choice(options) => return self.chosen(options, Self::value),
         };
         Value { kind, span: value.span }
+    }
+}
+
+/// True for the name of a block or an input.
+fn is_bare(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Name(_) => true,
+        ExprKind::Paren(inner) => is_bare(inner),
+        ExprKind::Call { .. }
+        | ExprKind::Pipe { .. }
+        | ExprKind::Binary { .. }
+        | ExprKind::Choice(_)
+        | ExprKind::Earlier => false,
     }
 }

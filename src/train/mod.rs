@@ -18,6 +18,8 @@ mod report;
 mod run_folder;
 mod schedule;
 mod state;
+#[cfg(feature = "tensorboard")]
+mod tensorboard;
 mod trainer;
 mod transfer;
 
@@ -34,6 +36,8 @@ pub use recipe::Recipe;
 pub use run_folder::RunFolder;
 pub use schedule::{DropPathSchedule, LrSchedule, Schedule, cosine};
 pub use state::{Progress, TrainState};
+#[cfg(feature = "tensorboard")]
+pub use tensorboard::EventFile;
 pub use trainer::Trainer;
 pub use transfer::adopt_body;
 

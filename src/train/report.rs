@@ -23,7 +23,7 @@ struct Curve {
 }
 
 /// The report of a run that has `epochs` behind it.
-pub(super) fn html(model: &Checkpoint, images: [usize; 2], epochs: &[EpochRecord]) -> String {
+pub(super) fn html(model: &Checkpoint, images: [usize; 3], epochs: &[EpochRecord]) -> String {
     let mut page = String::new();
     write_page(&mut page, model, images, epochs).expect("writing to a string cannot fail");
     page
@@ -32,7 +32,7 @@ pub(super) fn html(model: &Checkpoint, images: [usize; 2], epochs: &[EpochRecord
 fn write_page(
     page: &mut String,
     model: &Checkpoint,
-    [train, validation]: [usize; 2],
+    [train, validation, tests]: [usize; 3],
     epochs: &[EpochRecord],
 ) -> fmt::Result {
     let data = model.data.as_deref().unwrap_or("data of its own");
@@ -50,8 +50,14 @@ fn write_page(
     )?;
     writeln!(
         page,
-        "<p>cellc {}. {train} training and {validation} validation images; epoch {}{}.</p>",
+        "<p>cellc {}. {train} training and {validation} validation images{}, and {tests} test images that the \
+         run never sees; epoch {}{}.</p>",
         escape(&model.cellc),
+        model
+            .config
+            .as_ref()
+            .map(|config| format!(", parted by seed {}", config.seed))
+            .unwrap_or_default(),
         epochs.len(),
         model.config.as_ref().map(|config| format!(" of {}", config.epochs)).unwrap_or_default()
     )?;

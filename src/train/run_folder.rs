@@ -40,8 +40,8 @@ pub struct RunFolder {
 struct About {
     /// Its model, without accuracies.
     model: Checkpoint,
-    /// Number of images to learn from and of those held out.
-    images: [usize; 2],
+    /// Number of images to learn from, of those held out, and of those that the run never sees.
+    images: [usize; 3],
 }
 
 /// What stands beside the tensors.
@@ -53,12 +53,18 @@ struct Stored {
 }
 
 impl RunFolder {
-    /// The folder of a new run on `data` whose model is described by `model`, without accuracies.
+    /// The folder of a new run on `data` whose model is described by `model`, without accuracies. Beside
+    /// `data` there are `tests` images, which the run never sees.
     ///
     /// # Errors
     /// [`Error::Config`] if the folder already has a run; [`Error::Write`] if it cannot be made.
-    pub fn create(dir: &Path, model: Checkpoint, data: &TrainSet<'_>) -> Result<Self, Error> {
-        let folder = Self::open(dir, model, data)?;
+    pub fn create(
+        dir: &Path,
+        model: Checkpoint,
+        data: &TrainSet<'_>,
+        tests: usize,
+    ) -> Result<Self, Error> {
+        let folder = Self::open(dir, model, data, tests)?;
         if folder.last().exists() {
             return Err(Error::Config {
                 setting: "run",
@@ -79,8 +85,9 @@ impl RunFolder {
         dir: &Path,
         model: Checkpoint,
         data: &TrainSet<'_>,
+        tests: usize,
     ) -> Result<(Self, Option<TrainState>), Error> {
-        let folder = Self::open(dir, model, data)?;
+        let folder = Self::open(dir, model, data, tests)?;
         let path = folder.last();
         if !path.exists() {
             return Ok((folder, None));
@@ -106,9 +113,14 @@ impl RunFolder {
         Ok((folder, Some(TrainState { progress: stored.progress, tensors })))
     }
 
-    fn open(dir: &Path, model: Checkpoint, data: &TrainSet<'_>) -> Result<Self, Error> {
+    fn open(
+        dir: &Path,
+        model: Checkpoint,
+        data: &TrainSet<'_>,
+        tests: usize,
+    ) -> Result<Self, Error> {
         fs::create_dir_all(dir).map_err(Error::write(dir))?;
-        let images = [data.train.len(), data.validation.len()];
+        let images = [data.train.len(), data.validation.len(), tests];
         Ok(RunFolder { dir: dir.into(), about: About { model, images } })
     }
 
@@ -166,7 +178,7 @@ fn difference(old: &About, new: &About) -> Option<&'static str> {
         (old_model.net == new_model.net, "net"),
         (old_model.scale == new_model.scale, "scale"),
         (has_same_data, "data set"),
-        (old.images == new.images, "number of training or validation images"),
+        (old.images == new.images, "number of training, validation or test images"),
         (old_model.config == new_model.config, "settings"),
         (old_model.frozen == new_model.frozen, "frozen parts"),
         (old == new, "network"),

@@ -1,5 +1,7 @@
 //! Nets: stem, stack and heads; which output of which cell arrives where.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::cell::CellPlace;
 use super::{Frame, Lowering, Target};
 use crate::diagnostic::{Code, Diagnostic, Help, suggest};
@@ -34,6 +36,10 @@ struct Placed {
 struct Progress {
     stem: NodeId,
     placed: Vec<Placed>,
+    /// Cells with an output that arrives at every later one, by their index.
+    open: BTreeSet<usize>,
+    /// Cells with an output for the one cell of this index.
+    senders: BTreeMap<usize, BTreeSet<usize>>,
     width: usize,
     stage: usize,
     /// The stage whose last cell the auxiliary head reads, and that cell.
@@ -45,29 +51,56 @@ impl Progress {
     /// What arrives at the next cell, most recent first; the stem stands for whatever is missing. Beside
     /// it, how many of them were sent to this very cell.
     fn arrivals(&self, most: usize) -> (Vec<NodeId>, usize) {
+        let index = self.placed.len();
+        let last = self.placed.last().filter(|last| last.is_skipped);
+        let from: BTreeSet<usize> = match last {
+            Some(_) => BTreeSet::from([index - 1]),
+            // Each of the open ones gives at least one: no others are needed, however long the stack is.
+            None => {
+                let open = self.open.iter().rev().take(most);
+                open.chain(self.senders.get(&index).into_iter().flatten()).copied().collect()
+            }
+        };
         let mut found = Vec::new();
         let mut sent = 0;
-        let last = self.placed.last().filter(|last| last.is_skipped);
-        for (back, placed) in self.placed.iter().rev().enumerate() {
-            for &(node, to) in &placed.outputs {
+        for cell in from.into_iter().rev() {
+            for &(node, to) in &self.placed[cell].outputs {
                 match to {
                     None if found.len() < most => found.push(node),
-                    Some(to) if to == back + 1 => {
+                    Some(to) if cell + to == index => {
                         found.push(node);
                         sent += 1;
                     }
                     None | Some(_) => {}
                 }
             }
-            if let Some(last) = last {
-                found.extend(last.inputs.iter().skip(1));
-                break;
-            }
+        }
+        if let Some(last) = last {
+            found.extend(last.inputs.iter().skip(1));
         }
         while found.len() < most {
             found.push(self.stem);
         }
         (found, sent)
+    }
+
+    /// Puts a cell behind those before it.
+    fn push(&mut self, placed: Placed) {
+        let index = self.placed.len();
+        for (_, to) in &placed.outputs {
+            match to {
+                None => {
+                    self.open.insert(index);
+                }
+                Some(to) => {
+                    self.senders.entry(index + to).or_default().insert(index);
+                }
+            }
+        }
+        self.placed.push(placed);
+        if self.aux_stage == Some(self.stage) {
+            self.aux_cell = Some(index);
+        }
     }
 }
 
@@ -101,6 +134,8 @@ impl Lowering<'_> {
         let mut progress = Progress {
             stem,
             placed: Vec::new(),
+            open: BTreeSet::new(),
+            senders: BTreeMap::new(),
             width: self.scale.base,
             stage: 1,
             aux_stage: net.aux.as_ref().map(|aux| aux.stage),
@@ -287,10 +322,7 @@ impl Lowering<'_> {
         let arrivals = cell.outputs.iter().map(|output| output.to);
         let outputs = nodes.into_iter().zip(arrivals).collect();
         let is_skipped = stacked.is_skipped;
-        progress.placed.push(Placed { inputs, outputs, is_skipped });
-        if progress.aux_stage == Some(progress.stage) {
-            progress.aux_cell = Some(index);
-        }
+        progress.push(Placed { inputs, outputs, is_skipped });
         Some(())
     }
 

@@ -36,8 +36,8 @@ const MAX_NETS: usize = 3;
 pub fn build(source: &SourceFile, loader: &dyn Loader, module: &Module) {
     let genotype = point(source, module);
     let nets = nets(module);
-    let networks = || nets.iter().map(|net| network(source, module, net, genotype.as_ref()));
-    let built: Vec<Option<Graph>> = within_limit(|| networks().collect());
+    let network = |net: &String| within_limit(|| network(source, module, net, genotype.as_ref()));
+    let built: Vec<Option<Graph>> = nets.iter().map(network).collect();
     if built.iter().all(Option::is_none) {
         return;
     }
@@ -46,6 +46,11 @@ pub fn build(source: &SourceFile, loader: &dyn Loader, module: &Module) {
     };
     for (net, graph) in nets.iter().zip(&built) {
         let Some(graph) = graph else { continue };
+        let is_foreign = module.net(net).is_some_and(|net| net.origin.is_foreign());
+        if is_foreign && alone.net(net).is_none() {
+            // It has cells that fit this file's at some scales only.
+            continue;
+        }
         match compile::network(&alone, &request(net, None)) {
             Ok(again) => assert!(
                 hash::canonical(&again.graph) == hash::canonical(graph),
