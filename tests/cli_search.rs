@@ -117,7 +117,9 @@ fn a_comparison_is_a_table_or_lines_of_json() {
 #[test]
 fn settings_of_strategies_are_options() {
     let folder = folder();
-    let with = |more: &[&str]| [&SEARCH[..], &["--trials", "4"], more].concat();
+    fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&SEARCH[..], &["--trials", "4"], more].concat()
+    }
     let evolution = ["--strategy", "evolution", "--set", "evolution.population=9"];
     fine(folder.path(), &with(&evolution));
     let config = "runs/nasbench_macro-table-evolution-0/config.toml";
