@@ -25,6 +25,10 @@ struct Line {
     seeds: usize,
     /// Reward of the best of a run, the mean over runs.
     val_mean: Option<f64>,
+    /// Mean reward of the five best of a run, the mean over runs.
+    val_top5_mean: Option<f64>,
+    /// The same of the 25 best.
+    val_top25_mean: Option<f64>,
     /// Reported column of the best of a run by reward, the mean over runs; none without such a column.
     test_mean: Option<f64>,
     /// Its standard deviation over runs.
@@ -84,11 +88,17 @@ fn line(table: &TableEvaluator, contestant: &Contestant, config: &ComparisonConf
     let reward = contestant.reward(config.trials);
     let report = contestant.report(config.trials);
     let whole = table.report_column().map_or(1.0, |column| column.whole);
+    let top = |index| {
+        let mean = contestant.top(index, config.trials)?;
+        Some(mean.mean * table.reward_column().whole)
+    };
     Line {
         strategy: contestant.strategy,
         trials: config.trials,
         seeds: config.seeds,
         val_mean: reward.map(|mean| mean.mean * table.reward_column().whole),
+        val_top5_mean: top(0),
+        val_top25_mean: top(1),
         test_mean: report.map(|mean| mean.mean * whole),
         test_std: report.map(|mean| mean.std * whole),
         repeats: contestant.repeats(),

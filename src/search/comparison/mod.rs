@@ -25,6 +25,10 @@ use super::strategy::{FAILED_REWARD, Scored, StrategyConfig};
 use super::table::{Score, TableEvaluator};
 use crate::error::Error;
 
+/// The numbers of best architectures whose mean is followed beside that of the one best, as in section 4.4
+/// of the NASNet paper.
+pub const TOPS: [usize; 2] = [5, 25];
+
 /// How often and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ComparisonConfig {
@@ -53,6 +57,9 @@ pub struct Run {
     /// After each trial, what the table has on the best so far by reward, the first of equals; `None` while
     /// all have failed.
     pub best: Vec<Option<Score>>,
+    /// After each trial, for each number in [`TOPS`] the mean reward of that many best architectures of
+    /// different classes; of all, while there are fewer. 0 while all have failed.
+    pub tops: Vec<[f64; TOPS.len()]>,
     /// Trials of a class that an earlier trial had.
     pub repeats: usize,
     /// Trials without a reward.
@@ -93,6 +100,12 @@ impl Contestant {
     /// The reported column of the best after a trial, over the runs that have one; a share.
     pub fn report(&self, trial: usize) -> Option<Mean> {
         self.over_runs(trial, |score| score.report)
+    }
+
+    /// Mean reward of the [`TOPS`]`[index]` best architectures after a trial; a share.
+    pub fn top(&self, index: usize, trial: usize) -> Option<Mean> {
+        let tops = self.runs.iter().map(|run| run.tops[trial - 1][index]);
+        Mean::of(&tops.collect::<Vec<f64>>())
     }
 
     /// Mean number of repeats of a run.
@@ -185,7 +198,9 @@ fn one_run(
 ) -> Result<Run, Error> {
     let mut strategy = strategy.build(table.space(), seed)?;
     let mut outcomes: BTreeMap<String, Option<Score>> = BTreeMap::new();
-    let mut run = Run { best: Vec::with_capacity(trials), repeats: 0, failed: 0 };
+    let mut run = Run { best: Vec::new(), tops: Vec::new(), repeats: 0, failed: 0 };
+    // Rewards of different classes, the largest first.
+    let mut ranking: Vec<f64> = Vec::new();
     while run.best.len() < trials {
         let genotypes = strategy.ask(run.best.len() + 1, table.requirements())?;
         let mut results = Vec::with_capacity(genotypes.len());
@@ -194,7 +209,8 @@ fn one_run(
                 return Ok(run);
             }
             let id = table.id(&genotype);
-            run.repeats += usize::from(outcomes.contains_key(&id));
+            let is_repeat = outcomes.contains_key(&id);
+            run.repeats += usize::from(is_repeat);
             let outcome = *outcomes.entry(id).or_insert_with(|| table.admitted(&genotype).ok());
             run.failed += usize::from(outcome.is_none());
             let before = run.best.last().copied().flatten();
@@ -203,6 +219,14 @@ fn one_run(
                 (None, Some(score)) => Some(score),
                 (best, _) => best,
             });
+            if let Some(score) = outcome.filter(|_| !is_repeat) {
+                let rank = ranking.partition_point(|&reward| reward >= score.reward);
+                ranking.insert(rank, score.reward);
+            }
+            run.tops.push(TOPS.map(|count| {
+                let top = &ranking[..count.min(ranking.len())];
+                top.iter().sum::<f64>() / top.len().max(1) as f64
+            }));
             let reward = outcome.map_or(FAILED_REWARD, |score| score.reward);
             results.push(Scored { genotype, reward });
         }

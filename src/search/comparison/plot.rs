@@ -1,12 +1,13 @@
 //! A comparison as a picture: the best so far over the trials, its mean over runs as a line and the standard
-//! error as a band around it. Above the reward that strategies see, below the column that is reported.
+//! error as a band around it. Above the reward that strategies see, then the column that is reported, then
+//! the mean rewards of more than the one best.
 //!
 //! Lines differ in dashes as well as in color, and text is dark on light, so that a print in black and white
 //! says the same. The picture needs no script, font or file of another place.
 
 use std::fmt::{self, Write};
 
-use super::{Contestant, Mean};
+use super::{Contestant, Mean, TOPS};
 
 /// Width and height of a chart's plane, in pixels.
 const PLANE: [f64; 2] = [640.0, 260.0];
@@ -32,8 +33,11 @@ const LOOKS: [(&str, &str); 6] = [
     ("#444444", "1 2"),
 ];
 
-/// What a chart shows of a strategy after a trial.
-type Value = fn(&Contestant, usize) -> Option<Mean>;
+/// A chart: its title, and what it shows of a strategy after a trial.
+struct Chart<'a> {
+    title: String,
+    value: &'a dyn Fn(&Contestant, usize) -> Option<Mean>,
+}
 
 /// The picture as an SVG document; `reward` and `report` name the columns.
 pub fn svg(contestants: &[Contestant], reward: &str, report: Option<&str>) -> String {
@@ -59,8 +63,16 @@ fn write_svg(
     reward: &str,
     report: Option<&str>,
 ) -> fmt::Result {
-    let mut charts: Vec<(&str, Value)> = vec![(reward, Contestant::reward)];
-    charts.extend(report.map(|name| (name, Contestant::report as Value)));
+    let tops: Vec<_> = (0..TOPS.len())
+        .map(|index| move |contestant: &Contestant, trial| contestant.top(index, trial))
+        .collect();
+    let of_best = |name: &str| format!("{name} of the best so far");
+    let mut charts = vec![Chart { title: of_best(reward), value: &Contestant::reward }];
+    charts.extend(report.map(|name| Chart { title: of_best(name), value: &Contestant::report }));
+    charts.extend(TOPS.iter().zip(&tops).map(|(count, value)| Chart {
+        title: format!("{reward} of the best {count} so far, mean"),
+        value,
+    }));
     let width = MARGIN[0] + PLANE[0] + EDGE[1];
     let chart_height = EDGE[0] + PLANE[1] + MARGIN[1];
     let height = chart_height * charts.len() as f64 + LEGEND * contestants.len() as f64 + EDGE[1];
@@ -71,9 +83,9 @@ fn write_svg(
          fill=\"#1a1a1a\">\n<title>Best so far over trials, mean and standard error</title>\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>"
     )?;
-    for (index, (name, value)) in charts.iter().enumerate() {
+    for (index, drawn) in charts.iter().enumerate() {
         writeln!(text, "<g transform=\"translate(0 {})\">", chart_height * index as f64)?;
-        chart(text, contestants, name, *value)?;
+        chart(text, contestants, drawn)?;
         writeln!(text, "</g>")?;
     }
     let runs = contestants.first().map_or(0, |contestant| contestant.runs.len());
@@ -98,7 +110,7 @@ fn look(index: usize) -> (&'static str, &'static str) {
 }
 
 /// One chart with its axes.
-fn chart(text: &mut String, contestants: &[Contestant], name: &str, value: Value) -> fmt::Result {
+fn chart(text: &mut String, contestants: &[Contestant], chart: &Chart) -> fmt::Result {
     let trials = contestants
         .iter()
         .flat_map(|contestant| &contestant.runs)
@@ -108,7 +120,7 @@ fn chart(text: &mut String, contestants: &[Contestant], name: &str, value: Value
     let shown_from = ((trials as f64 * SHOWN_FROM) as usize).max(1);
     // Percent, as tables have it.
     let at = |contestant: &Contestant, trial: usize| {
-        let mean = value(contestant, trial)?;
+        let mean = (chart.value)(contestant, trial)?;
         Some([mean.mean - mean.error, mean.mean, mean.mean + mean.error].map(|share| 100.0 * share))
     };
     let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -118,10 +130,10 @@ fn chart(text: &mut String, contestants: &[Contestant], name: &str, value: Value
             (least, most) = (least.min(low), most.max(high));
         }
     }
-    let title = escape(name);
+    let title = escape(&chart.title);
     writeln!(
         text,
-        "<text x=\"{}\" y=\"18\" font-size=\"14\">{title} of the best so far, in percent</text>",
+        "<text x=\"{}\" y=\"18\" font-size=\"14\">{title}, in percent</text>",
         MARGIN[0]
     )?;
     if least > most {

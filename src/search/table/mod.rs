@@ -96,10 +96,13 @@ pub struct TableEvaluator {
     /// By key: reward and reported value in the table's own units.
     scores: BTreeMap<String, (f64, Option<f64>)>,
     /// Ids that were asked for before.
-    ids: Mutex<BTreeMap<Genotype, String>>,
+    ids: Memory<String>,
     /// Scales and counts that were asked for before.
-    networks: Mutex<BTreeMap<Genotype, Result<(Scale, Counts), Failure>>>,
+    networks: Memory<Result<(Scale, Counts), Failure>>,
 }
+
+/// What was made of points before.
+type Memory<T> = Mutex<BTreeMap<Genotype, T>>;
 
 /// A column of numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -289,11 +292,7 @@ fn columns(table: &Table) -> String {
 }
 
 /// What `make` gives, from memory if it was made before. Two threads may make the same at the same time.
-fn remembered<T: Clone>(
-    memory: &Mutex<BTreeMap<Genotype, T>>,
-    genotype: &Genotype,
-    make: impl FnOnce() -> T,
-) -> T {
+fn remembered<T: Clone>(memory: &Memory<T>, genotype: &Genotype, make: impl FnOnce() -> T) -> T {
     let lock = || memory.lock().unwrap_or_else(PoisonError::into_inner);
     let known = lock().get(genotype).cloned();
     known.unwrap_or_else(|| {
