@@ -64,6 +64,7 @@ pub mod link;
 pub mod lsp;
 pub mod network;
 pub mod plan;
+mod report;
 pub mod rng;
 pub mod search;
 pub mod source;

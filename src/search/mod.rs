@@ -10,6 +10,7 @@
 //! | [`evaluator`] | how good one is; [`child`] trains it, [`table`] looks it up, [`command`] asks a program |
 //! | [`ledger`] | what is remembered of it |
 //! | [`comparison`] | which strategy finds better ones |
+//! | `report` | what people see of it, `report.html` in the run's folder |
 //!
 //! # Determinism
 //! One seed gives one ledger, byte for byte except for its times, whatever the number of workers and
@@ -21,6 +22,7 @@ mod architecture;
 mod identity;
 mod optimizer;
 mod proposed;
+mod report;
 mod rollout;
 mod run_dir;
 mod workers;
@@ -64,10 +66,15 @@ pub use table::{KeyFormat, Table, TableConfig, TableEvaluator};
 
 use crate::error::Error;
 use crate::space::{Genotype, SearchSpace};
-use run_dir::RunDir;
+use report::Report;
+use run_dir::{RunDir, cell_name};
 use workers::{Done, Job, Workers, with_workers};
 
-/// Reads a monotonic clock; the library reads none itself. Only the `secs` of a ledger come from it.
+/// The least time between two writings of the report while a search runs.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// Reads a monotonic clock; the library reads none itself. Only the `secs` of a ledger come from it, and how
+/// often the report is written.
 pub type Clock<'a> = &'a (dyn Fn() -> Duration + Sync);
 
 /// Receives events while a search runs; [`ControlFlow::Break`] asks it to stop.
@@ -173,7 +180,8 @@ pub fn run(
     let mut strategy = config.strategy.build(space, config.seed)?;
     // Before there is a folder: a space whose requirements cannot be met leaves none behind.
     let first_batch = strategy.ask(1, evaluator.requirements())?;
-    let run_dir = RunDir::open(folder, &identity::config_text(space, config, evaluator), space)?;
+    let settings = identity::config_text(space, config, evaluator);
+    let run_dir = RunDir::open(folder, &settings, space)?;
     let provenance = Provenance {
         space: space.name.clone(),
         space_hash: space_hash(space),
@@ -185,11 +193,14 @@ pub fn run(
     with_workers(evaluator, config.workers, clock, |workers| {
         let (first_of, unevaluated) = (BTreeMap::new(), Vec::new());
         let search = Search {
+            space,
+            settings,
             evaluator,
             config,
             provenance,
             run_dir,
             workers,
+            clock,
             on_event,
             first_of,
             unevaluated,
@@ -200,12 +211,16 @@ pub fn run(
 
 /// A search in progress.
 struct Search<'a> {
+    space: &'a SearchSpace,
+    /// The settings as the run's folder has them.
+    settings: String,
     evaluator: &'a dyn Evaluator,
     config: &'a SearchConfig,
     /// For every trial, but for its number and reward.
     provenance: Provenance,
     run_dir: RunDir,
     workers: Workers<'a>,
+    clock: Clock<'a>,
     on_event: OnEvent<'a>,
     /// The trial that evaluates (or evaluated) each id.
     first_of: BTreeMap<String, usize>,
@@ -232,6 +247,7 @@ impl Search<'_> {
         let mut updates = Vec::new();
         let mut first = 1;
         let mut first_batch = Some(first_batch);
+        let mut reported = (self.clock)();
         while first <= self.config.trials && flow.is_continue() {
             let genotypes = match first_batch.take() {
                 Some(genotypes) => genotypes,
@@ -251,10 +267,34 @@ impl Search<'_> {
                 updates.push((end - 1, metrics));
             }
             first = end;
+            let now = (self.clock)();
+            if now.saturating_sub(reported) >= REPORT_EVERY {
+                self.write_report()?;
+                reported = now;
+            }
         }
+        self.write_report()?;
         let stop = if flow.is_break() { StopReason::Requested } else { StopReason::Trials };
         let (trials, best) = (self.run_dir.records().to_vec(), self.run_dir.best());
         Ok(SearchHistory { trials, best, updates, stop })
+    }
+
+    fn write_report(&self) -> Result<(), Error> {
+        let records = self.run_dir.records();
+        let cell = |record: &Record| {
+            let (trial, reward) = (record.trial, record.reward());
+            let provenance = Provenance { trial, reward, ..self.provenance.clone() };
+            self.evaluator.cell_text(&record.genotype, &provenance)
+        };
+        let best = report::best(records).into_iter();
+        let report = Report {
+            space: self.space,
+            records,
+            trials: self.config.trials.max(records.len()),
+            settings: &self.settings,
+            cells: best.map(|record| (record, cell_name(record), cell(record))).collect(),
+        };
+        self.run_dir.write_report(&report.html())
     }
 
     /// Brings the trials from `first` on, one for each genotype, into the ledger.

@@ -1,4 +1,5 @@
-//! The folder of a run: `config.toml`, `ledger.jsonl`, `pending.jsonl`, `cells/` and `best.cell`.
+//! The folder of a run: `config.toml`, `ledger.jsonl`, `pending.jsonl`, `cells/`, `best.cell` and
+//! `report.html`.
 //!
 //! `ledger.jsonl` is the truth and is always in order of trials. A trial that finishes before an
 //! earlier one waits in `pending.jsonl`; that file is emptied only after all of it is in the ledger,
@@ -194,11 +195,20 @@ impl RunDir {
         replace_text(&self.dir.join("best.cell"), &text)
     }
 
-    /// `cells/0142-5f3a9c00.cell`: the trial and the start of the id.
-    fn cell_path(&self, record: &Record) -> PathBuf {
-        let hash8: String = record.id.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
-        self.dir.join("cells").join(format!("{:04}-{hash8}.cell", record.trial))
+    /// Replaces the report.
+    pub(super) fn write_report(&self, page: &str) -> Result<(), Error> {
+        replace_text(&self.dir.join("report.html"), page)
     }
+
+    fn cell_path(&self, record: &Record) -> PathBuf {
+        self.dir.join(cell_name(record))
+    }
+}
+
+/// Where the cell of a trial is in the folder, `cells/0142-5f3a9c00.cell`: the trial and the start of the id.
+pub(super) fn cell_name(record: &Record) -> String {
+    let hash8: String = record.id.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    format!("cells/{:04}-{hash8}.cell", record.trial)
 }
 
 /// Compares the settings of the run with those asked for.

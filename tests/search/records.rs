@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cellc::search::{StrategyConfig, space_hash};
+use cellc::search::{Failure, FailureKind, StrategyConfig, space_hash};
 
 use crate::table::*;
 
@@ -143,5 +143,51 @@ fn inactive_decisions_are_recorded_as_0() {
         for option in 0..3 {
             assert!(history.trials.iter().any(|trial| trial.genotype.choices[0] == option));
         }
+    }
+}
+
+/// Every trial has a row, every link leads somewhere, shares of a choice add up, and what is best is shown.
+#[test]
+fn the_report_shows_what_the_ledger_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut table = Table::new(|genotype| match genotype.choices[1] {
+        0 => Err(Failure::new(FailureKind::TooLarge, "more than 3 < 4")),
+        _ => matches(genotype),
+    });
+    table.ignored = Some(2);
+    let space = flat_space(5, 3);
+    let history = search(&space, &table, &config(ppo(), 60, 1), &new(dir.path())).unwrap();
+    let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
+
+    let rows = page.matches("<tr><td>").count();
+    assert_eq!(rows, 60);
+    let links: Vec<&str> =
+        page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(!links.is_empty());
+    for link in links {
+        match link.strip_prefix('#') {
+            Some(anchor) => assert!(page.contains(&format!("id=\"{anchor}\"")), "{link}"),
+            None => assert!(dir.path().join(link).is_file(), "{link}"),
+        }
+    }
+    let (failed, repeats): (Vec<_>, Vec<_>) = (
+        history.trials.iter().filter(|trial| trial.outcome.is_err()).collect(),
+        history.trials.iter().filter(|trial| trial.repeat_of.is_some()).collect(),
+    );
+    assert!(!failed.is_empty() && !repeats.is_empty());
+    assert_eq!(page.matches("too large: more than 3 &lt; 4").count(), failed.len());
+    assert_eq!(page.matches("same network as trial").count(), repeats.len());
+
+    let best = &history.trials[history.best.unwrap()];
+    let first = page.split("<h3 id=\"").nth(1).unwrap();
+    assert!(first.starts_with(&format!("trial-{}\">", best.trial)), "{first}");
+    // One table for the five decisions of the same options; each column sums to all, but for rounding.
+    let choices = page.split("trials up to").nth(1).unwrap().split("</table>").next().unwrap();
+    let shares: Vec<f64> =
+        choices.split(" %</td>").filter_map(|cell| cell.rsplit('>').next()?.parse().ok()).collect();
+    assert_eq!(shares.len(), 3 * 8);
+    for part in 0..8 {
+        let sum: f64 = shares[part..].iter().step_by(8).sum();
+        assert!((sum - 100.0).abs() <= 1.5, "{shares:?}");
     }
 }

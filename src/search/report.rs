@@ -1,0 +1,287 @@
+//! A search as one HTML page: its reward over the trials, what the best accuracy costs, which options were
+//! chosen when, the best cells as pictures and text, and all trials.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write};
+
+use super::ledger::Record;
+use super::run_dir::cell_name;
+use crate::compile;
+use crate::draw;
+use crate::graph::cost::grouped;
+use crate::report::{self, Axis, Chart, Curve, Shape, escape};
+use crate::source::SourceFile;
+use crate::space::SearchSpace;
+
+/// How many of the best cells are shown.
+pub(super) const CELLS: usize = 5;
+
+/// How many trials the moving average reaches back.
+const WINDOW: usize = 25;
+
+/// Into how many parts of equal length the trials are divided to show how choices change.
+const PARTS: usize = 8;
+
+/// The most rows of the table of trials; the first ones are left out.
+const ROWS: usize = 2_000;
+
+/// What is known of a search.
+pub(super) struct Report<'s> {
+    pub space: &'s SearchSpace,
+    /// All trials in order.
+    pub records: &'s [Record],
+    /// Trials wanted in all, at least those there are.
+    pub trials: usize,
+    /// The settings as the run's folder has them.
+    pub settings: &'s str,
+    /// The [`best`] trials' cells: path from the folder, and text.
+    pub cells: Vec<(&'s Record, String, String)>,
+}
+
+/// The best trials that are not repeats, the best first and the earlier first of equals.
+pub(super) fn best(records: &[Record]) -> Vec<&Record> {
+    let is_own = |record: &&Record| record.outcome.is_ok() && record.repeat_of.is_none();
+    let mut own: Vec<&Record> = records.iter().filter(is_own).collect();
+    own.sort_by(|a, b| b.reward().total_cmp(&a.reward()));
+    own.truncate(CELLS);
+    own
+}
+
+impl Report<'_> {
+    /// The page.
+    pub(super) fn html(&self) -> String {
+        let mut page = String::new();
+        self.write(&mut page).expect("writing to a string cannot fail");
+        page
+    }
+
+    fn write(&self, page: &mut String) -> fmt::Result {
+        let name = &self.space.name;
+        let (strategy, seed) = match self.records.first() {
+            Some(record) => (record.strategy.as_str(), record.seed.to_string()),
+            None => ("", String::new()),
+        };
+        report::begin(page, &format!("Search of {name} by {strategy}, seed {seed}"))?;
+        let count = |is_counted: fn(&Record) -> bool| {
+            self.records.iter().filter(|record| is_counted(record)).count()
+        };
+        writeln!(
+            page,
+            "<p>{} of {} trials: {} networks, {} repeats of one, {} failed. {} decisions, {:.2e} architectures.</p>",
+            self.records.len(),
+            self.trials,
+            count(|record| record.outcome.is_ok() && record.repeat_of.is_none()),
+            count(|record| record.outcome.is_ok() && record.repeat_of.is_some()),
+            count(|record| record.outcome.is_err()),
+            self.space.decisions.len(),
+            self.space.size()
+        )?;
+        self.rewards(page)?;
+        self.costs(page)?;
+        self.choices(page)?;
+        self.best_cells(page)?;
+        self.table(page)?;
+        report::listing(page, "Settings", self.settings)?;
+        report::end(page)
+    }
+
+    fn rewards(&self, page: &mut String) -> fmt::Result {
+        let scored: Vec<(f64, f64)> = self
+            .records
+            .iter()
+            .filter(|record| record.outcome.is_ok())
+            .map(|record| (record.trial as f64, record.reward()))
+            .collect();
+        let average = |end: usize| {
+            let window = &scored[(end + 1).saturating_sub(WINDOW)..=end];
+            window.iter().map(|(_, reward)| reward).sum::<f64>() / window.len() as f64
+        };
+        let averages = (0..scored.len()).map(|end| (scored[end].0, average(end))).collect();
+        let best = scored.iter().scan(f64::NEG_INFINITY, |best, &(trial, reward)| {
+            *best = best.max(reward);
+            Some((trial, *best))
+        });
+        let best = best.collect();
+        let curve = |name: &str, shape, points| Curve { name: name.into(), shape, points };
+        let curves = vec![
+            curve("trial", Shape::Dots, scored.clone()),
+            curve(&format!("mean of the last {WINDOW}"), Shape::Plain, averages),
+            curve("best so far", Shape::Plain, best),
+        ];
+        writeln!(page, "<h2>Reward</h2>")?;
+        Chart { what: "reward", axis: Axis::Count("trial"), curves }.write(page)
+    }
+
+    /// Reward over parameters, with those that no other trial is better and smaller than.
+    fn costs(&self, page: &mut String) -> fmt::Result {
+        let mut points: Vec<(f64, f64)> = self
+            .records
+            .iter()
+            .filter(|record| record.repeat_of.is_none())
+            .filter_map(|record| {
+                Some((record.outcome.as_ref().ok()?.params as f64, record.reward()))
+            })
+            .collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
+        let mut front: Vec<(f64, f64)> = Vec::new();
+        for &point in &points {
+            if front.last().is_none_or(|best| point.1 > best.1) {
+                front.push(point);
+            }
+        }
+        let curves = vec![
+            Curve { name: "network".into(), shape: Shape::Dots, points },
+            Curve { name: "none is smaller and better".into(), shape: Shape::Line, points: front },
+        ];
+        writeln!(page, "<h2>Reward and size</h2>")?;
+        let axis = Axis::Quantity("parameters at the scale of the search");
+        Chart { what: "reward", axis, curves }.write(page)
+    }
+
+    /// For decisions with the same options: how often each was taken, over time.
+    fn choices(&self, page: &mut String) -> fmt::Result {
+        let mut groups: BTreeMap<&[String], Vec<usize>> = BTreeMap::new();
+        for (index, decision) in self.space.decisions.iter().enumerate() {
+            groups.entry(&decision.options).or_default().push(index);
+        }
+        groups.retain(|options, decisions| options.len() > 1 && decisions.len() > 1);
+        if groups.is_empty() || self.records.is_empty() {
+            return Ok(());
+        }
+        let length = self.records.len().div_ceil(PARTS);
+        writeln!(page, "<h2>Choices over time</h2>")?;
+        for (options, decisions) in groups {
+            let labels: Vec<&str> =
+                decisions.iter().map(|&index| self.space.decisions[index].label.as_str()).collect();
+            let first = labels[0];
+            let last = labels[labels.len() - 1];
+            writeln!(
+                page,
+                "<p>{} decisions, {} to {}</p>\n<table>\n<tr><th>trials up to</th>",
+                decisions.len(),
+                escape(first),
+                escape(last)
+            )?;
+            for part in self.records.chunks(length) {
+                write!(page, "<th>{}</th>", part[part.len() - 1].trial)?;
+            }
+            writeln!(page, "</tr>")?;
+            let shares: Vec<Vec<f64>> = self
+                .records
+                .chunks(length)
+                .map(|part| self.shares(part, &decisions, options.len()))
+                .collect();
+            for (option, name) in options.iter().enumerate() {
+                write!(page, "<tr><th>{}</th>", escape(name))?;
+                for part in &shares {
+                    let share = part[option];
+                    write!(
+                        page,
+                        "<td style=\"background: rgba(31, 78, 121, {:.2})\">{:.0} %</td>",
+                        0.7 * share,
+                        100.0 * share
+                    )?;
+                }
+                writeln!(page, "</tr>")?;
+            }
+            writeln!(page, "</table>")?;
+        }
+        Ok(())
+    }
+
+    /// The share of each option among those that trials took at these decisions, where they were active.
+    fn shares(&self, records: &[Record], decisions: &[usize], options: usize) -> Vec<f64> {
+        let mut counts = vec![0_usize; options];
+        for record in records {
+            let choices = &record.genotype.choices;
+            for &decision in decisions.iter().filter(|&&at| self.space.is_active(at, choices)) {
+                counts[choices[decision]] += 1;
+            }
+        }
+        let all = counts.iter().sum::<usize>().max(1) as f64;
+        counts.into_iter().map(|count| count as f64 / all).collect()
+    }
+
+    fn best_cells(&self, page: &mut String) -> fmt::Result {
+        writeln!(page, "<h2>Best cells</h2>")?;
+        for (record, path, text) in &self.cells {
+            writeln!(
+                page,
+                "<h3 id=\"{}\">Trial {}: {:.4}, <a href=\"{}\">{}</a></h3>",
+                anchor(record),
+                record.trial,
+                record.reward(),
+                escape(path),
+                escape(path)
+            )?;
+            // A cell of an evaluator of the user's own may be of a file that is not at hand.
+            let figure = compile::check(&SourceFile::new(path.as_str(), text.as_str()))
+                .ok()
+                .and_then(|module| draw::figure(&module, &draw::Options::default()).ok());
+            if let Some(figure) = figure {
+                writeln!(page, "{}", figure.to_svg())?;
+            }
+            writeln!(
+                page,
+                "<details><summary>text</summary>\n<pre>{}</pre></details>",
+                escape(text)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn table(&self, page: &mut String) -> fmt::Result {
+        let shown: BTreeSet<usize> = self.cells.iter().map(|(record, ..)| record.trial).collect();
+        writeln!(page, "<h2>Trials</h2>")?;
+        let left_out = self.records.len().saturating_sub(ROWS);
+        if left_out > 0 {
+            writeln!(page, "<p>The first {left_out} are in the ledger.</p>")?;
+        }
+        writeln!(
+            page,
+            "<table>\n<tr><th>trial</th><th>reward</th><th>params</th><th>multiply-adds</th><th>scale</th>\
+             <th>seconds</th><th></th></tr>"
+        )?;
+        for record in &self.records[left_out..] {
+            let trial = record.trial;
+            write!(page, "<tr><td>{trial}</td>")?;
+            let note = match (&record.outcome, record.repeat_of) {
+                (Ok(_), Some(source)) => format!("same network as trial {source}"),
+                (Err(failure), Some(source)) => {
+                    format!("same network as trial {source}, {}", escape(&failure.to_string()))
+                }
+                (Err(failure), None) => escape(&failure.to_string()),
+                (Ok(_), None) => {
+                    let path = escape(&cell_name(record));
+                    let cell = format!("<a href=\"{path}\">cell</a>");
+                    match shown.contains(&trial) {
+                        true => format!("{cell}, <a href=\"#{}\">picture</a>", anchor(record)),
+                        false => cell,
+                    }
+                }
+            };
+            match &record.outcome {
+                Ok(found) => writeln!(
+                    page,
+                    "<td>{:.4}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.1}</td><td>{note}</td></tr>",
+                    found.reward,
+                    grouped(found.params, ','),
+                    grouped(found.macs, ','),
+                    escape(&found.scale),
+                    record.secs
+                )?,
+                Err(_) => writeln!(
+                    page,
+                    "<td></td><td></td><td></td><td></td><td>{:.1}</td><td>{note}</td></tr>",
+                    record.secs
+                )?,
+            }
+        }
+        writeln!(page, "</table>")
+    }
+}
+
+/// The name of a trial's place on the page.
+fn anchor(record: &Record) -> String {
+    format!("trial-{}", record.trial)
+}
