@@ -49,7 +49,7 @@ pub enum Command {
     #[cfg(feature = "onnx")]
     Export(ExportArgs),
     /// Search a space and write the cells that were found.
-    Search(SearchArgs),
+    Search(Box<SearchArgs>),
     /// Print the hash of the architecture in each file: equal for equal networks.
     Hash(HashArgs),
     /// Say which blocks differ between two files, and what that costs.
