@@ -23,7 +23,7 @@
 //! | export | [`export`] | network | a file for other programs; a body without its head | [`error::Error`] |
 //! | search | [`search::run`] | space, evaluator | new `.cell` files | [`error::Error`] |
 //!
-//! `cellc show FILE --stage …` prints each of the first six. [`compile`] calls them in order.
+//! `cellc show FILE --stage …` prints each of the first six. [`compile`](mod@compile) calls them in order.
 //!
 //! # Five lines
 //!

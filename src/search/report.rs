@@ -1,6 +1,7 @@
 //! A search as one HTML page: its reward over the trials, what the best accuracy costs, which options were
 //! chosen when, the best cells as pictures and text, and all trials.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
@@ -145,6 +146,9 @@ impl Report<'_> {
             groups.entry(&decision.options).or_default().push(index);
         }
         groups.retain(|options, decisions| options.len() > 1 && decisions.len() > 1);
+        // What most decisions are about comes first.
+        let mut groups: Vec<(&[String], Vec<usize>)> = groups.into_iter().collect();
+        groups.sort_by_key(|(_, decisions)| (Reverse(decisions.len()), decisions[0]));
         if groups.is_empty() || self.records.is_empty() {
             return Ok(());
         }
