@@ -56,6 +56,16 @@ pub enum Error {
         /// What is wrong with it.
         fault: String,
     },
+    /// A tabular benchmark cannot be used as one.
+    #[error("table `{}`, line {line}: {fault}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        fault: String,
+    },
     /// A data set specification such as `cifar10:DIR` is not one of the known forms.
     #[error(
         "unknown data set `{spec}`: expected `digits`, `cifar10:DIR`, `cifar100:DIR`, `idx:DIR`, `folder:DIR` or `parquet:DIR`"

@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use cellc::data::{DataSpec, LoadConfig};
 use cellc::graph::lower::Scale;
 use cellc::network::Freeze;
+use cellc::search::KeyFormat;
 use cellc::train::Recipe;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -47,7 +49,7 @@ pub enum Command {
     #[cfg(feature = "onnx")]
     Export(ExportArgs),
     /// Search a space and write the cells that were found.
-    Search(SearchArgs),
+    Search(Box<SearchArgs>),
     /// Time training steps or inference on made-up images, kernel by kernel if asked.
     Bench(BenchArgs),
     /// Print the hash of the architecture in each file: equal for equal networks.
@@ -650,17 +652,53 @@ fn height_and_width(text: &str) -> Result<[usize; 2], String> {
 pub enum Strategy {
     /// An LSTM controller trained by proximal policy optimization.
     Ppo,
+    /// The same controller trained by REINFORCE.
+    Reinforce,
     /// Uniform random sampling.
     Random,
+    /// Aging evolution: mutations of the best of a sample, the oldest dies.
+    Evolution,
+    /// Climbs to better neighbors, starts anew where there is none.
+    Local,
+    /// Q-learning in a table, as MetaQNN does it.
+    QLearning,
 }
 
-/// Settings of the controller.
+/// Settings of a strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
-    /// For tens to hundreds of children: larger learning rate, smaller batches.
+    /// For tens to hundreds of children, such as larger learning rates and smaller batches.
     Small,
-    /// Those of the NASNet paper, meant for 20,000 children.
+    /// Those of the strategy's paper, meant for thousands of children.
     Paper,
+}
+
+/// Who scores the architectures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EvaluatorSpec {
+    /// Each is trained.
+    Train,
+    /// A tabular benchmark in a file.
+    Table(PathBuf),
+    /// A program with its arguments.
+    Command(String),
+}
+
+impl FromStr for EvaluatorSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "train" => Ok(EvaluatorSpec::Train),
+            Some(("table", file)) if !file.is_empty() => Ok(EvaluatorSpec::Table(file.into())),
+            Some(("command", program)) if !program.trim().is_empty() => {
+                Ok(EvaluatorSpec::Command(program.into()))
+            }
+            None | Some(_) => {
+                Err("it is none of `train`, `table:FILE` and `command:PROGRAM`".into())
+            }
+        }
+    }
 }
 
 /// Arguments of `lsp`.
@@ -670,6 +708,27 @@ pub struct LspArgs {
     /// Accepted because many clients say it; there is no other way to serve.
     #[arg(long, hide = true)]
     pub stdio: bool,
+}
+
+/// What the columns of a tabular benchmark mean.
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    /// The column that names architectures, and how: `{0}` stands for the choice of decision 0, `{*}`
+    /// for all of them with commas between. `cell` or `arch` for the spaces of NAS-Bench-201 and
+    /// NAS-Bench-Macro, else `genotype={*}`.
+    #[arg(long, value_name = "COLUMN=PATTERN")]
+    pub table_key: Option<KeyFormat>,
+    /// Words for option 0, option 1 and so on in such a name, in place of their numbers.
+    #[arg(long, value_name = "WORDS", value_delimiter = ',', requires = "table_key")]
+    pub table_words: Vec<String>,
+    /// The column of rewards: shares, or percent where a value is above 1. `c10_valid_12` or `acc1` for
+    /// those spaces.
+    #[arg(long, value_name = "COLUMN")]
+    pub table_reward: Option<String>,
+    /// The column that is told of the best at the end and that no strategy sees. `c10_test_200` or
+    /// `mean_acc` for those spaces.
+    #[arg(long, value_name = "COLUMN")]
+    pub table_report: Option<String>,
 }
 
 /// Arguments of `search`.
@@ -694,9 +753,35 @@ pub struct SearchArgs {
     /// Who chooses the architectures.
     #[arg(long, value_enum, default_value = "ppo")]
     pub strategy: Strategy,
-    /// Settings of the controller.
+    /// Compare strategies on a table in place of a search: names with commas between.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "STRATEGIES", conflicts_with_all = ["strategy", "resume"])]
+    pub compare: Vec<Strategy>,
+    /// Runs of each strategy that is compared, with seeds from `--seed` on.
+    #[arg(long, default_value_t = 100, requires = "compare")]
+    pub seeds: usize,
+    /// Print a line of JSON for each strategy that is compared, in place of a table.
+    #[arg(long, requires = "compare")]
+    pub json: bool,
+    /// Draw the best so far of what is compared into a file, a page if its name ends in `.html`, else
+    /// SVG.
+    #[arg(long, requires = "compare", value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Settings of the strategy.
     #[arg(long, value_enum, default_value = "small")]
     pub preset: Preset,
+    /// One setting of a strategy, such as `ppo.lr=0.01` or `evolution.population=20`.
+    #[arg(long, value_name = "STRATEGY.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Who scores the architectures: `train` for this program, `table:FILE` for a tabular benchmark,
+    /// `command:PROGRAM` for another program.
+    #[arg(long, default_value = "train", value_name = "WHO")]
+    pub evaluator: EvaluatorSpec,
+    /// The columns of a table.
+    #[command(flatten)]
+    pub table: TableArgs,
+    /// The longest that a program may take for one architecture, in seconds.
+    #[arg(long, default_value_t = 3600.0, value_name = "SECS")]
+    pub time_limit: f64,
     /// Children trained at the same time, each on one thread; all cores if not given. The ledger is
     /// the same for any number.
     #[arg(long, alias = "threads")]

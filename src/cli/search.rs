@@ -1,75 +1,52 @@
 //! `cellc search`: a controller fills the holes of a space, children are trained, cells are written.
 
+mod compare;
+mod evaluator;
+mod strategy;
+
 use std::ops::ControlFlow;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
-use cellc::data;
 use cellc::error::Error;
 use cellc::graph::cost::grouped;
 use cellc::graph::lower::Scale;
-use cellc::search::{
-    self, ChildConfig, Event, PpoConfig, Record, RunFolder, SearchConfig, SpaceFault,
-    StrategyConfig, TrainEvaluator,
-};
-use cellc::source::Folders;
-use cellc::train::TrainConfig;
+use cellc::search::{self, Event, Record, RunFolder, SearchConfig};
 
-use super::args::{Preset, SearchArgs, Strategy};
+use super::args::SearchArgs;
 use super::input::{self, Failure};
 use super::output;
 use super::progress::Progress;
+use evaluator::Scorer;
 
 /// How much larger than the children the network of the suggested command is.
 const RETRAIN_N: usize = 2;
 /// Base width of the suggested network, as a multiple of the children's.
 const RETRAIN_WIDEN: usize = 4;
 
-/// Searches, and names the best file and the command that trains it larger on the last line.
+/// Searches, and names the best file on the last line, with the command that trains it larger.
 pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     let source = input::read(&args.space)?;
-    let data = data::load_with(&args.data, &args.images.config())?;
-    let child = ChildConfig {
-        net: args.net.clone(),
-        n: args.n,
-        base: args.base,
-        max_params: args.max_params,
-        validation: args.validation,
-        train: TrainConfig {
-            epochs: args.epochs,
-            batch: args.batch,
-            lr: args.lr,
-            aux_weight: 0.0,
-            augment: data.augment,
-            ..TrainConfig::default()
-        },
-    };
-    let data_name = data_name(args);
-    let evaluator = TrainEvaluator::new_with(&source, &Folders, data, &data_name, child, args.seed)
-        .map_err(|fault| match fault {
-            SpaceFault::Cells(diagnostics) => Failure::Cells(Box::new(source.clone()), diagnostics),
-            SpaceFault::Request(error) => error.into(),
-        })?;
-    let strategy = match (args.strategy, args.preset) {
-        (Strategy::Random, _) => StrategyConfig::Random,
-        (Strategy::Ppo, Preset::Small) => StrategyConfig::Ppo(PpoConfig::default()),
-        (Strategy::Ppo, Preset::Paper) => StrategyConfig::Ppo(PpoConfig::paper()),
-    };
-    let cores = available_parallelism().map_or(1, usize::from);
-    let workers = args.workers.unwrap_or(cores);
+    let scorer = Scorer::new(args, &source)?;
+    if !args.compare.is_empty() {
+        return compare::run(args, &scorer);
+    }
+    let strategy = strategy::resolve(&[args.strategy], args.preset, &args.set)?.swap_remove(0);
+    let workers = workers(args);
     let config = SearchConfig { seed: args.seed, trials: args.trials, workers, strategy };
-    let space = evaluator.space();
-    let kind = args.data.kind();
+    let space = scorer.space();
+    let kind = scorer.kind(args);
     let name = args.name.clone().unwrap_or_else(|| {
         format!("{}-{kind}-{}-{}", space.name, config.strategy.name(), args.seed)
     });
     let folder = args.out.join(&name);
     output(&format!(
-        "space {}: {} decisions, {:.2e} architectures; {} trials on {data_name} by {}, {workers} workers\n",
+        "space {}: {} decisions, {:.2e} architectures; {} trials {} by {}, {workers} workers\n",
         space.name,
         space.decisions.len(),
         space.size(),
         args.trials,
+        scorer.source(),
         config.strategy.name(),
     ))?;
 
@@ -81,8 +58,13 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         RunFolder::New(folder.clone())
     };
     let mut best = 0.0f64;
-    let history =
-        search::run(space, &evaluator, &config, &run_folder, &|| start.elapsed(), &mut |event| {
+    let history = search::run(
+        space,
+        scorer.evaluator(),
+        &config,
+        &run_folder,
+        &|| start.elapsed(),
+        &mut |event| {
             match event {
                 Event::Resumed { trials } => {
                     progress.line(&format!("resumed after {trials} trials"))
@@ -95,7 +77,8 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
                 _ => {}
             }
             ControlFlow::Continue(())
-        });
+        },
+    );
     progress.finish();
     let history = history.map_err(|error| match error {
         // The one error with a way out that only the command line knows.
@@ -111,34 +94,44 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         return output("no trial succeeded; the reasons are in the ledger\n");
     };
     let record = &history.trials[best];
-    let scale: Option<Scale> =
-        record.outcome.as_ref().ok().and_then(|found| found.scale.parse().ok());
-    let retrain = match scale {
-        Some(scale) => format!("{RETRAIN_N}@{}", scale.f * RETRAIN_WIDEN),
-        None => "N@F".into(),
-    };
     let file = folder.join("best.cell");
-    // As the user called the program, so that the line can be pasted into the same shell.
-    let program = std::env::args().next().unwrap_or_else(|| "cellc".into());
-    output(&format!(
-        "best {} (trial {}, validation accuracy {:.2} %); train it larger: {program} train {} --scale {retrain} --data {data_name}\n",
+    let found = format!(
+        "best {} (trial {}, validation accuracy {:.2} %",
         file.display(),
         record.trial,
-        100.0 * record.reward(),
-        file.display(),
-    ))
+        100.0 * record.reward()
+    );
+    output(&match &scorer {
+        Scorer::Train(_, data) => {
+            let scale: Option<Scale> =
+                record.outcome.as_ref().ok().and_then(|found| found.scale.parse().ok());
+            let retrain = match scale {
+                Some(scale) => format!("{RETRAIN_N}@{}", scale.f * RETRAIN_WIDEN),
+                None => "N@F".into(),
+            };
+            // As the user called the program, so that the line can be pasted into the same shell.
+            let program = std::env::args().next().unwrap_or_else(|| "cellc".into());
+            format!(
+                "{found}); train it larger: {program} train {} --scale {retrain} --data {data}\n",
+                file.display()
+            )
+        }
+        Scorer::Table(table) => {
+            let report = table.score(&record.genotype).ok().and_then(|score| score.report);
+            match report.zip(table.report_column()) {
+                Some((value, column)) => {
+                    format!("{found}; {} {:.2} %)\n", column.name, 100.0 * value)
+                }
+                None => format!("{found})\n"),
+            }
+        }
+        Scorer::Command(..) => format!("{found})\n"),
+    })
 }
 
-/// The data set as `cellc train` takes it after `--data`.
-fn data_name(args: &SearchArgs) -> String {
-    let mut name = args.data.to_string();
-    if let Some(size) = args.images.image_size {
-        name += &format!(" --image-size {size}");
-    }
-    if let Some(limit) = args.images.limit {
-        name += &format!(" --limit {limit}");
-    }
-    name
+/// Evaluations, or searches that are compared, at the same time.
+fn workers(args: &SearchArgs) -> usize {
+    args.workers.unwrap_or_else(|| available_parallelism().map_or(1, usize::from))
 }
 
 /// One trial.

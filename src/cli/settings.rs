@@ -163,18 +163,23 @@ fn check_key(key: &str, prefix: &str, known: &Table) -> Result<(), String> {
     Err(format!("there is no setting `{prefix}{key}`; {help}"))
 }
 
+/// The key and the value of `KEY=VALUE`.
+pub fn parse_assignment(assignment: &str) -> Result<(&str, Value), String> {
+    let (key, text) = assignment
+        .split_once('=')
+        .ok_or_else(|| format!("`--set {assignment}` is not of the form KEY=VALUE"))?;
+    let (key, text) = (key.trim(), text.trim());
+    // Words need no quotes here: a shell would take them away.
+    let quoted = || Value::String(text.to_owned());
+    let value = format!("value = {text}").parse::<Table>().ok();
+    Ok((key, value.and_then(|mut table| table.remove("value")).unwrap_or_else(quoted)))
+}
+
 /// The layer of the command line; options of their own win over `--set`.
 fn options(args: &SettingArgs, known: &Table) -> Result<Table, String> {
     let mut layer = Table::new();
     for assignment in &args.set {
-        let (key, text) = assignment
-            .split_once('=')
-            .ok_or_else(|| format!("`--set {assignment}` is not of the form KEY=VALUE"))?;
-        let (key, text) = (key.trim(), text.trim());
-        // Words need no quotes here: a shell would take them away.
-        let quoted = || Value::String(text.to_owned());
-        let value = format!("value = {text}").parse::<Table>().ok();
-        let value = value.and_then(|mut table| table.remove("value")).unwrap_or_else(quoted);
+        let (key, value) = parse_assignment(assignment)?;
         match key.split_once('.') {
             None => {
                 check_key(key, "", known)?;

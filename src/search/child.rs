@@ -1,34 +1,20 @@
 //! The evaluator that trains: a genotype becomes a network, learns for a few epochs, and its accuracy
 //! on images held out of training is its reward.
 
+use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
-use super::identity::text_hash;
-use crate::compile::{self, Fault, Request};
 use crate::data::{Dataset, HoldOut, Split, split};
-use crate::diagnostic::Diagnostics;
 use crate::error::Error;
-use crate::graph::cost::Cost;
-use crate::graph::lower::{Lowered, Scale, Width};
-use crate::ir::Module;
-use crate::link::{link, write_out};
 use crate::network::Network;
 use crate::source::{Library, Loader, SourceFile};
-use crate::space::{self, Genotype, Requirements, SearchSpace};
-use crate::syntax::{self, ast};
+use crate::space::{Genotype, Requirements, SearchSpace};
 use crate::train::{TrainConfig, TrainSet, accuracy, fit};
 
 /// How large children are and how long they learn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChildConfig {
-    /// The net they are put into; if `None`, the one that the file means, see [`Module::default_net`].
-    pub net: Option<String>,
-    /// N: normal cells a stage.
-    pub n: usize,
-    /// Base width: channels of an operation in the first cell. Fixed for all children, while F depends
-    /// on how many blocks a child's cell gives out.
-    pub base: usize,
-    /// The largest number of trainable parameters; larger children are failed trials.
-    pub max_params: u64,
+    /// The net they are put into, and their size.
+    pub scale: ChildScale,
     /// Share of the training images held out for the reward.
     pub validation: f64,
     /// Epochs, batch size and optimizer. Its seed is replaced by each trial's own.
@@ -39,10 +25,7 @@ impl Default for ChildConfig {
     /// Children that learn the digits in a second or two on one core.
     fn default() -> Self {
         ChildConfig {
-            net: None,
-            n: 1,
-            base: 4,
-            max_params: 50_000_000,
+            scale: ChildScale::default(),
             validation: 0.2,
             train: TrainConfig { epochs: 5, batch: 64, lr: 0.1, ..TrainConfig::default() },
         }
@@ -52,26 +35,12 @@ impl Default for ChildConfig {
 /// Trains children of one space on one data set.
 #[derive(Debug)]
 pub struct TrainEvaluator {
-    file: ast::File,
-    module: Module,
+    architectures: Architectures,
     data: Dataset,
     /// The data set as the user named it.
     data_name: String,
     split: Split,
-    /// The net of the configuration, or else of the file.
-    net: String,
     config: ChildConfig,
-}
-
-/// Why children of a file cannot be trained.
-#[derive(Debug, thiserror::Error)]
-pub enum SpaceFault {
-    /// The file has faults.
-    #[error(transparent)]
-    Cells(#[from] Diagnostics),
-    /// Settings or data make no sense.
-    #[error(transparent)]
-    Request(#[from] Error),
 }
 
 impl TrainEvaluator {
@@ -104,71 +73,33 @@ impl TrainEvaluator {
         seed: u64,
     ) -> Result<Self, SpaceFault> {
         config.train.check()?;
-        let (file, module) = link(source, loader)?;
-        let refuse = |setting, value: String, reason: &str| Error::Config {
-            setting,
-            value,
-            reason: reason.into(),
-        };
-        if module.space.is_none() {
-            let reason = "it has no `space`; train it with `cellc train`";
-            return Err(refuse("space", source.name.clone(), reason).into());
-        }
-        if config.base == 0 || config.n == 0 {
-            let value = format!("N = {}, base = {}", config.n, config.base);
-            return Err(refuse("scale of the children", value, "both must be at least 1").into());
-        }
+        let architectures = Architectures::new(source, loader, config.scale.clone())?
+            .with_data(data.train.ty(), data.classes)
+            .with_drop_path(config.train.drop_path > 0.0);
         let split = split(&data.train, HoldOut::Fraction(config.validation), seed)?;
         if split.validation.is_empty() {
-            let reason = "no image would be held out, so no child would have a reward";
-            return Err(refuse("validation", config.validation.to_string(), reason).into());
+            return Err(SpaceFault::Request(Error::Config {
+                setting: "validation",
+                value: config.validation.to_string(),
+                reason: "no image would be held out, so no child would have a reward".into(),
+            }));
         }
-        let net = config.net.clone().unwrap_or_else(|| module.default_net().into());
-        Ok(TrainEvaluator { file, module, data, data_name: data_name.into(), split, net, config })
+        Ok(TrainEvaluator { architectures, data, data_name: data_name.into(), split, config })
     }
 
     /// The space that is searched.
     pub fn space(&self) -> &SearchSpace {
-        let space =
-            self.module.space.as_ref().expect("TrainEvaluator::new refuses files without one");
-        &space.decisions
-    }
-
-    /// The network of a child.
-    fn network(&self, genotype: &Genotype) -> Result<Lowered, Fault> {
-        let request = Request {
-            width: Width::Base(self.config.base),
-            genotype: Some(genotype.clone()),
-            drop_path: self.config.train.drop_path > 0.0,
-            ..Request::new(&self.net, Scale { n: self.config.n, f: 0 })
-        };
-        compile::network(&self.module, &request.with_data(self.data.train.ty(), self.data.classes))
+        self.architectures.space()
     }
 }
 
 impl Evaluator for TrainEvaluator {
     fn id(&self, genotype: &Genotype) -> String {
-        compile::architecture_id(&self.module, &self.net, Some(genotype)).unwrap_or_else(|_| {
-            // No network, so no two of them are the same network.
-            let choices: Vec<String> = genotype.choices.iter().map(usize::to_string).collect();
-            format!("invalid-{}", choices.join("-"))
-        })
+        self.architectures.id(genotype)
     }
 
     fn evaluate(&self, genotype: &Genotype, seed: u64) -> Result<Evaluation, Failure> {
-        if let Some(unmet) = self.requirements().unmet(genotype) {
-            let reason = format!("the space requires {unmet}");
-            return Err(Failure::new(FailureKind::Rejected, reason));
-        }
-        let lowered = self
-            .network(genotype)
-            .map_err(|fault| Failure::new(FailureKind::Rejected, fault.to_string()))?;
-        let cost = Cost::of(&lowered.graph).total;
-        if cost.params > self.config.max_params {
-            let reason =
-                format!("{} parameters, at most {} allowed", cost.params, self.config.max_params);
-            return Err(Failure::new(FailureKind::TooLarge, reason));
-        }
+        let (lowered, counts) = self.architectures.admitted(genotype)?;
         let mut network = Network::new(&lowered.graph, seed);
         let config = TrainConfig { seed, ..self.config.train.clone() };
         let set = TrainSet {
@@ -190,47 +121,30 @@ impl Evaluator for TrainEvaluator {
         Ok(Evaluation {
             reward: val_accuracy,
             val_accuracy,
-            params: cost.params,
-            macs: cost.macs,
+            params: counts.params,
+            macs: counts.macs,
             scale: lowered.scale.to_string(),
             epochs: config.epochs,
         })
     }
 
     fn cell_text(&self, genotype: &Genotype, provenance: &Provenance) -> String {
-        let ChildConfig { n, base, train, .. } = &self.config;
-        let net = &self.net;
-        let scale = self.network(genotype).map_or_else(
-            |_| format!("N = {n}, base width {base}"),
-            |lowered| format!("{} (base width {base})", lowered.scale),
-        );
-        let header = format!(
-            "/// {provenance} on {}.\n/// Trained for {} epochs in net {net} at {scale}.\n",
-            self.data_name, train.epochs
-        );
-        header + &syntax::print(&space::fill(&self.file, &self.module, genotype))
+        let data = format!("on {}", self.data_name);
+        let how = format!("Trained for {} epochs", self.config.train.epochs);
+        self.architectures.found_text(genotype, provenance, &data, &how)
     }
 
     fn requirements(&self) -> Requirements<'_> {
-        Requirements::of(&self.module)
+        self.architectures.requirements()
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        let ChildConfig { net: _, n, base, max_params, validation, train } = &self.config;
+        let ChildConfig { scale: _, validation, train } = &self.config;
         let train = serde_json::to_string(train).expect("a training configuration is plain data");
-        [
-            // The file defines more than the space: operations and nets decide rewards as well, those of
-            // used files too.
-            ("file", text_hash(&syntax::print(&write_out(&self.file, &self.module)))),
-            ("data", self.data_name.clone()),
-            ("net", self.net.clone()),
-            ("n", n.to_string()),
-            ("base", base.to_string()),
-            ("max_params", max_params.to_string()),
-            ("validation", format!("{validation:?}")),
-            ("train", train),
-        ]
-        .map(|(name, value)| (name.to_string(), value))
-        .to_vec()
+        let mut settings = self.architectures.settings();
+        settings.insert(1, ("data".into(), self.data_name.clone()));
+        settings.push(("validation".into(), format!("{validation:?}")));
+        settings.push(("train".into(), train));
+        settings
     }
 }

@@ -80,6 +80,8 @@ pub enum FailureKind {
     TooLarge,
     /// The network breaks a `require` of its space.
     Rejected,
+    /// The evaluation took longer than it may.
+    TimedOut,
     /// Anything else, such as a data set that cannot be read.
     Error,
 }
@@ -98,6 +100,7 @@ impl fmt::Display for Failure {
             FailureKind::Panic => "panic",
             FailureKind::TooLarge => "too large",
             FailureKind::Rejected => "rejected",
+            FailureKind::TimedOut => "timed out",
             FailureKind::Error => "error",
         };
         write!(f, "{kind}: {}", self.reason)

@@ -6,9 +6,10 @@
 //!
 //! | file | what it decides |
 //! |---|---|
-//! | [`strategy`] | which architectures next; [`random`], [`ppo`] with its controller in [`policy`] |
-//! | [`evaluator`] | how good one is; [`child`] trains it |
+//! | [`strategy`] | which architectures next; [`random`], [`local`], [`evolution`], [`q_learning`], and [`ppo`] and [`reinforce`] with their controller in [`policy`] |
+//! | [`evaluator`] | how good one is; [`child`] trains it, [`table`] looks it up, [`command`] asks a program |
 //! | [`ledger`] | what is remembered of it |
+//! | [`comparison`] | which strategy finds better ones |
 //! | `report` | what people see of it, `report.html` in the run's folder |
 //!
 //! # Determinism
@@ -16,19 +17,30 @@
 //! however often the run was killed and resumed: a resumed run asks its strategy again from the start
 //! and tells it the recorded rewards.
 
+mod advantage;
+mod architecture;
 mod identity;
 mod optimizer;
+mod proposed;
 mod report;
+mod rollout;
 mod run_dir;
 mod workers;
 
 pub mod child;
+pub mod command;
+pub mod comparison;
 pub mod evaluator;
+pub mod evolution;
 pub mod ledger;
+pub mod local;
 pub mod policy;
 pub mod ppo;
+pub mod q_learning;
 pub mod random;
+pub mod reinforce;
 pub mod strategy;
+pub mod table;
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -36,13 +48,21 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-pub use child::{ChildConfig, SpaceFault, TrainEvaluator};
+pub use architecture::{ChildScale, SpaceFault};
+pub use child::{ChildConfig, TrainEvaluator};
+pub use command::{CommandConfig, CommandEvaluator};
+pub use comparison::{ComparisonConfig, compare};
 pub use evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+pub use evolution::EvolutionConfig;
 pub use identity::{space_hash, train_seed};
 pub use ledger::Record;
+pub use local::LocalConfig;
 pub use ppo::PpoConfig;
+pub use q_learning::QLearningConfig;
+pub use reinforce::ReinforceConfig;
 pub use run_dir::RunFolder;
 pub use strategy::{Metrics, Strategy, StrategyConfig};
+pub use table::{KeyFormat, Table, TableConfig, TableEvaluator};
 
 use crate::error::Error;
 use crate::space::{Genotype, SearchSpace};

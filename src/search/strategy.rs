@@ -4,8 +4,12 @@
 //! and telling it the recorded rewards. To add one: write its file, implement [`Strategy`], add a
 //! variant to [`StrategyConfig`].
 
+use super::evolution::{Evolution, EvolutionConfig};
+use super::local::{LocalConfig, LocalSearch};
 use super::ppo::{Ppo, PpoConfig};
+use super::q_learning::{QLearning, QLearningConfig};
 use super::random::RandomSearch;
+use super::reinforce::{Reinforce, ReinforceConfig};
 use crate::error::Error;
 use crate::space::{Genotype, Requirements, SearchSpace};
 
@@ -57,6 +61,14 @@ pub enum StrategyConfig {
     Random,
     /// The LSTM controller trained by proximal policy optimization.
     Ppo(PpoConfig),
+    /// The same controller trained by REINFORCE.
+    Reinforce(ReinforceConfig),
+    /// Aging evolution.
+    Evolution(EvolutionConfig),
+    /// Local search.
+    Local(LocalConfig),
+    /// Q-learning in a table.
+    QLearning(QLearningConfig),
 }
 
 impl StrategyConfig {
@@ -65,6 +77,10 @@ impl StrategyConfig {
         match self {
             StrategyConfig::Random => "random",
             StrategyConfig::Ppo(_) => "ppo",
+            StrategyConfig::Reinforce(_) => "reinforce",
+            StrategyConfig::Evolution(_) => "evolution",
+            StrategyConfig::Local(_) => "local",
+            StrategyConfig::QLearning(_) => "q-learning",
         }
     }
 
@@ -73,6 +89,10 @@ impl StrategyConfig {
         match self {
             StrategyConfig::Random => Vec::new(),
             StrategyConfig::Ppo(config) => config.settings(),
+            StrategyConfig::Reinforce(config) => config.settings(),
+            StrategyConfig::Evolution(config) => config.settings(),
+            StrategyConfig::Local(config) => config.settings(),
+            StrategyConfig::QLearning(config) => config.settings(),
         }
     }
 
@@ -81,9 +101,58 @@ impl StrategyConfig {
     /// # Errors
     /// [`Error::Config`] for a setting out of range.
     pub fn build(&self, space: &SearchSpace, seed: u64) -> Result<Box<dyn Strategy>, Error> {
-        match self {
-            StrategyConfig::Random => Ok(Box::new(RandomSearch::new(space.clone(), seed))),
-            StrategyConfig::Ppo(config) => Ok(Box::new(Ppo::new(space.clone(), config, seed)?)),
-        }
+        let space = space.clone();
+        Ok(match self {
+            StrategyConfig::Random => Box::new(RandomSearch::new(space, seed)),
+            StrategyConfig::Ppo(config) => Box::new(Ppo::new(space, config, seed)?),
+            StrategyConfig::Reinforce(config) => Box::new(Reinforce::new(space, config, seed)?),
+            StrategyConfig::Evolution(config) => Box::new(Evolution::new(space, config, seed)?),
+            StrategyConfig::Local(config) => Box::new(LocalSearch::new(space, config, seed)?),
+            StrategyConfig::QLearning(config) => Box::new(QLearning::new(space, config, seed)?),
+        })
     }
+}
+
+/// Mean reward of a batch.
+pub(super) fn mean_reward(results: &[Scored]) -> f64 {
+    results.iter().map(|result| result.reward).sum::<f64>() / results.len() as f64
+}
+
+/// Refuses a space that leaves a policy nothing to learn.
+pub(super) fn needs_decisions(space: &SearchSpace) -> Result<(), Error> {
+    if space.decisions.is_empty() {
+        let value = format!("`{}`", space.name);
+        let reason = "it has no decision to learn".into();
+        return Err(Error::Config { setting: "space", value, reason });
+    }
+    Ok(())
+}
+
+/// Refuses a count of 0.
+pub(super) fn at_least_one(setting: &'static str, value: usize) -> Result<(), Error> {
+    refuse_unless(value > 0, setting, &value.to_string(), "it must be at least 1")
+}
+
+/// Refuses what is no positive number.
+pub(super) fn above_zero(setting: &'static str, value: f64) -> Result<(), Error> {
+    let is_fine = value.is_finite() && value > 0.0;
+    refuse_unless(is_fine, setting, &value.to_string(), "it must be above 0")
+}
+
+/// Refuses what is not between 0 and 1.
+pub(super) fn share(setting: &'static str, value: f64) -> Result<(), Error> {
+    let is_fine = (0.0..=1.0).contains(&value);
+    refuse_unless(is_fine, setting, &value.to_string(), "it must be in [0, 1]")
+}
+
+fn refuse_unless(
+    is_fine: bool,
+    setting: &'static str,
+    value: &str,
+    reason: &str,
+) -> Result<(), Error> {
+    if is_fine {
+        return Ok(());
+    }
+    Err(Error::Config { setting, value: value.into(), reason: reason.into() })
 }

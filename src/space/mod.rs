@@ -12,9 +12,11 @@
 //! | `sampler` | finding such a point in bounded time |
 //! | `condition` | static values and conditions without a network |
 //! | `fill` | a point as a file |
+//! | `neighbors` | points one decision away |
 
 pub(crate) mod condition;
 mod fill;
+mod neighbors;
 mod requirements;
 pub(crate) mod sampler;
 

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod commands;
 mod failures;
 mod records;
 mod requirements;
 mod resume;
+mod strategies;
 mod table;
+mod tabular;
 
 use cellc::search::{PpoConfig, SearchConfig, StrategyConfig};
 use table::{Table, flat_space, matches, new, search};

@@ -5,12 +5,11 @@ use std::sync::Mutex;
 use cellc::compile;
 use cellc::error::Error;
 use cellc::ir::Module;
-use cellc::search::{
-    Evaluation, Evaluator, Failure, PpoConfig, Provenance, SearchHistory, StrategyConfig,
-};
+use cellc::search::{Evaluation, Evaluator, Failure, Provenance, SearchHistory, StrategyConfig};
 use cellc::source::SourceFile;
 use cellc::space::{Genotype, Requirements};
 
+use super::strategies::all;
 use super::table::{Table, config, matches, new};
 
 /// A table under the requirements of a file's space.
@@ -70,7 +69,7 @@ fn history(strategy: StrategyConfig, most: i64, costs: &str) -> Result<SearchHis
 fn every_trial_meets_the_requirements() {
     // One point in 130 is drawn so that it meets the first, one in 36,000 the second.
     for most in [10, 2] {
-        for strategy in [StrategyConfig::Random, StrategyConfig::Ppo(PpoConfig::default())] {
+        for strategy in all() {
             let first = history(strategy.clone(), most, "").unwrap();
             assert_eq!(first.trials.len(), 40);
             for trial in &first.trials {
@@ -87,7 +86,7 @@ fn every_trial_meets_the_requirements() {
 
 #[test]
 fn a_space_without_a_point_that_meets_its_requirements_is_an_error() {
-    for strategy in [StrategyConfig::Random, StrategyConfig::Ppo(PpoConfig::default())] {
+    for strategy in all() {
         let costs = "require params(cifar 1@3) <= 1";
         let Err(Error::Requirements { unmet, .. }) = history(strategy, 10, costs) else {
             panic!("the stem has more than one parameter")

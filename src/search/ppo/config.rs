@@ -1,9 +1,11 @@
 //! Settings of PPO: those of the paper and those for small budgets.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 
 /// Settings of [`Ppo`](super::Ppo), named as in CleanRL.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PpoConfig {
     /// Learning rate of Adam.
     pub lr: f64,
@@ -28,6 +30,8 @@ pub struct PpoConfig {
     pub target_kl: Option<f64>,
     /// Weight of the past in the moving average of rewards.
     pub baseline_decay: f64,
+    /// How often an architecture is drawn again that was proposed before.
+    pub redraws: usize,
 }
 
 impl PpoConfig {
@@ -48,6 +52,7 @@ impl PpoConfig {
             norm_adv: false,
             target_kl: None,
             baseline_decay: 0.95,
+            redraws: 0,
         }
     }
 
@@ -65,6 +70,7 @@ impl PpoConfig {
             norm_adv,
             target_kl,
             baseline_decay,
+            redraws,
         } = self;
         let mut settings = vec![
             // `{:?}` writes a float so that it reads back as the same one, always with a point.
@@ -78,6 +84,7 @@ impl PpoConfig {
             ("max_grad_norm", format!("{max_grad_norm:?}")),
             ("norm_adv", norm_adv.to_string()),
             ("baseline_decay", format!("{baseline_decay:?}")),
+            ("redraws", redraws.to_string()),
         ];
         // TOML has no null: an absent key is `None`.
         settings.extend(target_kl.map(|kl| ("target_kl", format!("{kl:?}"))));
@@ -128,16 +135,21 @@ impl PpoConfig {
 /// Settings for tens to hundreds of children. They differ from [`PpoConfig::paper`] because a thousand
 /// updates at its learning rate are not to be had: a larger learning rate, smaller batches (more
 /// updates for the same number of children), normalized advantages (rewards of briefly trained
-/// children differ in the second or third digit only), and an entropy bonus and a limit on the
-/// divergence that keep so eager a policy from settling on its first lucky draw.
+/// children differ in the second or third digit only), an entropy bonus and a limit on the
+/// divergence that keep so eager a policy from settling on its first lucky draw, and no repeats where
+/// there is something new.
+///
+/// Learning rate, entropy bonus and passes were chosen by the validation columns of NAS-Bench-201 and
+/// NAS-Bench-Macro, 300 trials and 30 seeds from 100,000 on.
 impl Default for PpoConfig {
     fn default() -> Self {
         PpoConfig {
             lr: 0.005,
             batch_size: 8,
-            ent_coef: 0.01,
+            ent_coef: 0.1,
             norm_adv: true,
             target_kl: Some(0.05),
+            redraws: 20,
             ..PpoConfig::paper()
         }
     }

@@ -7,12 +7,6 @@
 //! Names and order are those of CleanRL's `ppo.py`, and its minibatches of whole episodes those of
 //! `ppo_atari_lstm.py`.
 //!
-//! Where the space requires something, an episode is drawn again until it meets it, a bounded number of
-//! times, and then repaired. Log-probabilities are those of the choices as they are proposed, under the
-//! policy that drew them, so that the first ratio of an update is 1 whatever a repair changed. That the
-//! episodes are drawn given that they meet the requirements is not part of them; its probability is the same
-//! for all episodes of a batch.
-//!
 //! # Determinism
 //! All tensor work runs in a thread pool of one thread, so the caller's threads change no bit.
 //!
@@ -20,7 +14,6 @@
 //! Schulman et al., "Proximal Policy Optimization Algorithms", equation 7; Huang et al., "CleanRL".
 
 use dfdx::optim::AdamConfig;
-use dfdx::tensor::NoneTape;
 use rand::seq::SliceRandom;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -31,12 +24,14 @@ use update::{Minibatch, Step};
 
 pub use config::PpoConfig;
 
+use super::advantage::Baseline;
 use super::optimizer::Adam;
-use super::policy::{Policy, Unrolled};
-use super::strategy::{Metrics, Scored, Strategy};
+use super::policy::Policy;
+use super::proposed::Proposed;
+use super::rollout::Rollout;
+use super::strategy::{Metrics, Scored, Strategy, mean_reward, needs_decisions};
 use crate::error::Error;
 use crate::rng::{Pcg64, Purpose, stream};
-use crate::space::sampler::Hunt;
 use crate::space::{Genotype, Requirements, SearchSpace};
 
 /// The strategy: samples from a [`Policy`] and updates it after each batch.
@@ -45,19 +40,11 @@ pub struct Ppo {
     seed: u64,
     policy: Policy,
     optimizer: Adam,
-    baseline: Option<f64>,
+    baseline: Baseline,
     updates: u64,
     rollout: Option<Rollout>,
+    proposed: Proposed,
     pool: ThreadPool,
-}
-
-/// A batch of episodes under the policy that drew them.
-struct Rollout {
-    genotypes: Vec<Genotype>,
-    /// `[D, E]`, row by row.
-    log_prob: Vec<f32>,
-    /// `[D, E]`, row by row.
-    active: Vec<f32>,
 }
 
 impl Ppo {
@@ -68,13 +55,7 @@ impl Ppo {
     /// [`Error::Threads`] if its thread cannot be started.
     pub fn new(space: SearchSpace, config: &PpoConfig, seed: u64) -> Result<Self, Error> {
         config.check()?;
-        if space.decisions.is_empty() {
-            return Err(Error::Config {
-                setting: "space",
-                value: format!("`{}`", space.name),
-                reason: "it has no decision to learn".into(),
-            });
-        }
+        needs_decisions(&space)?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(1)
             .build()
@@ -85,66 +66,13 @@ impl Ppo {
             seed,
             policy: Policy::new(space, seed),
             optimizer: Adam::new(adam),
-            baseline: None,
+            baseline: Baseline::new(config.baseline_decay),
             updates: 0,
             rollout: None,
+            proposed: Proposed::default(),
             pool,
         })
     }
-
-    /// Advantages of a batch under the baseline so far, which then takes in the batch. The first batch
-    /// is its own baseline.
-    fn advantages(&mut self, rewards: &[f64]) -> Vec<f64> {
-        let mean = rewards.iter().sum::<f64>() / rewards.len() as f64;
-        let baseline = self.baseline.unwrap_or(mean);
-        let decay = self.config.baseline_decay;
-        self.baseline =
-            Some(rewards.iter().fold(baseline, |average, r| decay * average + (1.0 - decay) * r));
-        rewards.iter().map(|reward| reward - baseline).collect()
-    }
-}
-
-impl Rollout {
-    fn of(unrolled: Unrolled) -> Self {
-        Rollout {
-            log_prob: unrolled.log_prob.as_vec(),
-            active: unrolled.active.as_vec(),
-            genotypes: unrolled.genotypes,
-        }
-    }
-}
-
-/// One episode for each generator, all of which meet the requirements.
-fn draw(
-    policy: &Policy,
-    rngs: &mut [Pcg64],
-    requirements: Requirements<'_>,
-) -> Result<Rollout, Error> {
-    let sampled = policy.sample(rngs);
-    let mut hunts: Vec<Hunt> =
-        rngs.iter().map(|_| Hunt::new(policy.space(), requirements)).collect();
-    let mut genotypes = sampled.genotypes.clone();
-    let mut open: Vec<usize> =
-        (0..rngs.len()).filter(|&episode| !hunts[episode].meets(&genotypes[episode])).collect();
-    if open.is_empty() {
-        return Ok(Rollout::of(sampled));
-    }
-    while open.first().is_some_and(|&episode| hunts[episode].may_draw()) {
-        let mut open_rngs: Vec<Pcg64> = open.iter().map(|&episode| rngs[episode].clone()).collect();
-        let again = policy.sample(&mut open_rngs).genotypes;
-        for ((&episode, rng), genotype) in open.iter().zip(open_rngs).zip(again) {
-            (rngs[episode], genotypes[episode]) = (rng, genotype);
-        }
-        open.retain(|&episode| !hunts[episode].meets(&genotypes[episode]));
-    }
-    let mut hunts: Vec<Option<Hunt>> = hunts.into_iter().map(Some).collect();
-    for episode in open {
-        let hunt = hunts[episode].take().expect("an episode is repaired once");
-        genotypes[episode] = hunt.repair(&mut rngs[episode], |rng| {
-            policy.sample(std::slice::from_mut(rng)).genotypes.swap_remove(0)
-        })?;
-    }
-    Ok(Rollout::of(policy.evaluate(&mut NoneTape, &genotypes.iter().collect::<Vec<_>>())))
 }
 
 impl Strategy for Ppo {
@@ -160,9 +88,13 @@ impl Strategy for Ppo {
         let mut rngs: Vec<Pcg64> = (first_trial..first_trial + self.config.batch_size)
             .map(|trial| stream(self.seed, Purpose::Sample, trial as u64))
             .collect();
-        let Ppo { policy, pool, .. } = self;
-        let rollout = pool.install(|| draw(policy, &mut rngs, requirements))?;
+        let Ppo { policy, pool, proposed, config, .. } = self;
+        let rollout = pool
+            .install(|| Rollout::draw(policy, &mut rngs, requirements, proposed, config.redraws))?;
         let genotypes = rollout.genotypes.clone();
+        genotypes.iter().for_each(|genotype| {
+            proposed.insert(genotype.clone());
+        });
         self.rollout = Some(rollout);
         Ok(genotypes)
     }
@@ -176,7 +108,7 @@ impl Strategy for Ppo {
             "the results are those of the batch asked for"
         );
         let rewards: Vec<f64> = results.iter().map(|result| result.reward).collect();
-        let advantages = self.advantages(&rewards);
+        let advantages = self.baseline.advantages(&rewards);
         let mut rng = stream(self.seed, Purpose::Update, self.updates);
         self.updates += 1;
 
@@ -201,8 +133,8 @@ impl Strategy for Ppo {
         let n_steps = steps.len() + 1;
         let clipfracs = steps.iter().map(|step| step.clipfrac).sum::<f64>() + last.clipfrac;
         vec![
-            ("mean_reward", rewards.iter().sum::<f64>() / rewards.len() as f64),
-            ("baseline", self.baseline.unwrap_or(0.0)),
+            ("mean_reward", mean_reward(results)),
+            ("baseline", self.baseline.average()),
             ("policy_loss", last.policy_loss),
             ("entropy", last.entropy),
             ("old_approx_kl", last.old_approx_kl),
@@ -285,15 +217,6 @@ mod tests {
         let held = tell(&mut ppo(PpoConfig { target_kl: Some(0.01), ..eager }), reward);
         assert_eq!(metric(&free, "steps"), 10.0);
         assert!(metric(&held, "steps") < 10.0, "{held:?}");
-    }
-
-    #[test]
-    fn the_baseline_is_a_moving_average() {
-        let mut ppo = ppo(PpoConfig::paper());
-        assert_eq!(ppo.advantages(&[1.0, 3.0]), [-1.0, 1.0]);
-        let baseline = 0.95 * (0.95 * 2.0 + 0.05 * 1.0) + 0.05 * 3.0;
-        assert_eq!(ppo.baseline, Some(baseline));
-        assert_eq!(ppo.advantages(&[3.0]), [3.0 - baseline]);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use dfdx::prelude::*;
 
-use super::{PpoConfig, Rollout};
+use super::PpoConfig;
+use crate::search::advantage::normalize;
 use crate::search::optimizer::{Adam, clip_grad_norm};
 use crate::search::policy::{Matrix, Policy, Recording, on};
+use crate::search::rollout::Rollout;
 use crate::space::Genotype;
 
 /// Some episodes of a rollout.
@@ -146,19 +148,6 @@ impl Divergence {
     }
 }
 
-/// Brings `values` to mean 0 and (sample) standard deviation 1; leaves a single value alone.
-fn normalize(values: &mut [f64]) {
-    if values.len() < 2 {
-        return;
-    }
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    for value in values {
-        *value = (*value - mean) / (variance.sqrt() + 1e-8);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,20 +186,5 @@ mod tests {
         assert!((found.old_approx_kl - -(a + b) / 3.0).abs() < 1e-6);
         assert!((found.approx_kl - (0.5 - a - 0.1 - b) / 3.0).abs() < 1e-6);
         assert!((found.clipfrac - 1.0 / 3.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn normalized_values_have_mean_0_and_deviation_1() {
-        let mut values = [1.0, 2.0, 3.0];
-        normalize(&mut values);
-        assert!(
-            (values[0] + 1.0).abs() < 1e-6 && values[1] == 0.0 && (values[2] - 1.0).abs() < 1e-6
-        );
-        let mut equal = [0.9, 0.9];
-        normalize(&mut equal);
-        assert_eq!(equal, [0.0, 0.0]);
-        let mut single = [0.3];
-        normalize(&mut single);
-        assert_eq!(single, [0.3]);
     }
 }

@@ -1,0 +1,197 @@
+//! `cellc search` on tables and programs, driven as a user drives it.
+
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn cellc(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cellc"))
+        .args(args)
+        .current_dir(folder)
+        .env("NO_COLOR", "1")
+        .env_remove("COLUMNS")
+        .output()
+        .expect("the program starts")
+}
+
+fn fine(folder: &Path, args: &[&str]) -> String {
+    let output = cellc(folder, args);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{args:?}: {out}{err}");
+    out
+}
+
+fn refused(folder: &Path, args: &[&str]) -> String {
+    let output = cellc(folder, args);
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{args:?}: {output:?}");
+    text(&output.stderr)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("output is text")
+}
+
+/// A folder with `bench.csv`: all of NAS-Bench-Macro, each network as good in percent as its digits sum up to.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let mut table = String::from("arch,acc1,mean_acc\n");
+    for mut number in 0..3_usize.pow(8) {
+        let (mut arch, mut sum) = (String::new(), 0);
+        for _ in 0..8 {
+            arch.push_str(&(number % 3).to_string());
+            sum += number % 3;
+            number /= 3;
+        }
+        table += &format!("{arch},{},{}\n", 50 + sum, 60 + sum);
+    }
+    fs::write(folder.path().join("bench.csv"), table).expect("written");
+    folder
+}
+
+const SEARCH: [&str; 4] = ["search", "nasbench_macro_space", "--evaluator", "table:bench.csv"];
+
+#[test]
+fn a_search_of_a_table_tells_the_reported_column_at_the_end() {
+    let folder = folder();
+    let more = ["--trials", "60", "--strategy", "local", "--seed", "3", "--workers", "2"];
+    let report = fine(folder.path(), &[&SEARCH[..], &more].concat());
+    let ledger =
+        fs::read_to_string(folder.path().join("runs/nasbench_macro-table-local-3/ledger.jsonl"))
+            .expect("a ledger");
+    let rewards: Vec<f64> = ledger
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["reward"].as_f64().unwrap())
+        .collect();
+    assert_eq!(rewards.len(), 60);
+    let best = rewards.iter().copied().fold(0.0, f64::max);
+    let last = report.lines().last().expect("a line");
+    let expected = format!(
+        "validation accuracy {:.2} %; mean_acc {:.2} %)",
+        100.0 * best,
+        100.0 * best + 10.0
+    );
+    assert!(last.ends_with(&expected), "{last}");
+    let cell = folder.path().join("runs/nasbench_macro-table-local-3/best.cell");
+    let cell = fs::read_to_string(cell).expect("the best");
+    assert!(cell.contains(" in table bench.csv.\n/// Looked up in column acc1"), "{cell}");
+}
+
+#[test]
+fn a_comparison_is_a_table_or_lines_of_json() {
+    let folder = folder();
+    let compare = |more: &[&str]| {
+        let common = ["--compare", "random,local", "--seeds", "4", "--trials", "50"];
+        fine(folder.path(), &[&SEARCH[..], &common, more].concat())
+    };
+    let lines = compare(&["--json", "--workers", "2", "--plot", "plot.svg"]);
+    assert_eq!(compare(&["--json", "--workers", "1"]), lines);
+    let lines: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let names: Vec<&str> = lines.iter().map(|line| line["strategy"].as_str().unwrap()).collect();
+    assert_eq!(names, ["random", "local"]);
+    for line in &lines {
+        assert_eq!((&line["trials"], &line["seeds"]), (&50.into(), &4.into()));
+        let number = |key: &str| line[key].as_f64().unwrap_or_else(|| panic!("{key} of {line}"));
+        assert!((number("test_mean") - number("val_mean") - 10.0).abs() < 1e-9, "{line}");
+        assert!(number("test_std") >= 0.0 && number("repeats") >= 0.0 && number("failed") == 0.0);
+    }
+    // Every decision adds, so that a climb is straight: 66 is the most there is.
+    assert!(lines[1]["val_mean"].as_f64() > lines[0]["val_mean"].as_f64(), "{lines:?}");
+
+    let table = compare(&[]);
+    let header = table.lines().nth(2).expect("a header");
+    let columns: Vec<&str> = header.split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
+    assert_eq!(columns, ["strategy", "acc1", "mean_acc", "above random", "repeats", "failed"]);
+
+    let plot = fs::read_to_string(folder.path().join("plot.svg")).expect("a picture");
+    assert!(plot.starts_with("<svg") && plot.contains("local, 4 runs"));
+    compare(&["--plot", "plot.html"]);
+    let page = fs::read_to_string(folder.path().join("plot.html")).expect("a page");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("<svg"));
+}
+
+#[test]
+fn settings_of_strategies_are_options() {
+    let folder = folder();
+    fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&SEARCH[..], &["--trials", "4"], more].concat()
+    }
+    let evolution = ["--strategy", "evolution", "--set", "evolution.population=9"];
+    fine(folder.path(), &with(&evolution));
+    let config = "runs/nasbench_macro-table-evolution-0/config.toml";
+    let config = fs::read_to_string(folder.path().join(config)).expect("a configuration");
+    assert!(config.contains("\npopulation = 9\n"), "{config}");
+    fine(folder.path(), &with(&["--strategy", "ppo", "--set", "ppo.target_kl=none"]));
+    let config = "runs/nasbench_macro-table-ppo-0/config.toml";
+    let config = fs::read_to_string(folder.path().join(config)).expect("a configuration");
+    assert!(!config.contains("target_kl"), "{config}");
+    for (arguments, expected) in [
+        (
+            ["evolution", "evolution.populatoin=9"],
+            "there is no setting `evolution.populatoin`; did you mean `population`?",
+        ),
+        (["evolution", "ppo.lr=1"], "`ppo` is not in use; in use: evolution"),
+        (["evolution", "population=9"], "is not of the form STRATEGY.KEY=VALUE"),
+        (["evolution", "evolution.population"], "is not of the form KEY=VALUE"),
+        (["evolution", "evolution.population=many"], "`evolution.population`: invalid type"),
+        (["evolution", "evolution.population=2"], "population is 2: it must be at least"),
+        (["random", "random.batch=9"], "random search has no settings"),
+    ] {
+        let [strategy, assignment] = arguments;
+        let more = ["--strategy", strategy, "--set", assignment, "--name", "other"];
+        let message = refused(folder.path(), &with(&more));
+        assert!(message.contains(expected), "{assignment}: {message}");
+    }
+}
+
+#[test]
+fn evaluators_that_make_no_sense_are_refused() {
+    let folder = folder();
+    for (args, expected) in [
+        (&["search", "--evaluator", "oracle"][..], "none of `train`, `table:FILE`"),
+        (&["search", "--evaluator", "table:none.csv"], "cannot read `none.csv`"),
+        (&["search", "--compare", "ppo,random"], "only to be had from `--evaluator table:FILE`"),
+        (&["search", "--evaluator", "table:bench.csv"], "table-reward is missing: name the column"),
+        (
+            &["search", "nasbench201_space", "--evaluator", "table:bench.csv"],
+            "table-reward is `c10_valid_12`: `bench.csv` has the columns arch, acc1, mean_acc",
+        ),
+    ] {
+        let message = refused(folder.path(), args);
+        assert!(message.contains(expected), "{args:?}: {message}");
+        assert!(!folder.path().join("runs").exists());
+    }
+    let twice = [&SEARCH[..], &["--compare", "ppo,ppo"]].concat();
+    assert!(refused(folder.path(), &twice).contains("compare is ppo: it is there twice"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_scores_what_a_search_finds() {
+    let folder = folder();
+    let script = "n=$(grep -c inverted); echo \"{\\\"reward\\\": 0.$n}\"";
+    fs::write(folder.path().join("score.sh"), script).expect("written");
+    let report = fine(
+        folder.path(),
+        &[
+            "search",
+            "nasbench_macro_space",
+            "--evaluator",
+            "command:sh score.sh",
+            "--trials",
+            "6",
+            "--strategy",
+            "random",
+            "--workers",
+            "2",
+        ],
+    );
+    assert!(report.contains("6 trials by `sh score.sh` by random"), "{report}");
+    let ledger = folder.path().join("runs/nasbench_macro-command-random-0/ledger.jsonl");
+    let ledger = fs::read_to_string(ledger).expect("a ledger");
+    assert_eq!(ledger.matches("\"status\":\"ok\"").count(), 6, "{ledger}");
+}
