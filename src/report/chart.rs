@@ -197,8 +197,8 @@ fn along(value: f64, [least, most]: [f64; 2]) -> f64 {
     }
 }
 
-/// Round numbers that cover a range, at least one and about as many as an axis has marks.
-fn marks(least: f64, most: f64) -> Vec<f64> {
+/// Round numbers that cover a range, at least two and about as many as an axis has marks.
+pub(crate) fn marks(least: f64, most: f64) -> Vec<f64> {
     let span = if most > least { most - least } else { least.abs().max(1.0) };
     let rough = span / (MARKS - 1) as f64;
     let power = 10_f64.powf(rough.log10().floor());
@@ -206,12 +206,12 @@ fn marks(least: f64, most: f64) -> Vec<f64> {
         [1.0, 2.0, 5.0, 10.0].into_iter().map(|unit| unit * power).find(|&step| step >= rough);
     let step = step.expect("ten times a power is above what was rounded down to it");
     let first = (least / step).floor() as i64;
-    let last = (most / step).ceil() as i64;
+    let last = ((most / step).ceil() as i64).max(first + 1);
     (first..=last).map(|number| number as f64 * step).collect()
 }
 
 /// A mark without the digits that binary fractions add; thousands and millions as `k` and `M`.
-fn short(mark: f64) -> String {
+pub(crate) fn short(mark: f64) -> String {
     let (scaled, unit) = match mark.abs() {
         size if size >= 1e6 => (mark / 1e6, "M"),
         size if size >= 1e4 => (mark / 1e3, "k"),
@@ -229,6 +229,9 @@ mod tests {
     #[test]
     fn marks_are_round_and_cover_the_range() {
         assert_eq!(marks(12.0, 97.5), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
+        assert_eq!(marks(93.21, 94.37), [93.0, 93.5, 94.0, 94.5]);
+        // A single value lies between two.
+        assert_eq!(marks(94.0, 94.0), [80.0, 100.0]);
         for (least, most) in [(0.013, 2.41), (5.0, 5.0), (-3.0, 3.0), (99.1, 99.4), (0.0, 0.0)] {
             let marks = marks(least, most);
             assert!(marks[0] <= least && *marks.last().expect("one") >= most, "{marks:?}");

@@ -8,6 +8,7 @@
 use std::fmt::{self, Write};
 
 use super::{Contestant, Mean, TOPS};
+use crate::report::{self, escape, marks, short};
 
 /// Width and height of a chart's plane, in pixels.
 const PLANE: [f64; 2] = [640.0, 260.0];
@@ -17,8 +18,6 @@ const MARGIN: [f64; 2] = [64.0, 44.0];
 const EDGE: [f64; 2] = [34.0, 16.0];
 /// Height of a line of the legend.
 const LEGEND: f64 = 20.0;
-/// The most marks on an axis.
-const MARKS: usize = 6;
 /// The scale of values begins where the worst strategy is after this share of the trials: what comes before
 /// is steep, and nobody compares it.
 const SHOWN_FROM: f64 = 0.05;
@@ -47,14 +46,13 @@ pub fn svg(contestants: &[Contestant], reward: &str, report: Option<&str>) -> St
 }
 
 /// The same in a page.
-pub fn html(contestants: &[Contestant], reward: &str, report: Option<&str>) -> String {
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <title>Search strategies compared</title>\n\
-         <style>body {{ max-width: 46em; margin: 2em auto; padding: 0 1em; }} \
-         svg {{ max-width: 100%; height: auto; }}</style>\n</head>\n<body>\n{}</body>\n</html>\n",
-        svg(contestants, reward, report)
-    )
+pub fn html(contestants: &[Contestant], reward: &str, column: Option<&str>) -> String {
+    let mut page = String::new();
+    let written = report::begin(&mut page, "Search strategies compared")
+        .and_then(|()| write_svg(&mut page, contestants, reward, column))
+        .and_then(|()| report::end(&mut page));
+    written.expect("writing to a string cannot fail");
+    page
 }
 
 fn write_svg(
@@ -139,13 +137,13 @@ fn chart(text: &mut String, contestants: &[Contestant], chart: &Chart) -> fmt::R
     if least > most {
         return writeln!(text, "<text x=\"{}\" y=\"{}\">nothing</text>", MARGIN[0], EDGE[0] + 20.0);
     }
-    let marks = marks(least, most);
-    let (bottom, top) = (marks[0], marks[marks.len() - 1]);
+    let levels = marks(least, most);
+    let (bottom, top) = (levels[0], levels[levels.len() - 1]);
     let x = |trial: f64| MARGIN[0] + PLANE[0] * trial / trials as f64;
     let y = |percent: f64| {
         EDGE[0] + PLANE[1] * (1.0 - (percent.clamp(bottom, top) - bottom) / (top - bottom))
     };
-    for &mark in &marks {
+    for &mark in &levels {
         writeln!(
             text,
             "<path d=\"M{} {:.1}h{}\" stroke=\"#dddddd\"/><text x=\"{}\" y=\"{:.1}\" \
@@ -159,7 +157,7 @@ fn chart(text: &mut String, contestants: &[Contestant], chart: &Chart) -> fmt::R
         )?;
     }
     let below = EDGE[0] + PLANE[1] + 16.0;
-    for mark in self::marks(0.0, trials as f64) {
+    for mark in marks(0.0, trials as f64) {
         if mark <= trials as f64 {
             let mark_x = x(mark);
             writeln!(
@@ -204,40 +202,4 @@ fn path(points: impl Iterator<Item = (f64, f64)>) -> String {
         path.push_str(&format!("{command}{x:.1} {y:.1}"));
     }
     path
-}
-
-/// Round numbers that cover a range, at least two.
-fn marks(least: f64, most: f64) -> Vec<f64> {
-    let span = if most > least { most - least } else { least.abs().max(1.0) };
-    let power = 10_f64.powf((span / (MARKS - 1) as f64).log10().floor());
-    let rough = span / (MARKS - 1) as f64;
-    let steps = [1.0, 2.0, 5.0, 10.0].map(|unit| unit * power);
-    let step = steps.into_iter().find(|&step| step >= rough).unwrap_or(10.0 * power);
-    let first = (least / step).floor() as i64;
-    let last = ((most / step).ceil() as i64).max(first + 1);
-    (first..=last).map(|number| number as f64 * step).collect()
-}
-
-/// A mark without the digits that binary fractions add.
-fn short(mark: f64) -> String {
-    let text = format!("{mark:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn marks_are_round_and_cover_the_range() {
-        assert_eq!(marks(93.21, 94.37), [93.0, 93.5, 94.0, 94.5]);
-        assert_eq!(marks(0.0, 300.0), [0.0, 100.0, 200.0, 300.0]);
-        // A single value lies between two.
-        assert_eq!(marks(94.0, 94.0), [80.0, 100.0]);
-        assert_eq!(short(93.5), "93.5");
-    }
 }
