@@ -1,0 +1,175 @@
+//! Arguments of `search`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use cellc::data::DataSpec;
+use cellc::search::KeyFormat;
+use clap::{Args, ValueEnum};
+
+use super::ImageArgs;
+
+/// Who chooses the architectures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Strategy {
+    /// An LSTM controller trained by proximal policy optimization.
+    Ppo,
+    /// The same controller trained by REINFORCE.
+    Reinforce,
+    /// Uniform random sampling.
+    Random,
+    /// Aging evolution: mutations of the best of a sample, the oldest dies.
+    Evolution,
+    /// Climbs to better neighbors, starts anew where there is none.
+    Local,
+    /// Q-learning in a table, as MetaQNN does it.
+    QLearning,
+}
+
+/// Settings of a strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// For tens to hundreds of children, such as larger learning rates and smaller batches.
+    Small,
+    /// Those of the strategy's paper, meant for thousands of children.
+    Paper,
+}
+
+/// Who scores the architectures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EvaluatorSpec {
+    /// Each is trained.
+    Train,
+    /// A tabular benchmark in a file.
+    Table(PathBuf),
+    /// A program with its arguments.
+    Command(String),
+}
+
+impl FromStr for EvaluatorSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "train" => Ok(EvaluatorSpec::Train),
+            Some(("table", file)) if !file.is_empty() => Ok(EvaluatorSpec::Table(file.into())),
+            Some(("command", program)) if !program.trim().is_empty() => {
+                Ok(EvaluatorSpec::Command(program.into()))
+            }
+            None | Some(_) => {
+                Err("it is none of `train`, `table:FILE` and `command:PROGRAM`".into())
+            }
+        }
+    }
+}
+/// What the columns of a tabular benchmark mean.
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    /// The column that names architectures, and how: `{0}` stands for the choice of decision 0, `{*}`
+    /// for all of them with commas between. `cell` or `arch` for the spaces of NAS-Bench-201 and
+    /// NAS-Bench-Macro, else `genotype={*}`.
+    #[arg(long, value_name = "COLUMN=PATTERN")]
+    pub table_key: Option<KeyFormat>,
+    /// Words for option 0, option 1 and so on in such a name, in place of their numbers.
+    #[arg(long, value_name = "WORDS", value_delimiter = ',', requires = "table_key")]
+    pub table_words: Vec<String>,
+    /// The column of rewards: shares, or percent where a value is above 1. `c10_valid_12` or `acc1` for
+    /// those spaces.
+    #[arg(long, value_name = "COLUMN")]
+    pub table_reward: Option<String>,
+    /// The column that is told of the best at the end and that no strategy sees. `c10_test_200` or
+    /// `mean_acc` for those spaces.
+    #[arg(long, value_name = "COLUMN")]
+    pub table_report: Option<String>,
+}
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// The file that holds the space.
+    #[arg(default_value = "nasnet_space", value_name = "SPACE")]
+    pub space: PathBuf,
+    /// The data set: `digits`, `cifar10:DIR`, `cifar100:DIR`, `idx:DIR`, `folder:DIR` or
+    /// `parquet:DIR`.
+    #[arg(long, default_value = "digits")]
+    pub data: DataSpec,
+    /// Which part of it.
+    #[command(flatten)]
+    pub images: ImageArgs,
+    /// Architectures to try in all.
+    #[arg(long, default_value_t = 80)]
+    pub trials: usize,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Who chooses the architectures.
+    #[arg(long, value_enum, default_value = "ppo")]
+    pub strategy: Strategy,
+    /// Compare strategies on a table in place of a search: names with commas between.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "STRATEGIES", conflicts_with_all = ["strategy", "resume"])]
+    pub compare: Vec<Strategy>,
+    /// Runs of each strategy that is compared, with seeds from `--seed` on.
+    #[arg(long, default_value_t = 100, requires = "compare")]
+    pub seeds: usize,
+    /// Print a line of JSON for each strategy that is compared, in place of a table.
+    #[arg(long, requires = "compare")]
+    pub json: bool,
+    /// Draw the best so far of what is compared into a file, a page if its name ends in `.html`, else
+    /// SVG.
+    #[arg(long, requires = "compare", value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Settings of the strategy.
+    #[arg(long, value_enum, default_value = "small")]
+    pub preset: Preset,
+    /// One setting of a strategy, such as `ppo.lr=0.01` or `evolution.population=20`.
+    #[arg(long, value_name = "STRATEGY.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Who scores the architectures: `train` for this program, `table:FILE` for a tabular benchmark,
+    /// `command:PROGRAM` for another program.
+    #[arg(long, default_value = "train", value_name = "WHO")]
+    pub evaluator: EvaluatorSpec,
+    /// The columns of a table.
+    #[command(flatten)]
+    pub table: TableArgs,
+    /// The longest that a program may take for one architecture, in seconds.
+    #[arg(long, default_value_t = 3600.0, value_name = "SECS")]
+    pub time_limit: f64,
+    /// Children trained at the same time, each on one thread; all cores if not given. The ledger is
+    /// the same for any number.
+    #[arg(long, alias = "threads")]
+    pub workers: Option<usize>,
+    /// The net the children are put into. The default is a net of the file or of one that it uses, else
+    /// `cifar`.
+    #[arg(long)]
+    pub net: Option<String>,
+    /// N of the children: normal cells a stage.
+    #[arg(short = 'N', long = "normal-cells", default_value_t = 1)]
+    pub n: usize,
+    /// Base width of the children: channels of an operation in the first cell.
+    #[arg(long, default_value_t = 4)]
+    pub base: usize,
+    /// Epochs a child is trained for.
+    #[arg(long, default_value_t = 5)]
+    pub epochs: usize,
+    /// Images in a batch.
+    #[arg(long, default_value_t = 64)]
+    pub batch: usize,
+    /// Learning rate of a child's first step.
+    #[arg(long, default_value_t = 0.1)]
+    pub lr: f64,
+    /// Share of the training images held out for the reward.
+    #[arg(long, default_value_t = 0.2)]
+    pub validation: f64,
+    /// The largest number of parameters; larger children are not trained.
+    #[arg(long, default_value_t = 50_000_000)]
+    pub max_params: u64,
+    /// Folder of runs.
+    #[arg(long, default_value = "runs")]
+    pub out: PathBuf,
+    /// Name of this run's folder; by default from space, data, strategy and seed.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Go on with the run of this name, without repeating a finished trial.
+    #[arg(long)]
+    pub resume: bool,
+}
