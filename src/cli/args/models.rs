@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use cellc::data::DataSpec;
 use clap::{Args, ValueEnum};
 
-use super::{NetArgs, Report};
+#[cfg(feature = "onnx")]
+use super::NetArgs;
+use super::Report;
 
 /// The images of a data set that are evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
