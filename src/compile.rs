@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::graph::lower::{self, Lowered, LoweredBody, Scale, Target, Width};
 use crate::graph::{TensorType, hash, passes};
 use crate::ir::expression::Expression;
-use crate::ir::{Cell, Module};
+use crate::ir::{Cell, Module, Net};
 use crate::link;
 use crate::network::Network;
 use crate::source::{Library, Loader, SourceFile};
@@ -217,18 +217,25 @@ pub fn body(module: &Module, request: &Request) -> Result<LoweredBody, Fault> {
     Ok(lower::lower_body(module, &genotype, &target)?)
 }
 
-/// The request with its net found.
-fn target<'m>(module: &'m Module, request: &Request) -> Result<Target<'m>, Error> {
-    let net = module.net(&request.net).ok_or_else(|| {
+/// The net of this name.
+///
+/// # Errors
+/// [`Error::Config`] with the known ones if there is none.
+pub fn net<'m>(module: &'m Module, name: &str) -> Result<&'m Net, Error> {
+    module.net(name).ok_or_else(|| {
         let known: Vec<&str> = module.nets.iter().map(|net| net.name.name.as_str()).collect();
         Error::Config {
             setting: "net",
-            value: request.net.clone(),
+            value: name.to_owned(),
             reason: format!("there is no such net; known are: {}", known.join(", ")),
         }
-    })?;
+    })
+}
+
+/// The request with its net found.
+fn target<'m>(module: &'m Module, request: &Request) -> Result<Target<'m>, Error> {
     Ok(Target {
-        net,
+        net: net(module, &request.net)?,
         n: request.n,
         width: request.width,
         image: request.image,

@@ -550,3 +550,14 @@ fn a_dash_is_standard_input() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("4194304"), "{}", stderr(&refused));
 }
+
+/// Without a scale as well, for which there could be no claim.
+#[test]
+fn a_net_that_is_not_there_is_the_fault_that_is_told() {
+    let folder = scratch();
+    for more in [&[][..], &["--scale", "2@96"]] {
+        let args = [&["stats", "nasnet_a.cell", "--net", "cifer"][..], more].concat();
+        let said = refused(folder.path(), &args);
+        assert!(said.contains("no such net; known are: cifar,"), "{said}");
+    }
+}

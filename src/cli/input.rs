@@ -164,6 +164,7 @@ impl Input {
     /// The scale asked for, or that of the file's first claim about this net.
     pub fn scale(&self, args: &NetArgs) -> Result<Scale, Failure> {
         let net = self.net(args);
+        compile::net(&self.module, net)?;
         let claimed = || {
             let expect = self.module.expects.iter().find(|expect| expect.net.name == net)?;
             let (n, f) = (expect.scale.n.value as usize, expect.scale.f.value as usize);
