@@ -21,10 +21,13 @@ const STYLES: [&str; 3] = [
     "stroke=\"#3c7a3c\" stroke-dasharray=\"2 3\"",
 ];
 
-/// One curve of a chart: its name and its points (x, y).
+/// One curve of a chart.
 pub(crate) struct Curve {
+    /// What it shows.
     pub name: String,
+    /// How it is drawn.
     pub shape: Shape,
+    /// Its points (x, y).
     pub points: Vec<(f64, f64)>,
 }
 
@@ -52,7 +55,9 @@ pub(crate) enum Axis {
 pub(crate) struct Chart {
     /// What the curves are and their unit.
     pub what: &'static str,
+    /// What they are drawn over.
     pub axis: Axis,
+    /// At most as many as there are strokes; no more are drawn.
     pub curves: Vec<Curve>,
 }
 

@@ -28,6 +28,7 @@ const ROWS: usize = 2_000;
 
 /// What is known of a search.
 pub(super) struct Report<'s> {
+    /// The space that is searched.
     pub space: &'s SearchSpace,
     /// All trials in order.
     pub records: &'s [Record],
