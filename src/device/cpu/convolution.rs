@@ -125,7 +125,7 @@ impl Kernels {
                 // SAFETY: the columns of the tiles are disjoint.
                 let target = unsafe { Target::columns(output, problem.output_row(), columns) };
                 let gathered = if problem.is_pointwise() { 0 } else { fan_in * pixels };
-                with_scratch(gathered + panels_len(kernels, fan_in), |buffer| {
+                with_scratch(gathered + panels_len(kernels, co, fan_in), |buffer| {
                     let (columns, panels) = buffer.split_at_mut(gathered);
                     let right = if problem.is_pointwise() {
                         Right { data: &x[rows.start..], row: problem.input_row(), relu: relu_in }
@@ -275,7 +275,7 @@ impl Kernels {
                 let target = unsafe { Target::columns(output, row, offset..offset + pixels) };
                 let target = target.accumulate(accumulate).masked(mask);
                 let right = Right { data: &gy[offset..], row, relu: false };
-                with_scratch(panels_len(self, co), |panels| {
+                with_scratch(panels_len(self, ci, co), |panels| {
                     product(self, ci, co, packed, right, target, panels);
                 });
             });
@@ -304,7 +304,7 @@ impl Kernels {
             let first = block * channels;
             let rows = channels.min(ci - first) * taps;
             let mask = mask.map(|x| &x[block * channels_len..][..gx.len()]);
-            let sizes = [packed_len(self, rows, co), panels_len(self, co), rows * tile * n];
+            let sizes = [packed_len(self, rows, co), panels_len(self, rows, co), rows * tile * n];
             with_scratch(sizes.iter().sum(), |buffer| {
                 let (packed, buffer) = buffer.split_at_mut(sizes[0]);
                 let (panels, columns) = buffer.split_at_mut(sizes[1]);

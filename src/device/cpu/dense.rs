@@ -89,7 +89,7 @@ impl Kernels {
         out: &mut [f32],
         accumulate: bool,
     ) {
-        let sizes = [packed_len(self, m, k), panels_len(self, k)];
+        let sizes = [packed_len(self, m, k), panels_len(self, m, k)];
         with_scratch(sizes.iter().sum(), |buffer| {
             let (packed, panels) = buffer.split_at_mut(sizes[0]);
             pack_left(self, m, k, left, packed);

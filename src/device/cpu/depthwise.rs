@@ -95,7 +95,7 @@ impl Kernels {
         let gradients = gy.par_chunks((n * w.output_area()).max(1));
         let channels = gweight.par_chunks_mut(w.taps()).zip(inputs).zip(gradients);
         channels.with_min_len(min_tiles(gy.len() * w.taps() / 8)).for_each(|((gweight, x), gy)| {
-            let sizes = [w.taps() * LANES, layout.slab_len()];
+            let sizes = [w.taps() * LANES, layout.buffer_len()];
             with_scratch(sizes.iter().sum(), |buffer| {
                 let (sums, source) = buffer.split_at_mut(sizes[0]);
                 sums.fill(0.0);
@@ -127,7 +127,7 @@ pub(super) fn window_sums<'w>(
     let outputs = y.par_chunks_mut((n * w.output_area()).max(1));
     let channels = outputs.zip(x.par_chunks((n * w.input_area()).max(1))).enumerate();
     channels.with_min_len(min_tiles(work)).for_each(|(channel, (y, x))| {
-        with_scratch(layout.slab_len() + layout.result_len(), |buffer| {
+        with_scratch(layout.buffer_len(), |buffer| {
             let exit = Exit { factors, ..Exit::whole(w.output) };
             weighted_sums(kernels, &layout, entry, weight(channel), exit, x, y, buffer);
         });
@@ -167,7 +167,7 @@ pub(super) fn window_sums_backward<'w>(
         for (PhasePair { y, x }, layout) in phases.iter().zip(&layouts) {
             let taps = y.axis.taps * x.axis.taps;
             // The weights take whole cache lines, so that the source starts on one.
-            let sizes = [taps.next_multiple_of(LANES), layout.slab_len() + layout.result_len()];
+            let sizes = [taps.next_multiple_of(LANES), layout.buffer_len()];
             with_scratch(sizes.iter().sum(), |buffer| {
                 let (reversed, buffer) = buffer.split_at_mut(sizes[0]);
                 let reversed = &mut reversed[..taps];

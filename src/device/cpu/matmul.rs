@@ -86,26 +86,45 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Rows of the block of a product that is kept in registers.
-fn block_rows(kernels: Kernels) -> usize {
-    match kernels.isa() {
-        Isa::Portable => 2,
-        Isa::Avx2 => 6,
-        Isa::Avx512 => 8,
-    }
+/// The block of a product that is kept in registers: as many multiply-adds a step in either shape, but fewer
+/// for missing rows of a narrow left side.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Block {
+    /// Many rows of few columns.
+    Tall,
+    /// Few rows of many columns.
+    Flat,
 }
 
-/// Columns of the block of a product that is kept in registers.
-fn block_columns(kernels: Kernels) -> usize {
-    match kernels.isa() {
-        Isa::Portable | Isa::Avx2 => LANES,
-        Isa::Avx512 => 2 * LANES,
+impl Block {
+    /// For a left side of `m` rows.
+    fn of(m: usize) -> Block {
+        if m.next_multiple_of(4) < m.next_multiple_of(8) { Block::Flat } else { Block::Tall }
+    }
+
+    /// Rows, the first constant of the products below.
+    fn rows(self, kernels: Kernels) -> usize {
+        match (self, kernels.isa()) {
+            (_, Isa::Portable) => 2,
+            (Block::Tall, Isa::Avx2) => 6,
+            (Block::Tall, Isa::Avx512) => 8,
+            (Block::Flat, Isa::Avx2 | Isa::Avx512) => 4,
+        }
+    }
+
+    /// Columns, the second constant of the products below.
+    fn columns(self, kernels: Kernels) -> usize {
+        match (self, kernels.isa()) {
+            (_, Isa::Portable | Isa::Avx2) => LANES,
+            (Block::Tall, Isa::Avx512) => 2 * LANES,
+            (Block::Flat, Isa::Avx512) => 4 * LANES,
+        }
     }
 }
 
 /// Length of the buffer for a packed left side `[m, k]`.
 pub(super) fn packed_len(kernels: Kernels, m: usize, k: usize) -> usize {
-    m.next_multiple_of(block_rows(kernels)) * k
+    m.next_multiple_of(Block::of(m).rows(kernels)) * k
 }
 
 /// Columns of the right side that are packed at a time: long enough runs of memory for the
@@ -115,15 +134,15 @@ fn packed_columns(depth: usize, width: usize) -> usize {
 }
 
 /// Length of the buffer that [`product`] needs.
-pub(super) fn panels_len(kernels: Kernels, k: usize) -> usize {
+pub(super) fn panels_len(kernels: Kernels, m: usize, k: usize) -> usize {
     let depth = k.min(DEPTH);
-    depth * packed_columns(depth, block_columns(kernels))
+    depth * packed_columns(depth, Block::of(m).columns(kernels))
 }
 
 /// Packs a left side `[m, k]`: blocks of [`DEPTH`] along `k`, in each block panels of a few rows,
 /// in each panel one column after the other, missing rows as zeros.
 pub(super) fn pack_left(kernels: Kernels, m: usize, k: usize, left: Left<'_>, packed: &mut [f32]) {
-    let rows = block_rows(kernels);
+    let rows = Block::of(m).rows(kernels);
     assert_eq!(packed.len(), packed_len(kernels, m, k), "length of a packed left side");
     let mut rest = packed;
     for k0 in (0..k).step_by(DEPTH) {
@@ -142,12 +161,28 @@ pub(super) fn pack_left(kernels: Kernels, m: usize, k: usize, left: Left<'_>, pa
     }
 }
 
+/// `target = left right`, with `left` packed `[m, k]` and `right` `[k, n]`; `panels` is a buffer of
+/// [`panels_len`].
+///
+/// `n` is the number of the target's columns.
+#[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+pub(super) fn product(
+    kernels: Kernels,
+    m: usize,
+    k: usize,
+    left: &[f32],
+    right: Right<'_>,
+    target: Target<'_>,
+    panels: &mut [f32],
+) {
+    match Block::of(m) {
+        Block::Tall => tall_product(kernels, m, k, left, right, target, panels),
+        Block::Flat => flat_product(kernels, m, k, left, right, target, panels),
+    }
+}
+
 for_each_isa! {
-    /// `target = left right`, with `left` packed `[m, k]` and `right` `[k, n]`; `panels` is a
-    /// buffer of [`panels_len`].
-    ///
-    /// `n` is the number of the target's columns.
-    pub(super) fn product<S: Simd, const MR: usize, const NV: usize>(
+    fn tall_product<S: Simd, const MR: usize, const NV: usize>(
         simd: S,
         m: usize,
         k: usize,
@@ -156,41 +191,71 @@ for_each_isa! {
         target: Target<'_>,
         panels: &mut [f32],
     ) {
-        let n = target.columns.len();
-        let padded = m.next_multiple_of(MR);
-        let width = NV * LANES;
-        assert_eq!(left.len(), padded * k, "length of a packed left side");
-        let step = packed_columns(k.min(DEPTH), width);
-        for k0 in (0..k).step_by(DEPTH) {
-            let depth = DEPTH.min(k - k0);
-            let left = left[k0 * padded..][..depth * padded].as_chunks::<MR>().0;
-            let accumulate = target.accumulate || k0 > 0;
-            for j0 in (0..n).step_by(step) {
-                let columns = step.min(n - j0);
-                let panels = panels[..depth * columns.next_multiple_of(width)].as_chunks_mut().0;
-                let panels = panels.as_chunks_mut::<NV>().0;
-                pack_right::<S, NV>(simd, right, k0, j0, depth, columns, panels);
-                // The inner loop runs along rows of the target, so that they are written in long
-                // runs.
-                for (i, left) in left.chunks_exact(depth).enumerate() {
-                    for (j, panel) in panels.chunks_exact(depth).enumerate() {
-                        let sums = multiply::<S, MR, NV>(simd, left, panel);
-                        let len = width.min(columns - j * width);
-                        for (r, sums) in sums.into_iter().enumerate().take(m - i * MR) {
-                            let column = target.columns.start + j0 + j * width;
-                            let start = (i * MR + r) * target.row + column;
-                            // SAFETY: the segment is in a row of the target's columns, which nobody
-                            // else touches, and no other segment is in use here.
-                            let out = unsafe { target.output.segment(start, len) };
-                            let mask = target.mask.map(|mask| &mask[start..][..len]);
-                            store::<S, NV>(simd, sums, mask, accumulate, out);
-                        }
+        product_of_blocks::<S, MR, NV>(simd, m, k, left, right, target, panels);
+    }
+    [portable <2, 1>, avx2 <6, 1>, avx512 <8, 2>]
+}
+
+for_each_isa! {
+    fn flat_product<S: Simd, const MR: usize, const NV: usize>(
+        simd: S,
+        m: usize,
+        k: usize,
+        left: &[f32],
+        right: Right<'_>,
+        target: Target<'_>,
+        panels: &mut [f32],
+    ) {
+        product_of_blocks::<S, MR, NV>(simd, m, k, left, right, target, panels);
+    }
+    [portable <2, 1>, avx2 <4, 1>, avx512 <4, 4>]
+}
+
+/// [`product`] in blocks of `MR` rows and `NV` vectors.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+fn product_of_blocks<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    m: usize,
+    k: usize,
+    left: &[f32],
+    right: Right<'_>,
+    target: Target<'_>,
+    panels: &mut [f32],
+) {
+    let n = target.columns.len();
+    let padded = m.next_multiple_of(MR);
+    let width = NV * LANES;
+    assert_eq!(left.len(), padded * k, "length of a packed left side");
+    let step = packed_columns(k.min(DEPTH), width);
+    for k0 in (0..k).step_by(DEPTH) {
+        let depth = DEPTH.min(k - k0);
+        let left = left[k0 * padded..][..depth * padded].as_chunks::<MR>().0;
+        let accumulate = target.accumulate || k0 > 0;
+        for j0 in (0..n).step_by(step) {
+            let columns = step.min(n - j0);
+            let panels = panels[..depth * columns.next_multiple_of(width)].as_chunks_mut().0;
+            let panels = panels.as_chunks_mut::<NV>().0;
+            pack_right::<S, NV>(simd, right, k0, j0, depth, columns, panels);
+            // The inner loop runs along rows of the target, so that they are written in long
+            // runs.
+            for (i, left) in left.chunks_exact(depth).enumerate() {
+                for (j, panel) in panels.chunks_exact(depth).enumerate() {
+                    let sums = multiply::<S, MR, NV>(simd, left, panel);
+                    let len = width.min(columns - j * width);
+                    for (r, sums) in sums.into_iter().enumerate().take(m - i * MR) {
+                        let column = target.columns.start + j0 + j * width;
+                        let start = (i * MR + r) * target.row + column;
+                        // SAFETY: the segment is in a row of the target's columns, which nobody
+                        // else touches, and no other segment is in use here.
+                        let out = unsafe { target.output.segment(start, len) };
+                        let mask = target.mask.map(|mask| &mask[start..][..len]);
+                        store::<S, NV>(simd, sums, mask, accumulate, out);
                     }
                 }
             }
         }
     }
-    [portable <2, 1>, avx2 <6, 1>, avx512 <8, 2>]
 }
 
 for_each_isa! {

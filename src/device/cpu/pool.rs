@@ -29,7 +29,7 @@ impl Kernels {
         let outputs = y.par_chunks_mut((n * w.output_area()).max(1));
         let channels = outputs.zip(x.par_chunks((n * w.input_area()).max(1)));
         channels.with_min_len(min_tiles(work)).for_each(|(y, x)| {
-            let sizes = [w.taps().next_multiple_of(LANES), layout.slab_len()];
+            let sizes = [w.taps().next_multiple_of(LANES), layout.buffer_len()];
             with_scratch(sizes.iter().sum(), |buffer| {
                 // Maxima have no weights, but the loop that they share with sums reads some.
                 let (weights, source) = buffer.split_at_mut(sizes[0]);

@@ -55,6 +55,23 @@ pub(in super::super) enum Entry<'a> {
     Scaled(&'a [f32]),
 }
 
+impl Entry<'_> {
+    /// The channel as it enters, but for rectification, in the buffer if its numbers change.
+    #[inline(always)]
+    pub(super) fn scaled<'c>(&self, channel: &'c [f32], buffer: &'c mut [f32]) -> &'c [f32] {
+        match self {
+            Entry::Plain | Entry::Rectified => channel,
+            Entry::Scaled(factors) => {
+                let buffer = &mut buffer[..channel.len()];
+                for ((to, &x), &factor) in buffer.iter_mut().zip(channel).zip(*factors) {
+                    *to = x * factor;
+                }
+                buffer
+            }
+        }
+    }
+}
+
 impl Layout {
     /// The layout for windows over a channel of `n` images.
     pub(in super::super) fn new(y: Axis, x: Axis, n: usize) -> Layout {
@@ -97,14 +114,18 @@ impl Layout {
         self.rows(outputs) * self.row()
     }
 
-    /// Length of the source of a slab.
-    pub(in super::super) fn slab_len(&self) -> usize {
-        self.source_len(self.slab)
+    /// Length of the buffer that sliding needs.
+    pub(in super::super) fn buffer_len(&self) -> usize {
+        if self.is_direct() {
+            self.outside_len() + self.n * self.y.input * self.x.input
+        } else {
+            self.slab_len() + self.slab * self.pitch()
+        }
     }
 
-    /// Length of the result of a slab.
-    pub(in super::super) fn result_len(&self) -> usize {
-        self.slab * self.pitch()
+    /// Length of the source of a slab.
+    pub(super) fn slab_len(&self) -> usize {
+        self.source_len(self.slab)
     }
 
     /// From one row of a result to the next.

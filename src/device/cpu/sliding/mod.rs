@@ -11,6 +11,7 @@
 //! order.
 
 mod axis;
+mod direct;
 mod layout;
 mod taps;
 
@@ -19,11 +20,12 @@ pub(super) use layout::{Entry, Exit, Layout};
 
 use super::isa::for_each_isa;
 use super::simd::LANES;
+use direct::{Source, Start};
 use taps::Results;
 
 for_each_isa! {
-    /// Weighted sums over the windows of one channel; the buffer is for a slab's source and result.
-    pub(super) fn weighted_sums<S: Simd, const ROWS: usize>(
+    /// Weighted sums over the windows of one channel, with a buffer of [`Layout::buffer_len`].
+    pub(super) fn weighted_sums<S: Simd, const ROWS: usize, const HALF: usize>(
         simd: S,
         layout: &Layout,
         entry: Entry<'_>,
@@ -33,8 +35,25 @@ for_each_isa! {
         output: &mut [f32],
         buffer: &mut [f32],
     ) {
-        let (source, result) = buffer.split_at_mut(layout.slab_len());
         let add = |sum, weight, x| simd.add(sum, simd.mul(weight, x));
+        if layout.is_direct() {
+            let (outside, scaled) = buffer.split_at_mut(layout.outside_len());
+            outside.fill(0.0);
+            let (start, outside) = (Start { inside: 0.0, clipped: 0.0 }, &*outside);
+            if matches!(entry, Entry::Rectified) {
+                let source = Source { channel: input, outside };
+                layout.slide_directly::<S, ROWS, HALF, true>(
+                    simd, source, weights, start, add, exit, output,
+                );
+            } else {
+                let source = Source { channel: entry.scaled(input, scaled), outside };
+                layout.slide_directly::<S, ROWS, HALF, false>(
+                    simd, source, weights, start, add, exit, output,
+                );
+            }
+            return;
+        }
+        let (source, result) = buffer.split_at_mut(layout.slab_len());
         for first in (0..layout.y.output).step_by(layout.slab) {
             let outputs = layout.slab.min(layout.y.output - first);
             let source = &mut source[..layout.source_len(outputs)];
@@ -66,11 +85,11 @@ for_each_isa! {
             }
         }
     }
-    [portable <2>, avx2 <2>, avx512 <8>]
+    [portable <2, 1>, avx2 <2, 1>, avx512 <8, 4>]
 }
 
 for_each_isa! {
-    /// Gradients of the weights of [`weighted_sums`], `LANES` partial sums for each.
+    /// Gradients of the weights of [`weighted_sums`], `LANES` partial sums for each, with a buffer as there.
     pub(super) fn weighted_sums_backward<S: Simd, const ROWS: usize>(
         simd: S,
         layout: &Layout,
@@ -78,11 +97,23 @@ for_each_isa! {
         input: &[f32],
         gradient: &[f32],
         sums: &mut [[f32; LANES]],
-        source: &mut [f32],
+        buffer: &mut [f32],
     ) {
+        if layout.is_direct() {
+            let (outside, scaled) = buffer.split_at_mut(layout.outside_len());
+            outside.fill(0.0);
+            if matches!(entry, Entry::Rectified) {
+                let source = Source { channel: input, outside };
+                layout.slide_weights_directly::<S, true>(simd, source, gradient, sums);
+            } else {
+                let source = Source { channel: entry.scaled(input, scaled), outside };
+                layout.slide_weights_directly::<S, false>(simd, source, gradient, sums);
+            }
+            return;
+        }
         for first in (0..layout.y.output).step_by(layout.slab) {
             let outputs = layout.slab.min(layout.y.output - first);
-            let source = &mut source[..layout.source_len(outputs)];
+            let source = &mut buffer[..layout.source_len(outputs)];
             layout.pack(first, input, entry, 0.0, source);
             let gradient = &gradient[first * layout.width..][..outputs * layout.width];
             layout.slide_weights::<S, ROWS>(simd, source, gradient, sums);
@@ -93,20 +124,32 @@ for_each_isa! {
 }
 
 for_each_isa! {
-    /// Largest numbers in the windows of one channel.
-    pub(super) fn maxima<S: Simd, const ROWS: usize>(
+    /// Largest numbers in the windows of one channel, with a buffer as for [`weighted_sums`].
+    pub(super) fn maxima<S: Simd, const ROWS: usize, const HALF: usize>(
         simd: S,
         layout: &Layout,
         beyond: f32,
         weights: &[f32],
         input: &[f32],
         output: &mut [f32],
-        source: &mut [f32],
+        buffer: &mut [f32],
     ) {
         let better = |best, _, x| simd.select(simd.beats(x, best), x, best);
+        let least = f32::NEG_INFINITY;
+        if layout.is_direct() {
+            let outside = &mut buffer[..layout.outside_len()];
+            outside.fill(beyond);
+            let source = Source { channel: input, outside };
+            let start = Start { inside: least, clipped: beyond };
+            let exit = Exit::whole([layout.y.output, layout.x.output]);
+            layout.slide_directly::<S, ROWS, HALF, false>(
+                simd, source, weights, start, better, exit, output,
+            );
+            return;
+        }
         for first in (0..layout.y.output).step_by(layout.slab) {
             let outputs = layout.slab.min(layout.y.output - first);
-            let source = &mut source[..layout.source_len(outputs)];
+            let source = &mut buffer[..layout.source_len(outputs)];
             layout.pack(first, input, Entry::Plain, beyond, source);
             let results = Results {
                 out: &mut output[first * layout.width..],
@@ -116,11 +159,10 @@ for_each_isa! {
                 factors: None,
                 accumulate: false,
             };
-            let least = f32::NEG_INFINITY;
             layout.slide::<S, ROWS>(simd, source, weights, least, better, outputs, results);
         }
     }
-    [portable <2>, avx2 <2>, avx512 <8>]
+    [portable <2, 1>, avx2 <2, 1>, avx512 <8, 4>]
 }
 
 /// Length of the buffer of [`maxima_backward`].

@@ -7,7 +7,30 @@ use super::layout::{Exit, Layout};
 use crate::device::cpu::simd::{LANES, Simd, masked};
 
 /// Columns that a pass over a block of rows takes at a time, so that they stay in the first cache.
-const STRIP: usize = 256;
+pub(super) const STRIP: usize = 256;
+
+/// Calls a method with the height of a window as constants: its taps, its stride and the rows from one tap to
+/// the next. Other windows than the usual ones take the last branch.
+macro_rules! for_heights {
+    ($axis:expr, $this:ident.$method:ident::<$($generic:ident),*>$args:tt, else $other:expr) => {
+        match ($axis.taps, $axis.stride, $axis.step) {
+            (1, 1, _) => $this.$method::<$($generic,)* 1, 1, 1>$args,
+            (2, 1, 1) => $this.$method::<$($generic,)* 2, 1, 1>$args,
+            (3, 1, 1) => $this.$method::<$($generic,)* 3, 1, 1>$args,
+            (4, 1, 1) => $this.$method::<$($generic,)* 4, 1, 1>$args,
+            (5, 1, 1) => $this.$method::<$($generic,)* 5, 1, 1>$args,
+            (7, 1, 1) => $this.$method::<$($generic,)* 7, 1, 1>$args,
+            (3, 1, 2) => $this.$method::<$($generic,)* 3, 1, 2>$args,
+            (5, 1, 2) => $this.$method::<$($generic,)* 5, 1, 2>$args,
+            (3, 2, 1) => $this.$method::<$($generic,)* 3, 2, 1>$args,
+            (5, 2, 1) => $this.$method::<$($generic,)* 5, 2, 1>$args,
+            (7, 2, 1) => $this.$method::<$($generic,)* 7, 2, 1>$args,
+            _ => $other,
+        }
+    };
+}
+
+pub(super) use for_heights;
 
 /// Rows of results and where they go.
 pub(super) struct Results<'a, 'b> {
@@ -40,103 +63,24 @@ impl Layout {
         outputs: usize,
         mut results: Results<'_, '_>,
     ) {
-        match (self.y.taps, self.y.stride, self.y.step) {
-            (1, 1, _) => self.rows_of::<S, ROWS, 1, 1>(
-                simd,
-                source,
-                weights,
-                init,
-                fold,
-                outputs,
-                &mut results,
-            ),
-            (2, 1, 1) => self.rows_of::<S, ROWS, 2, 1>(
-                simd,
-                source,
-                weights,
-                init,
-                fold,
-                outputs,
-                &mut results,
-            ),
-            (3, 1, 1) => self.rows_of::<S, ROWS, 3, 1>(
-                simd,
-                source,
-                weights,
-                init,
-                fold,
-                outputs,
-                &mut results,
-            ),
-            (4, 1, 1) => self.rows_of::<S, ROWS, 4, 1>(
-                simd,
-                source,
-                weights,
-                init,
-                fold,
-                outputs,
-                &mut results,
-            ),
-            (5, 1, 1) => self.rows_of::<S, ROWS, 5, 1>(
-                simd,
-                source,
-                weights,
-                init,
-                fold,
-                outputs,
-                &mut results,
-            ),
-            (7, 1, 1) => self.rows_of::<S, ROWS, 7, 1>(
-                simd,
-                source,
-                weights,
-                init,
-                fold,
-                outputs,
-                &mut results,
-            ),
-            (3, 2, 1) => self.rows_of::<S, ROWS, 3, 2>(
-                simd,
-                source,
-                weights,
-                init,
-                fold,
-                outputs,
-                &mut results,
-            ),
-            (5, 2, 1) => self.rows_of::<S, ROWS, 5, 2>(
-                simd,
-                source,
-                weights,
-                init,
-                fold,
-                outputs,
-                &mut results,
-            ),
-            (7, 2, 1) => self.rows_of::<S, ROWS, 7, 2>(
-                simd,
-                source,
-                weights,
-                init,
-                fold,
-                outputs,
-                &mut results,
-            ),
-            _ => self.rows_of::<S, ROWS, 0, 0>(
-                simd,
-                source,
-                weights,
-                init,
-                fold,
-                outputs,
-                &mut results,
-            ),
-        }
+        for_heights!(
+            self.y,
+            self.rows_of::<S, ROWS>(simd, source, weights, init, fold, outputs, &mut results),
+            else self.rows_of::<S, ROWS, 0, 0, 0>(
+                simd, source, weights, init, fold, outputs, &mut results,
+            )
+        )
     }
 
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "a part of `slide`")]
-    fn rows_of<S: Simd, const ROWS: usize, const K: usize, const STRIDE: usize>(
+    fn rows_of<
+        S: Simd,
+        const ROWS: usize,
+        const K: usize,
+        const STRIDE: usize,
+        const STEP: usize,
+    >(
         &self,
         simd: S,
         source: &[f32],
@@ -149,22 +93,28 @@ impl Layout {
         let mut row = 0;
         while row < outputs {
             if outputs - row >= ROWS {
-                self.block::<S, ROWS, K, STRIDE>(simd, row, source, weights, init, fold, results);
+                self.block::<S, ROWS, K, STRIDE, STEP>(
+                    simd, row, source, weights, init, fold, results,
+                );
                 row += ROWS;
             } else if ROWS > 2 && outputs - row >= 2 {
-                self.block::<S, 2, K, STRIDE>(simd, row, source, weights, init, fold, results);
+                self.block::<S, 2, K, STRIDE, STEP>(
+                    simd, row, source, weights, init, fold, results,
+                );
                 row += 2;
             } else {
-                self.block::<S, 1, K, STRIDE>(simd, row, source, weights, init, fold, results);
+                self.block::<S, 1, K, STRIDE, STEP>(
+                    simd, row, source, weights, init, fold, results,
+                );
                 row += 1;
             }
         }
     }
 
-    /// `R` rows of results. A window of height `K` and stride `STRIDE`, or of any if `K` is 0.
+    /// `R` rows of results. A window of `K` taps every `STEP` rows at the stride `STRIDE`, or any if `K` is 0.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "a part of `slide`")]
-    fn block<S: Simd, const R: usize, const K: usize, const STRIDE: usize>(
+    fn block<S: Simd, const R: usize, const K: usize, const STRIDE: usize, const STEP: usize>(
         &self,
         simd: S,
         row: usize,
@@ -188,7 +138,7 @@ impl Layout {
                     }
                     for (r, sum) in sums.iter_mut().enumerate() {
                         for (ky, &weight) in weight.iter().enumerate() {
-                            let start = base + (r * STRIDE + ky) * pitch;
+                            let start = base + (r * STRIDE + ky * STEP) * pitch;
                             // SAFETY: the row is one of the windows', by the assertion above; the
                             // column is inside of a row, by the one in `Layout::new`.
                             let value = simd.load(unsafe { vector(source, start) });
@@ -223,25 +173,25 @@ impl Layout {
         gradient: &[f32],
         sums: &mut [[f32; LANES]],
     ) {
-        match (self.y.taps, self.y.stride, self.y.step) {
-            (3, 1, 1) => self.weights_of::<S, ROWS, 3, 1>(simd, source, gradient, sums),
-            (5, 1, 1) => self.weights_of::<S, ROWS, 5, 1>(simd, source, gradient, sums),
-            (7, 1, 1) => self.weights_of::<S, ROWS, 7, 1>(simd, source, gradient, sums),
-            (3, 2, 1) => self.weights_of::<S, ROWS, 3, 2>(simd, source, gradient, sums),
-            (5, 2, 1) => self.weights_of::<S, ROWS, 5, 2>(simd, source, gradient, sums),
-            (7, 2, 1) => self.weights_of::<S, ROWS, 7, 2>(simd, source, gradient, sums),
-            _ => {
-                for ky in 0..self.y.taps {
-                    let source = &source[ky * self.y.step * self.row()..];
-                    let sums = &mut sums[ky * self.x.taps..][..self.x.taps];
-                    self.weights_of::<S, ROWS, 1, 0>(simd, source, gradient, sums);
-                }
+        for_heights!(
+            self.y,
+            self.weights_of::<S, ROWS>(simd, source, gradient, sums),
+            else for ky in 0..self.y.taps {
+                let source = &source[ky * self.y.step * self.row()..];
+                let sums = &mut sums[ky * self.x.taps..][..self.x.taps];
+                self.weights_of::<S, ROWS, 1, 0, 0>(simd, source, gradient, sums);
             }
-        }
+        )
     }
 
     #[inline(always)]
-    fn weights_of<S: Simd, const ROWS: usize, const K: usize, const STRIDE: usize>(
+    fn weights_of<
+        S: Simd,
+        const ROWS: usize,
+        const K: usize,
+        const STRIDE: usize,
+        const STEP: usize,
+    >(
         &self,
         simd: S,
         source: &[f32],
@@ -252,17 +202,23 @@ impl Layout {
         let mut row = 0;
         while row < outputs {
             if outputs - row >= ROWS {
-                self.weight_block::<S, ROWS, K, STRIDE>(simd, row, source, gradient, sums);
+                self.weight_block::<S, ROWS, K, STRIDE, STEP>(simd, row, source, gradient, sums);
                 row += ROWS;
             } else {
-                self.weight_block::<S, 1, K, STRIDE>(simd, row, source, gradient, sums);
+                self.weight_block::<S, 1, K, STRIDE, STEP>(simd, row, source, gradient, sums);
                 row += 1;
             }
         }
     }
 
     #[inline(always)]
-    fn weight_block<S: Simd, const R: usize, const K: usize, const STRIDE: usize>(
+    fn weight_block<
+        S: Simd,
+        const R: usize,
+        const K: usize,
+        const STRIDE: usize,
+        const STEP: usize,
+    >(
         &self,
         simd: S,
         row: usize,
@@ -273,7 +229,10 @@ impl Layout {
         let (pitch, taps) = (self.row(), self.x.taps);
         let stride = if STRIDE == 0 { self.y.stride } else { STRIDE };
         let source = &source[row * self.y.stride * pitch..];
-        assert!(source.len() >= ((R - 1) * stride + K) * pitch, "windows are inside of the source");
+        assert!(
+            source.len() >= ((R - 1) * stride + (K - 1) * STEP + 1) * pitch,
+            "windows are inside of the source"
+        );
         let gradient = &gradient[row * self.width..][..R * self.width];
         for strip in (0..self.width).step_by(STRIP) {
             let end = self.width.min(strip + STRIP);
@@ -288,7 +247,7 @@ impl Layout {
                             &gradient[r * self.width + column..][..LANES.min(end - column)];
                         let gradient = load_part(simd, gradient);
                         for (ky, total) in totals.iter_mut().enumerate() {
-                            let start = offset + column + (r * stride + ky) * pitch;
+                            let start = offset + column + (r * stride + ky * STEP) * pitch;
                             // SAFETY: as in `block`.
                             let value = simd.load(unsafe { vector(source, start) });
                             *total = simd.add(*total, simd.mul(gradient, value));
@@ -433,7 +392,7 @@ fn load_part<S: Simd>(simd: S, from: &[f32]) -> S::Vector {
 /// # Safety
 /// It must be inside the slice.
 #[inline(always)]
-unsafe fn vector(slice: &[f32], start: usize) -> &[f32; LANES] {
+pub(super) unsafe fn vector(slice: &[f32], start: usize) -> &[f32; LANES] {
     debug_assert!(start + LANES <= slice.len(), "vector outside of a source");
     // SAFETY: inside the slice by the caller's promise; an array has the alignment of its numbers.
     unsafe { &*slice.as_ptr().add(start).cast() }

@@ -1,0 +1,341 @@
+//! Windows over maps whose images fill whole vectors: what a tap reads is loaded from where it lies.
+//!
+//! A vector then holds one place of the map, so a tap reads either a whole vector inside the map or nothing.
+//! Rows outside the map are one row of what is read there; columns outside it are left out of the loop over
+//! the taps. Nothing is copied, at any stride.
+
+use std::ops::Range;
+
+use super::axis::Axis;
+use super::layout::{Exit, Layout};
+use super::taps::{STRIP, for_heights, vector};
+use crate::device::cpu::simd::{LANES, Simd};
+
+/// Rows of input that a block of output rows reaches, at most: eight at a stride of two under seven taps.
+const REACH: usize = 7 * 2 + 7;
+
+/// Rows of gradients in a block of [`Layout::slide_weights_directly`], the same for all instruction sets.
+const GRADIENT_ROWS: usize = 8;
+
+/// A channel of maps, and a row of what is read outside of them, at least as long as any row.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) channel: &'a [f32],
+    pub(super) outside: &'a [f32],
+}
+
+impl<'a> Source<'a> {
+    /// The row of a map with rows of `width` numbers, or the one outside.
+    #[inline(always)]
+    fn row(&self, row: isize, width: usize) -> &'a [f32] {
+        let start = usize::try_from(row).ok().map(|row| row * width);
+        let inside = start.and_then(|start| self.channel.get(start..start + width));
+        inside.unwrap_or(&self.outside[..width])
+    }
+}
+
+/// What a fold over taps begins with.
+#[derive(Clone, Copy)]
+pub(super) struct Start {
+    /// Where all taps of a row are inside the map.
+    pub(super) inside: f32,
+    /// Where some are beside it.
+    pub(super) clipped: f32,
+}
+
+impl Layout {
+    /// True if the maps can be read where they lie.
+    pub(super) fn is_direct(&self) -> bool {
+        self.n.is_multiple_of(LANES) && for_heights!(self.y, self.is_usual::<>(), else false)
+    }
+
+    fn is_usual<const K: usize, const STRIDE: usize, const STEP: usize>(&self) -> bool {
+        true
+    }
+
+    /// Numbers of the longest row, of the input or the output.
+    pub(super) fn outside_len(&self) -> usize {
+        self.n * self.x.input.max(self.x.output)
+    }
+
+    /// Slides the window over a channel: a result is the fold of `fold(previous, weight, value)` over the taps
+    /// inside the map, column by column.
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "one loop with all that it reads and writes")]
+    pub(super) fn slide_directly<
+        S: Simd,
+        const ROWS: usize,
+        const HALF: usize,
+        const RELU: bool,
+    >(
+        &self,
+        simd: S,
+        source: Source<'_>,
+        weights: &[f32],
+        start: Start,
+        fold: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
+        exit: Exit<'_>,
+        output: &mut [f32],
+    ) {
+        for_heights!(
+            self.y,
+            self.direct_rows::<S, ROWS, HALF, RELU>(
+                simd, source, weights, start, fold, exit, output
+            ),
+            else unreachable!("`is_direct` knows the windows")
+        );
+    }
+
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "a part of `slide_directly`")]
+    fn direct_rows<
+        S: Simd,
+        const ROWS: usize,
+        const HALF: usize,
+        const RELU: bool,
+        const K: usize,
+        const STRIDE: usize,
+        const STEP: usize,
+    >(
+        &self,
+        simd: S,
+        source: Source<'_>,
+        weights: &[f32],
+        start: Start,
+        fold: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
+        exit: Exit<'_>,
+        output: &mut [f32],
+    ) {
+        let mut row = 0;
+        while row < self.y.output {
+            if self.y.output - row > HALF {
+                self.direct_block::<S, ROWS, RELU, K, STRIDE, STEP>(
+                    simd, row, source, weights, start, fold, exit, output,
+                );
+                row += ROWS;
+            } else {
+                self.direct_block::<S, HALF, RELU, K, STRIDE, STEP>(
+                    simd, row, source, weights, start, fold, exit, output,
+                );
+                row += HALF;
+            }
+        }
+    }
+
+    /// `R` rows of results from `row` on, those that there are.
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "a part of `slide_directly`")]
+    fn direct_block<
+        S: Simd,
+        const R: usize,
+        const RELU: bool,
+        const K: usize,
+        const STRIDE: usize,
+        const STEP: usize,
+    >(
+        &self,
+        simd: S,
+        row: usize,
+        source: Source<'_>,
+        weights: &[f32],
+        start: Start,
+        fold: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
+        exit: Exit<'_>,
+        output: &mut [f32],
+    ) {
+        let (n, taps) = (self.n, self.x.taps);
+        let rows = self.direct_sources::<R, K, STRIDE, STEP>(row, source);
+        let weights = &weights[..K * taps];
+        for column in 0..self.x.output {
+            let inside = self.x.taps_inside(column);
+            let is_clipped = inside.len() < taps;
+            let init = if is_clipped { start.clipped } else { start.inside };
+            let first = self.x.position(column, inside.start) * n;
+            for lane in (0..n).step_by(LANES) {
+                let mut sums = [simd.splat(init); R];
+                for (i, kx) in inside.clone().enumerate() {
+                    let at = first + i * self.x.step * n + lane;
+                    let mut weight = [simd.splat(0.0); K];
+                    for (ky, weight) in weight.iter_mut().enumerate() {
+                        *weight = simd.splat(weights[ky * taps + kx]);
+                    }
+                    for (r, sum) in sums.iter_mut().enumerate() {
+                        for (ky, &weight) in weight.iter().enumerate() {
+                            // SAFETY: all rows are as long as the map's, and the tap is inside of it.
+                            let value = unsafe { vector(rows[r * STRIDE + ky * STEP], at) };
+                            let value = simd.load(value);
+                            let value = if RELU { simd.relu(value) } else { value };
+                            *sum = fold(*sum, weight, value);
+                        }
+                    }
+                }
+                for (r, sum) in sums.into_iter().enumerate() {
+                    if row + r < self.y.output {
+                        exit.write(simd, n, [row + r, column], lane, sum, output);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The rows that the windows of `R` output rows from `row` on reach.
+    #[inline(always)]
+    fn direct_sources<
+        'a,
+        const R: usize,
+        const K: usize,
+        const STRIDE: usize,
+        const STEP: usize,
+    >(
+        &self,
+        row: usize,
+        source: Source<'a>,
+    ) -> [&'a [f32]; REACH] {
+        const { assert!((R - 1) * STRIDE + (K - 1) * STEP < REACH, "a block reaches further") };
+        let width = self.x.input * self.n;
+        let first = (row * STRIDE) as isize - self.y.pad;
+        let mut rows = [source.outside; REACH];
+        for (u, to) in rows.iter_mut().enumerate().take((R - 1) * STRIDE + (K - 1) * STEP + 1) {
+            *to = source.row(first + u as isize, width);
+        }
+        rows
+    }
+
+    /// Adds to the sums of each tap the products of a channel of gradients with what the tap has read;
+    /// `source.outside` are zeros.
+    #[inline(always)]
+    pub(super) fn slide_weights_directly<S: Simd, const RELU: bool>(
+        &self,
+        simd: S,
+        source: Source<'_>,
+        gradient: &[f32],
+        sums: &mut [[f32; LANES]],
+    ) {
+        for row in (0..self.y.output).step_by(GRADIENT_ROWS) {
+            for_heights!(
+                self.y,
+                self.direct_weights::<S, RELU>(simd, row, source, gradient, sums),
+                else unreachable!("`is_direct` knows the windows")
+            );
+        }
+    }
+
+    /// The products of a block of rows of gradients.
+    #[inline(always)]
+    fn direct_weights<
+        S: Simd,
+        const RELU: bool,
+        const K: usize,
+        const STRIDE: usize,
+        const STEP: usize,
+    >(
+        &self,
+        simd: S,
+        row: usize,
+        source: Source<'_>,
+        gradient: &[f32],
+        sums: &mut [[f32; LANES]],
+    ) {
+        let (n, taps, width) = (self.n, self.x.taps, self.width);
+        let rows = self.direct_sources::<GRADIENT_ROWS, K, STRIDE, STEP>(row, source);
+        let gradient = Source { channel: gradient, outside: source.outside };
+        let mut gradients = [source.outside; GRADIENT_ROWS];
+        for (r, to) in gradients.iter_mut().enumerate() {
+            *to = gradient.row((row + r) as isize, width);
+        }
+        let strip = (STRIP / n).max(1);
+        for first in (0..self.x.output).step_by(strip) {
+            for kx in 0..taps {
+                let columns = self.x.outputs_inside(kx);
+                let columns = columns.start.max(first)..columns.end.min(first + strip);
+                let mut totals = [simd.splat(0.0); K];
+                for (ky, total) in totals.iter_mut().enumerate() {
+                    *total = simd.load(&sums[ky * taps + kx]);
+                }
+                for column in columns {
+                    let at = self.x.position(column, kx) * n;
+                    for lane in (0..n).step_by(LANES) {
+                        for (r, gradient) in gradients.iter().enumerate() {
+                            // SAFETY: all rows of gradients are as long as the output's.
+                            let gradient = unsafe { vector(gradient, column * n + lane) };
+                            let gradient = simd.load(gradient);
+                            for (ky, total) in totals.iter_mut().enumerate() {
+                                // SAFETY: as in `direct_block`.
+                                let value =
+                                    unsafe { vector(rows[r * STRIDE + ky * STEP], at + lane) };
+                                let value = simd.load(value);
+                                let value = if RELU { simd.relu(value) } else { value };
+                                *total = simd.add(*total, simd.mul(gradient, value));
+                            }
+                        }
+                    }
+                }
+                for (ky, &total) in totals.iter().enumerate() {
+                    simd.store(total, &mut sums[ky * taps + kx]);
+                }
+            }
+        }
+    }
+}
+
+impl Axis {
+    /// The taps of an output that are inside the map.
+    #[inline(always)]
+    fn taps_inside(&self, output: usize) -> Range<usize> {
+        let first = (output * self.stride) as isize - self.pad;
+        if first >= 0 && first as usize + self.last_tap() < self.input {
+            return 0..self.taps;
+        }
+        let steps = |to: isize| (to.max(0) as usize).div_ceil(self.step.max(1)).min(self.taps);
+        let end = steps(self.input as isize - first);
+        steps(-first).min(end)..end
+    }
+
+    /// The outputs for which a tap is inside the map.
+    #[inline(always)]
+    fn outputs_inside(&self, tap: usize) -> Range<usize> {
+        let first = (tap * self.step) as isize - self.pad;
+        let outputs = |to: isize| (to.max(0) as usize).div_ceil(self.stride).min(self.output);
+        let end = outputs(self.input as isize - first);
+        outputs(-first).min(end)..end
+    }
+
+    /// The place in the map that a tap reads, 0 if it is not inside.
+    #[inline(always)]
+    fn position(&self, output: usize, tap: usize) -> usize {
+        ((output * self.stride + tap * self.step) as isize - self.pad).max(0) as usize
+    }
+}
+
+impl Exit<'_> {
+    /// Writes the vector of `n` images from `lane` on of a result, counted in rows and columns.
+    #[inline(always)]
+    fn write<S: Simd>(
+        &self,
+        simd: S,
+        n: usize,
+        [row, column]: [usize; 2],
+        lane: usize,
+        mut value: S::Vector,
+        output: &mut [f32],
+    ) {
+        let row = self.first[0] + row * self.stride[0];
+        let column = self.first[1] + column * self.stride[1];
+        let start = (row * self.map[1] + column) * n + lane;
+        let of = |channel: &[f32]| *channel[start..].first_chunk::<LANES>().expect(WHOLE);
+        if let Some(factors) = self.factors {
+            value = simd.mul(value, simd.load(&of(factors)));
+        }
+        if let Some(mask) = self.mask {
+            let mask = simd.is_positive(simd.load(&of(mask)));
+            value = simd.select(mask, value, simd.splat(0.0));
+        }
+        let out = output[start..].first_chunk_mut::<LANES>().expect(WHOLE);
+        if self.accumulate {
+            value = simd.add(simd.load(out), value);
+        }
+        simd.store(value, out);
+    }
+}
+
+const WHOLE: &str = "every place of a channel has whole vectors";
