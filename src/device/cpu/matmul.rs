@@ -24,6 +24,10 @@ pub(super) const DEPTH: usize = 256;
 /// Numbers of the right side that [`product`] packs at a time, about.
 const PACKED: usize = 1 << 14;
 
+/// Longest inner dimension for which [`product`] reads the right side where it lies: its rows are too far apart
+/// for the caches to keep many at once.
+const IN_PLACE: usize = 12;
+
 /// Inner dimension of a block of [`product_of_rows`].
 const ROW_BLOCK: usize = 1024;
 
@@ -227,12 +231,19 @@ fn product_of_blocks<S: Simd, const MR: usize, const NV: usize>(
     let padded = m.next_multiple_of(MR);
     let width = NV * LANES;
     assert_eq!(left.len(), padded * k, "length of a packed left side");
+    let in_place = if k <= IN_PLACE { n / width * width } else { 0 };
+    for j0 in (0..in_place).step_by(width) {
+        for (i, left) in left.as_chunks::<MR>().0.chunks_exact(k.max(1)).enumerate() {
+            let sums = multiply_in_place::<S, MR, NV>(simd, left, right, j0);
+            store_block(simd, sums, i * MR, m, &target, j0, width, target.accumulate);
+        }
+    }
     let step = packed_columns(k.min(DEPTH), width);
     for k0 in (0..k).step_by(DEPTH) {
         let depth = DEPTH.min(k - k0);
         let left = left[k0 * padded..][..depth * padded].as_chunks::<MR>().0;
         let accumulate = target.accumulate || k0 > 0;
-        for j0 in (0..n).step_by(step) {
+        for j0 in (in_place..n).step_by(step) {
             let columns = step.min(n - j0);
             let panels = panels[..depth * columns.next_multiple_of(width)].as_chunks_mut().0;
             let panels = panels.as_chunks_mut::<NV>().0;
@@ -243,15 +254,7 @@ fn product_of_blocks<S: Simd, const MR: usize, const NV: usize>(
                 for (j, panel) in panels.chunks_exact(depth).enumerate() {
                     let sums = multiply::<S, MR, NV>(simd, left, panel);
                     let len = width.min(columns - j * width);
-                    for (r, sums) in sums.into_iter().enumerate().take(m - i * MR) {
-                        let column = target.columns.start + j0 + j * width;
-                        let start = (i * MR + r) * target.row + column;
-                        // SAFETY: the segment is in a row of the target's columns, which nobody
-                        // else touches, and no other segment is in use here.
-                        let out = unsafe { target.output.segment(start, len) };
-                        let mask = target.mask.map(|mask| &mask[start..][..len]);
-                        store::<S, NV>(simd, sums, mask, accumulate, out);
-                    }
+                    store_block(simd, sums, i * MR, m, &target, j0 + j * width, len, accumulate);
                 }
             }
         }
@@ -330,6 +333,57 @@ fn pack_right<S: Simd, const NV: usize>(
                 *to = if right.relu { relu(x) } else { x };
             }
         }
+    }
+}
+
+/// One block of a product, from a panel of the left side and `NV` vectors from `j0` of the right.
+#[inline(always)]
+fn multiply_in_place<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    left: &[[f32; MR]],
+    right: Right<'_>,
+    j0: usize,
+) -> [[S::Vector; NV]; MR] {
+    let mut sums = [[simd.splat(0.0); NV]; MR];
+    for (p, a) in left.iter().enumerate() {
+        let b = right.data[p * right.row + j0..][..NV * LANES].as_chunks::<LANES>().0;
+        let mut row = [simd.splat(0.0); NV];
+        for v in 0..NV {
+            row[v] = simd.load(&b[v]);
+            if right.relu {
+                row[v] = simd.relu(row[v]);
+            }
+        }
+        for i in 0..MR {
+            let a = simd.splat(a[i]);
+            for v in 0..NV {
+                sums[i][v] = simd.mul_add(a, row[v], sums[i][v]);
+            }
+        }
+    }
+    sums
+}
+
+/// Writes a block of a product: `len` columns from `j` of the rows from `i` on, of `m` that there are.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "a part of `product_of_blocks`")]
+fn store_block<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    sums: [[S::Vector; NV]; MR],
+    i: usize,
+    m: usize,
+    target: &Target<'_>,
+    j: usize,
+    len: usize,
+    accumulate: bool,
+) {
+    for (r, sums) in sums.into_iter().enumerate().take(m - i) {
+        let start = (i + r) * target.row + target.columns.start + j;
+        // SAFETY: the segment is in a row of the target's columns, which nobody else touches, and no other
+        // segment is in use here.
+        let out = unsafe { target.output.segment(start, len) };
+        let mask = target.mask.map(|mask| &mask[start..][..len]);
+        store::<S, NV>(simd, sums, mask, accumulate, out);
     }
 }
 
