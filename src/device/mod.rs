@@ -3,13 +3,11 @@
 //! A [`Device`] takes a [`Plan`], the numbers it works on (parameters, running statistics, a batch of
 //! images) and a workspace, and gives logits and gradients. [`Cpu`] is the one that is always there.
 
-mod arena;
 pub mod cpu;
-mod executor;
 
 use crate::plan::Plan;
 
-pub use executor::{Cpu, CpuWorkspace};
+pub use cpu::{Cpu, CpuWorkspace};
 
 /// Settings of a run that the architecture does not fix.
 #[derive(Clone, Copy, Debug, PartialEq)]

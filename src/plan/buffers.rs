@@ -53,11 +53,18 @@ fn set_lifetimes(plan: &mut Plan) {
         *first = step.min(*first);
         *last = step.max(*last);
     };
-    for (index, step) in plan.forward.iter().enumerate() {
-        step.kernel.visit(|view, _| touch(view, index));
+    // The steps of a group run at the same time, as far as memory goes.
+    for group in &plan.forward_groups {
+        for step in &plan.forward[group.steps.clone()] {
+            let ends = [group.steps.start, group.steps.end - 1];
+            step.kernel.visit(|view, _| ends.into_iter().for_each(|end| touch(view, end)));
+        }
     }
-    let steps = plan.forward.len();
-    for (index, step) in plan.backward.iter().enumerate() {
-        step.kernel.visit(|view, _| touch(view, steps + index));
+    let before = plan.forward.len();
+    for group in &plan.backward_groups {
+        for step in &plan.backward[group.steps.clone()] {
+            let ends = [before + group.steps.start, before + group.steps.end - 1];
+            step.kernel.visit(|view, _| ends.into_iter().for_each(|end| touch(view, end)));
+        }
     }
 }

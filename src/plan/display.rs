@@ -9,7 +9,8 @@ use super::{Backward, Content, Forward, Mode, Output, Plan, Slot, Target, View};
 impl fmt::Display for Plan {
     /// Steps as `3  conv 1x1 relu(v1) w[0..64] -> v2  path`, where `v1` is a buffer of values, `g4` one
     /// of gradients, `v2[8..16]` a range of its channels, `w[..]` a slot of the parameters, `r[..]` one
-    /// of the running statistics, and `+g4` adds; then the buffers with their places and lifetimes.
+    /// of the running statistics, and `+g4` adds; then the steps that
+    /// run channel by channel, and the buffers with their places and lifetimes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.mode {
             Mode::Train { dropout, drop_path, image_gradient } => {
@@ -37,6 +38,17 @@ impl fmt::Display for Plan {
         for (index, step) in self.backward.iter().enumerate() {
             let index = self.forward.len() + index;
             self.line(f, index, &self.backward_text(&step.kernel), step.node)?;
+        }
+        let both = [(&self.forward_groups, 0), (&self.backward_groups, self.forward.len())];
+        let groups = both.into_iter().flat_map(|(groups, before)| {
+            groups.iter().filter(|group| group.steps.len() > 1).map(move |group| {
+                format!("{}-{}", before + group.steps.start, before + group.steps.end - 1)
+            })
+        });
+        let groups: Vec<String> = groups.collect();
+        if !groups.is_empty() {
+            writeln!(f, "channel by channel")?;
+            writeln!(f, "  steps {}", groups.join(", "))?;
         }
         writeln!(f, "buffers")?;
         for (index, buffer) in self.buffers.iter().enumerate() {
@@ -98,7 +110,7 @@ impl Plan {
                 format!("dwconv {window} {} w{weight} -> {}", self.input(*x, *relu_in), v(y))
             }
             Forward::BatchNorm { x, gamma, beta, running_mean, running_var, saved, fixed, y } => {
-                let saved = saved.map(|slot| format!(", s{slot}")).unwrap_or_default();
+                let saved = saved.map(|saved| format!(", s{saved}")).unwrap_or_default();
                 let (x, y) = (v(x), v(y));
                 let bn = if *fixed { "bn_fixed" } else { "bn" };
                 format!("{bn} {x} w{gamma} w{beta} r{running_mean} r{running_var} -> {y}{saved}")

@@ -6,7 +6,7 @@
 use crate::graph::{Graph, Node, NodeId, Op, Param, Section, TensorType};
 
 use super::wiring::Wiring;
-use super::{Content, Forward, Layout, Mode, Output, Plan, Slot, Step, View};
+use super::{Content, Forward, Layout, Mode, Output, Plan, Saved, Slot, Step, View};
 
 /// Where a node's value lies: in the buffer made for `root`, from channel `channel` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) struct Values {
     /// By node; the same as a view of a buffer.
     pub views: Vec<Option<View>>,
     /// By node; where batch normalizations keep their statistics.
-    pub saved: Vec<Option<Slot>>,
+    pub saved: Vec<Option<Saved>>,
     /// By node; where normalizations of single images keep the moments.
     pub moments: Vec<Option<View>>,
     /// By node; slots of its parameters in the order the graph has them.
@@ -59,9 +59,11 @@ pub(super) fn emit(plan: &mut Plan, graph: &Graph, wiring: &Wiring, layout: &Lay
         let y = View { buffer, channel: place.channel, channels: graph.ty(id).channels };
         values.views[id.0] = Some(y);
         if matches!(graph.node(id).op, Op::BatchNorm) && plan.mode != Mode::Infer {
-            let slot = Slot { offset: plan.fixed_len, len: 2 * y.channels };
-            plan.fixed_len += slot.len;
-            values.saved[id.0] = Some(slot);
+            let mut slot = || {
+                plan.fixed_len += y.channels;
+                Slot { offset: plan.fixed_len - y.channels, len: y.channels }
+            };
+            values.saved[id.0] = Some(Saved { mean: slot(), inv_std: slot() });
         }
         if let Some(groups) = moment_groups(&graph.node(id).op, y.channels) {
             let ty = TensorType::new(2 * groups, 1, 1);

@@ -11,7 +11,8 @@
 //!    buffer, and nodes become [`Forward`] steps.
 //! 3. `backward`: reverse mode. Gradients get buffers and nodes become [`Backward`] steps, last node
 //!    first.
-//! 4. `buffers`: lifetimes over both lists of steps, and offsets such that two buffers share memory
+//! 4. `groups`: steps that treat every channel on its own become a [`Group`], run channel by channel.
+//! 5. `buffers`: lifetimes over both lists of steps, and offsets such that two buffers share memory
 //!    only if their lifetimes are disjoint.
 //!
 //! # What is fused
@@ -51,6 +52,7 @@ mod backward;
 mod buffers;
 mod display;
 mod forward;
+mod groups;
 mod layout;
 mod step;
 mod verify;
@@ -61,8 +63,9 @@ use std::ops::Range;
 
 use crate::graph::{Graph, NodeId, TensorType};
 
+pub use groups::Group;
 pub use layout::{Layout, LayoutEntry, Slot};
-pub use step::{Backward, Forward, Output, Step};
+pub use step::{Backward, Forward, Output, Saved, Step};
 pub use work::Work;
 
 /// What a plan is made for.
@@ -106,7 +109,8 @@ pub struct Buffer {
     pub ty: TensorType,
     /// Where it starts in the arena, in numbers an image.
     pub offset: usize,
-    /// First and last step that touches it; backward steps are counted after the forward steps.
+    /// First and last step that touches it, or that is in a group with one that does; backward steps are counted
+    /// after the forward steps.
     pub lifetime: [usize; 2],
 }
 
@@ -154,6 +158,10 @@ pub struct Plan {
     pub forward: Vec<Step<Forward>>,
     /// Kernels of the backward pass, in order; none in [`Mode::Infer`].
     pub backward: Vec<Step<Backward>>,
+    /// The steps of [`Plan::forward`] that run channel by channel.
+    pub forward_groups: Vec<Group>,
+    /// The steps of [`Plan::backward`] that do.
+    pub backward_groups: Vec<Group>,
     /// All buffers, in the order in which they are first written.
     pub buffers: Vec<Buffer>,
     /// Length of the arena in numbers an image.
@@ -189,6 +197,8 @@ impl Plan {
             aux_classes: wiring.aux.map(|aux| graph.ty(aux).elements()),
             forward: Vec::new(),
             backward: Vec::new(),
+            forward_groups: Vec::new(),
+            backward_groups: Vec::new(),
             buffers: Vec::new(),
             arena_len: 0,
             fixed_len: 0,
@@ -200,6 +210,7 @@ impl Plan {
         if let Mode::Train { image_gradient, .. } = mode {
             backward::emit(&mut plan, graph, &wiring, &values, image_gradient);
         }
+        groups::form(&mut plan);
         buffers::place(&mut plan);
         debug_assert_eq!(plan.verify(), Ok(()));
         plan

@@ -4,6 +4,8 @@
 //! it writes, `gx` and `gy` their gradients. The mathematics of each is documented with
 //! [`Kernels`](crate::device::cpu::Kernels).
 
+use std::fmt;
+
 use crate::graph::{NodeId, Window};
 
 use super::{Slot, Target, View};
@@ -26,6 +28,21 @@ pub enum Output {
     Aux,
 }
 
+/// Where a batch normalization keeps the statistics of a batch, in the fixed part: one number a channel of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Saved {
+    /// Means.
+    pub mean: Slot,
+    /// Inverse deviations.
+    pub inv_std: Slot,
+}
+
+impl fmt::Display for Saved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}..{}]", self.mean.offset, self.inv_std.offset + self.inv_std.len)
+    }
+}
+
 /// A kernel of the forward pass.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields are operands, explained in the module's docs")]
@@ -45,7 +62,7 @@ pub enum Forward {
         beta: Slot,
         running_mean: Slot,
         running_var: Slot,
-        saved: Option<Slot>,
+        saved: Option<Saved>,
         fixed: bool,
         y: View,
     },
@@ -114,7 +131,7 @@ pub enum Backward {
     /// Gradient of a depthwise convolution's weight.
     DepthwiseWeight { window: Window, x: View, relu_in: bool, gy: View, weight: Slot },
     /// Gradients of a batch normalization with batch statistics, or of the input alone if it is `fixed`.
-    BatchNorm { x: View, gamma: Slot, beta: Slot, saved: Slot, fixed: bool, gy: View, gx: Target },
+    BatchNorm { x: View, gamma: Slot, beta: Slot, saved: Saved, fixed: bool, gy: View, gx: Target },
     /// Gradients of a normalization by the moments of each image.
     GroupNorm {
         groups: usize,

@@ -8,7 +8,8 @@ use super::{BufferId, Plan, View};
 
 impl Plan {
     /// Checks that every step reads only what earlier steps wrote and nobody overwrote since, that no
-    /// step writes what it reads, and that everything lies inside the arena.
+    /// step writes what it reads, that everything lies inside the arena, and that the steps of a group can run
+    /// channel by channel.
     ///
     /// # Errors
     /// A sentence that names the first step at fault.
@@ -24,6 +25,33 @@ impl Plan {
             step.kernel.visit(|view, access| touched.push((view, access)));
             let index = self.forward.len() + index;
             self.follow(&mut arena, &touched).map_err(|fault| format!("step {index}: {fault}"))?;
+        }
+        for group in self.forward_groups.iter().filter(|group| group.steps.len() > 1) {
+            let mut touched = Vec::new();
+            for step in &self.forward[group.steps.clone()] {
+                step.kernel.visit(|view, _| touched.push(view));
+            }
+            self.check_group(&touched).map_err(|fault| format!("{group:?}: {fault}"))?;
+        }
+        for group in self.backward_groups.iter().filter(|group| group.steps.len() > 1) {
+            let mut touched = Vec::new();
+            for step in &self.backward[group.steps.clone()] {
+                step.kernel.visit(|view, _| touched.push(view));
+            }
+            self.check_group(&touched).map_err(|fault| format!("backward {group:?}: {fault}"))?;
+        }
+        Ok(())
+    }
+
+    /// Two views of a group are the same or share no memory.
+    fn check_group(&self, touched: &[View]) -> Result<(), String> {
+        for (index, a) in touched.iter().enumerate() {
+            for b in touched[..index].iter().filter(|b| *b != a) {
+                let (range, other) = (self.range(*a, 1), self.range(*b, 1));
+                if range.start < other.end && other.start < range.end {
+                    return Err(format!("{a:?} and {b:?} share memory"));
+                }
+            }
         }
         Ok(())
     }

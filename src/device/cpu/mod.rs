@@ -26,7 +26,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "code for detected instruction sets; one matrix written by several threads; large pages"
+    reason = "code for detected instruction sets; memory that several threads write to; large pages"
 )]
 
 mod batch_norm;
@@ -34,13 +34,15 @@ mod convolution;
 mod dense;
 mod depthwise;
 mod elementwise;
+mod executor;
 mod group_norm;
 mod grouped;
 mod im2col;
 mod isa;
 mod matmul;
+mod memory;
 mod mix;
-pub(super) mod pages;
+mod pages;
 mod permutation;
 mod pool;
 mod scratch;
@@ -48,6 +50,7 @@ mod simd;
 mod sliding;
 mod threads;
 
+pub use executor::{Cpu, CpuWorkspace};
 pub use group_norm::GroupSizes;
 pub use isa::Isa;
 

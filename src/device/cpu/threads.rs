@@ -49,4 +49,17 @@ impl<'a> SharedOutput<'a> {
         // SAFETY: inside the borrowed slice by the assertion; not aliased by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(offset), len) }
     }
+
+    /// The same to read.
+    ///
+    /// # Panics
+    /// If the segment is not inside the output.
+    ///
+    /// # Safety
+    /// While the segment is in use, no overlapping one that is written to is.
+    pub(super) unsafe fn view(&self, offset: usize, len: usize) -> &'a [f32] {
+        assert!(offset <= self.len && len <= self.len - offset, "segment outside the output");
+        // SAFETY: inside the borrowed slice by the assertion; not written to by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.start.add(offset), len) }
+    }
 }

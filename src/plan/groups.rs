@@ -1,0 +1,230 @@
+//! Steps that run channel by channel: what one leaves of a channel in the cache, the next one finds there.
+//!
+//! A depthwise convolution, a normalization of the batch and everything that treats numbers one by one make a
+//! channel of what they write from the same channel of what they read, and so do their gradients. A run of such
+//! steps may therefore be done for a few channels at a time instead of one step after the other. That changes
+//! no result: every number is computed from the same numbers in the same order.
+
+use std::ops::Range;
+
+use super::{Backward, Forward, Plan, Saved, Slot, Target, View};
+
+/// Numbers of the largest view of a few channels, about: several such views stay in the second cache.
+const BLOCK: usize = 1 << 15;
+
+/// Fewest blocks of channels, as far as there are channels, for several threads to share.
+const BLOCKS: usize = 8;
+
+/// Steps that run one after the other or, if there are several, channel by channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Indices of the steps.
+    pub steps: Range<usize>,
+    /// Channels of every view that they touch.
+    pub channels: usize,
+    /// Numbers of one channel of the largest of these views, for each image.
+    pub area: usize,
+}
+
+impl Group {
+    /// How many channels to run at a time for batches of `n` images.
+    pub fn channels_at_once(&self, n: usize) -> usize {
+        let largest = self.channels.div_ceil(BLOCKS).max(1);
+        (BLOCK / (self.area * n).max(1)).clamp(1, largest)
+    }
+}
+
+impl Forward {
+    /// The same for some of the channels, if the kernel treats each on its own.
+    pub fn of_channels(&self, c: &Range<usize>) -> Option<Forward> {
+        Some(match *self {
+            Forward::DepthwiseConv { window, x, relu_in, weight, y } => {
+                let weight = weight.of_channels(c, y.channels);
+                let (x, y) = (x.of_channels(c), y.of_channels(c));
+                Forward::DepthwiseConv { window, x, relu_in, weight, y }
+            }
+            Forward::BatchNorm { x, gamma, beta, running_mean, running_var, saved, fixed, y } => {
+                let part = |slot: Slot| slot.of_channels(c, y.channels);
+                Forward::BatchNorm {
+                    x: x.of_channels(c),
+                    gamma: part(gamma),
+                    beta: part(beta),
+                    running_mean: part(running_mean),
+                    running_var: part(running_var),
+                    saved: saved.map(|saved| saved.of_channels(c)),
+                    fixed,
+                    y: y.of_channels(c),
+                }
+            }
+            Forward::Relu { x, y } => Forward::Relu { x: x.of_channels(c), y: y.of_channels(c) },
+            Forward::Relu6 { x, y } => Forward::Relu6 { x: x.of_channels(c), y: y.of_channels(c) },
+            Forward::Sigmoid { x, y } => {
+                Forward::Sigmoid { x: x.of_channels(c), y: y.of_channels(c) }
+            }
+            Forward::Add { a, b, y } => {
+                Forward::Add { a: a.of_channels(c), b: b.of_channels(c), y: y.of_channels(c) }
+            }
+            Forward::Copy { x, y } => Forward::Copy { x: x.of_channels(c), y: y.of_channels(c) },
+            Forward::MaxPool { window, x, y } => {
+                Forward::MaxPool { window, x: x.of_channels(c), y: y.of_channels(c) }
+            }
+            Forward::Shift { x, y } => Forward::Shift { x: x.of_channels(c), y: y.of_channels(c) },
+            // Average pools have a table for all channels that is as long as one of them, and dropout counts
+            // its numbers through all channels; the others mix channels or are rare.
+            Forward::Load { .. }
+            | Forward::Conv { .. }
+            | Forward::GroupNorm { .. }
+            | Forward::Mul { .. }
+            | Forward::Mix { .. }
+            | Forward::Zero { .. }
+            | Forward::AvgPool { .. }
+            | Forward::GlobalAvgPool { .. }
+            | Forward::Dense { .. }
+            | Forward::Dropout { .. }
+            | Forward::DropPath { .. }
+            | Forward::Shuffle { .. }
+            | Forward::Store { .. } => return None,
+        })
+    }
+}
+
+impl Backward {
+    /// The same for some of the channels, if the kernel treats each on its own.
+    pub fn of_channels(&self, c: &Range<usize>) -> Option<Backward> {
+        Some(match *self {
+            Backward::DepthwiseData { window, mask, weight, gy, gx } => Backward::DepthwiseData {
+                window,
+                mask: mask.map(|mask| mask.of_channels(c)),
+                weight: weight.of_channels(c, gy.channels),
+                gy: gy.of_channels(c),
+                gx: gx.of_channels(c),
+            },
+            Backward::DepthwiseWeight { window, x, relu_in, gy, weight } => {
+                let weight = weight.of_channels(c, gy.channels);
+                let (x, gy) = (x.of_channels(c), gy.of_channels(c));
+                Backward::DepthwiseWeight { window, x, relu_in, gy, weight }
+            }
+            Backward::BatchNorm { x, gamma, beta, saved, fixed, gy, gx } => {
+                let part = |slot: Slot| slot.of_channels(c, gy.channels);
+                Backward::BatchNorm {
+                    x: x.of_channels(c),
+                    gamma: part(gamma),
+                    beta: part(beta),
+                    saved: saved.of_channels(c),
+                    fixed,
+                    gy: gy.of_channels(c),
+                    gx: gx.of_channels(c),
+                }
+            }
+            Backward::Relu { x, gy, gx } => {
+                let (x, gy, gx) = (x.of_channels(c), gy.of_channels(c), gx.of_channels(c));
+                Backward::Relu { x, gy, gx }
+            }
+            Backward::Relu6 { x, gy, gx } => {
+                let (x, gy, gx) = (x.of_channels(c), gy.of_channels(c), gx.of_channels(c));
+                Backward::Relu6 { x, gy, gx }
+            }
+            Backward::Sigmoid { y, gy, gx } => {
+                let (y, gy, gx) = (y.of_channels(c), gy.of_channels(c), gx.of_channels(c));
+                Backward::Sigmoid { y, gy, gx }
+            }
+            Backward::Copy { gy, gx } => {
+                Backward::Copy { gy: gy.of_channels(c), gx: gx.of_channels(c) }
+            }
+            Backward::MaxPool { window, x, gy, gx } => {
+                let (x, gy, gx) = (x.of_channels(c), gy.of_channels(c), gx.of_channels(c));
+                Backward::MaxPool { window, x, gy, gx }
+            }
+            Backward::Shift { gy, gx } => {
+                Backward::Shift { gy: gy.of_channels(c), gx: gx.of_channels(c) }
+            }
+            Backward::Load { .. }
+            | Backward::Zero { .. }
+            | Backward::ConvData { .. }
+            | Backward::ConvWeight { .. }
+            | Backward::GroupNorm { .. }
+            | Backward::Mix { .. }
+            | Backward::Mul { .. }
+            | Backward::AvgPool { .. }
+            | Backward::GlobalAvgPool { .. }
+            | Backward::Dense { .. }
+            | Backward::Dropout { .. }
+            | Backward::DropPath { .. }
+            | Backward::Shuffle { .. }
+            | Backward::Store { .. } => return None,
+        })
+    }
+}
+
+impl View {
+    fn of_channels(self, c: &Range<usize>) -> View {
+        View { channel: self.channel + c.start, channels: c.len(), ..self }
+    }
+}
+
+impl Target {
+    fn of_channels(self, c: &Range<usize>) -> Target {
+        Target { view: self.view.of_channels(c), ..self }
+    }
+}
+
+impl Slot {
+    /// What belongs to some of `channels` channels that have equal parts of the slot.
+    fn of_channels(self, c: &Range<usize>, channels: usize) -> Slot {
+        let each = self.len / channels;
+        Slot { offset: self.offset + c.start * each, len: c.len() * each }
+    }
+}
+
+impl Saved {
+    fn of_channels(self, c: &Range<usize>) -> Saved {
+        let Saved { mean, inv_std } = self;
+        let channels = mean.len;
+        Saved { mean: mean.of_channels(c, channels), inv_std: inv_std.of_channels(c, channels) }
+    }
+}
+
+/// Sets the groups of both lists of steps.
+pub(super) fn form(plan: &mut Plan) {
+    let forward = plan.forward.iter().map(|step| {
+        let mut views = Vec::new();
+        step.kernel.visit(|view, _| views.push(view));
+        (step.kernel.of_channels(&(0..1)).is_some(), views)
+    });
+    let forward = groups(plan, forward);
+    let backward = plan.backward.iter().map(|step| {
+        let mut views = Vec::new();
+        step.kernel.visit(|view, _| views.push(view));
+        (step.kernel.of_channels(&(0..1)).is_some(), views)
+    });
+    let backward = groups(plan, backward);
+    (plan.forward_groups, plan.backward_groups) = (forward, backward);
+}
+
+/// Cuts steps into groups, given whether each treats channels on their own and what it touches: a step joins
+/// the group before it if it touches a view that the group has touched, and no part of another one.
+fn groups(plan: &Plan, steps: impl Iterator<Item = (bool, Vec<View>)>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut touched: Vec<View> = Vec::new();
+    let mut is_open = false;
+    for (index, (is_channelwise, views)) in steps.enumerate() {
+        let known = |view: &View| touched.contains(view);
+        let is_apart = |view: &View| !touched.iter().any(|other| view.overlaps(other));
+        let joins = views.iter().any(known) && views.iter().all(|v| known(v) || is_apart(v));
+        let channels = views.first().map_or(0, |view| view.channels);
+        let area = views.iter().map(|&view| plan.area(view)).max().unwrap_or(0);
+        match groups.last_mut() {
+            Some(group) if is_open && is_channelwise && joins && group.channels == channels => {
+                group.steps.end = index + 1;
+                group.area = group.area.max(area);
+            }
+            _ => {
+                groups.push(Group { steps: index..index + 1, channels, area });
+                touched.clear();
+            }
+        }
+        is_open = is_channelwise;
+        touched.extend(views);
+    }
+    groups
+}
