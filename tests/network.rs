@@ -322,10 +322,11 @@ fn initial_values_follow_their_kind_and_the_seed() {
     for (path, tensor) in network.state_dict() {
         let n = tensor.values.len() as f64;
         let square: f64 = tensor.values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;
-        // Fan-out: 3 * 3 * 96 for the stem, 25 for a depthwise 5x5; uniform in 1 / sqrt(768) for the head.
+        // Fan-out as torch.nn.init counts it: 3 * 3 * 96 for the stem, 5 * 5 * C for a depthwise kernel of C
+        // channels; uniform in 1 / sqrt(768) for the head.
         let expected = match &tensor.shape[..] {
             [96, 3, 3, 3] => 2.0 / (9.0 * 96.0),
-            [_, 1, 5, 5] => 2.0 / 25.0,
+            [channels, 1, 5, 5] => 2.0 / (25.0 * *channels as f64),
             [10, 768] => 1.0 / 768.0 / 3.0,
             _ if path.ends_with("running_var") => 1.0,
             _ => continue,
@@ -336,7 +337,7 @@ fn initial_values_follow_their_kind_and_the_seed() {
 }
 
 #[test]
-fn filters_of_a_group_decide_its_initial_values() {
+fn filters_of_all_groups_decide_initial_values() {
     let mut w = Wirer::new(TensorType::new(64, 4, 4));
     let mixed = w.grouped(w.graph.input, 3, 128, 1);
     let grouped = w.grouped(mixed, 3, 64, 4);
@@ -353,8 +354,8 @@ fn filters_of_a_group_decide_its_initial_values() {
         "net.layernorm3.weight",
     ];
     assert_eq!(paths, expected);
-    // Fan-out of a group: 128 filters of 9 taps, then 64 / 4.
-    for (path, fan_out) in [("net.conv1.weight", 128.0 * 9.0), ("net.conv2.weight", 16.0 * 9.0)] {
+    // 128 filters of 9 taps, then 64 in four groups.
+    for (path, fan_out) in [("net.conv1.weight", 128.0 * 9.0), ("net.conv2.weight", 64.0 * 9.0)] {
         let values = &state[path].values;
         let n = values.len() as f64;
         let square: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;

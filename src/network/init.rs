@@ -2,25 +2,25 @@
 
 use rand::RngCore;
 
-use crate::graph::{Graph, Op, ParamKind};
+use crate::graph::ParamKind;
 use crate::plan::{Layout, LayoutEntry};
 use crate::rng::{Pcg64, Purpose, stream};
 
-/// The stores of parameters and of statistics of a graph before any training.
+/// The stores of parameters and of statistics before any training.
 ///
-/// Convolution kernels are He normal on fan-out, `sqrt(2 / (filters for each group * taps))`; a dense
-/// layer's kernel is uniform within `1 / sqrt(fan-in)`; biases and shifts are 0, scales and variances 1.
+/// Convolution kernels are He normal on fan-out, with the deviation `sqrt(2 / (out channels * taps))`, those in
+/// groups and depthwise ones too; a dense layer's kernel is uniform within `1 / sqrt(fan-in)`; biases and shifts
+/// are 0, scales and variances 1.
+///
+/// # Source
+/// `torch.nn.init.kaiming_normal_` in the mode `fan_out`, and `torch.nn.Linear`. Slim counts one filter for a
+/// depthwise kernel, which makes it `sqrt(channels)` times as large: normalization hides that from the values,
+/// but not from the gradients, and the kernel learns more slowly.
 ///
 /// # Determinism
 /// Each parameter has a random stream of its own, so its values depend on the seed, its index in the
 /// layout and its shape.
-pub(super) fn initial(graph: &Graph, layout: &Layout, seed: u64) -> (Vec<f32>, Vec<f32>) {
-    let mut groups_of = vec![1; graph.params.len()];
-    for node in &graph.nodes {
-        if let Op::Conv { groups, .. } = node.op {
-            node.params.iter().for_each(|id| groups_of[id.0] = groups);
-        }
-    }
+pub(super) fn initial(layout: &Layout, seed: u64) -> (Vec<f32>, Vec<f32>) {
     let mut params = vec![0.0; layout.params_len()];
     let mut statistics = vec![0.0; layout.statistics_len()];
     for (index, entry) in layout.entries().iter().enumerate() {
@@ -29,7 +29,7 @@ pub(super) fn initial(graph: &Graph, layout: &Layout, seed: u64) -> (Vec<f32>, V
         match entry.kind {
             ParamKind::Weight => {
                 let mut rng = stream(seed, Purpose::Init, index as u64);
-                fill_weight(entry, groups_of[index], values, &mut rng);
+                fill_weight(entry, values, &mut rng);
             }
             ParamKind::Gamma | ParamKind::RunningVar => values.fill(1.0),
             ParamKind::Bias | ParamKind::Beta | ParamKind::RunningMean => values.fill(0.0),
@@ -38,13 +38,10 @@ pub(super) fn initial(graph: &Graph, layout: &Layout, seed: u64) -> (Vec<f32>, V
     (params, statistics)
 }
 
-fn fill_weight(entry: &LayoutEntry, groups: usize, values: &mut [f32], rng: &mut Pcg64) {
+fn fill_weight(entry: &LayoutEntry, values: &mut [f32], rng: &mut Pcg64) {
     match entry.shape[..] {
-        [out_channels, in_channels, kh, kw] => {
-            // A depthwise kernel, `[C, 1, KH, KW]`, has one filter for each group. A convolution of one
-            // channel looks the same and has few taps, so nothing is lost by taking it for one.
-            let filters = if in_channels == 1 && groups == 1 { 1 } else { out_channels / groups };
-            let deviation = (2.0 / (filters * kh * kw) as f64).sqrt();
+        [out_channels, _, kh, kw] => {
+            let deviation = (2.0 / (out_channels * kh * kw) as f64).sqrt();
             fill_normal(values, deviation, rng);
         }
         [_, fan_in] => {

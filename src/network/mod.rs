@@ -80,7 +80,7 @@ impl Network {
     /// The same graph and seed give the same parameters.
     pub fn new(graph: &Graph, seed: u64) -> Network {
         let layout = Layout::of(graph);
-        let (params, statistics) = init::initial(graph, &layout, seed);
+        let (params, statistics) = init::initial(&layout, seed);
         let len = Len(params.len());
         Network {
             graph: Arc::new(graph.clone()),
