@@ -11,12 +11,15 @@ use std::time::Instant;
 use cellc::error::Error;
 use cellc::graph::cost::grouped;
 use cellc::graph::lower::Scale;
-use cellc::search::{self, Event, Record, RunFolder, SearchConfig};
+use cellc::search::{
+    self, Event, FailureKind, Objective, Objectives, Record, RunFolder, SearchConfig,
+};
 
 use super::args::SearchArgs;
 use super::input::{self, Failure};
 use super::output;
 use super::progress::Progress;
+use super::table::table;
 use evaluator::Scorer;
 
 /// How much larger than the children the network of the suggested command is.
@@ -33,7 +36,18 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     }
     let strategy = strategy::resolve(&[args.strategy], args.preset, &args.set)?.swap_remove(0);
     let workers = workers(args);
-    let config = SearchConfig { seed: args.seed, trials: args.trials, workers, strategy };
+    let objectives = Objectives {
+        limits: args.require.clone(),
+        pareto: args.pareto.clone(),
+        latency_batch: args.latency_batch,
+    };
+    let config = SearchConfig {
+        seed: args.seed,
+        trials: args.trials,
+        workers,
+        strategy,
+        objectives,
+    };
     let space = scorer.space();
     let kind = scorer.kind(args);
     let name = args.name.clone().unwrap_or_else(|| {
@@ -91,8 +105,13 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
 
     output(&summary(&history.trials))?;
     let Some(best) = history.best else {
-        return output("no trial succeeded; the reasons are in the ledger\n");
+        return output(&without_best(&history.trials, &config.objectives));
     };
+    if !history.front.is_empty() {
+        let front: Vec<&Record> = history.front.iter().map(|&index| &history.trials[index]).collect();
+        output(&front_table(&front, &config.objectives.pareto))?;
+        output(&format!("front {}\n", folder.join("front").display()))?;
+    }
     let record = &history.trials[best];
     let file = folder.join("best.cell");
     let found = format!(
@@ -150,6 +169,44 @@ fn line(record: &Record, is_best: bool) -> String {
         (Err(failure), _) => format!("failed: {failure}"),
     };
     format!("trial {:>4}  {what}{}", record.trial, if is_best { "  best so far" } else { "" })
+}
+
+/// Why there is no best.
+fn without_best(trials: &[Record], objectives: &Objectives) -> String {
+    let is_too_slow = |trial: &&Record| {
+        matches!(&trial.outcome, Err(failure) if failure.kind == FailureKind::TooSlow)
+    };
+    let slow = trials.iter().filter(is_too_slow);
+    if slow.clone().count() < trials.len() {
+        return "no trial succeeded; the reasons are in the ledger\n".into();
+    }
+    let mut text = format!("none of {} trials is within the limits\n", trials.len());
+    for limit in &objectives.limits {
+        let measure = limit.measure.to_string();
+        let least = slow.clone().filter_map(|trial| trial.costs.get(&measure));
+        let least = least.copied().fold(f64::INFINITY, f64::min);
+        text += &format!("{limit}: the least was {}\n", limit.measure.kind.text(least, '_'));
+    }
+    text
+}
+
+/// The trials of a Pareto front with their objectives.
+fn front_table(front: &[&Record], pareto: &[Objective]) -> String {
+    let mut header = vec!["trial".to_owned()];
+    header.extend(pareto.iter().map(Objective::to_string));
+    let mut rows = vec![header];
+    for record in front {
+        let mut row = vec![record.trial.to_string()];
+        row.extend(pareto.iter().map(|objective| match objective {
+            Objective::Reward => format!("{:.2} %", 100.0 * record.reward()),
+            Objective::Cost(measure) => {
+                let cost = record.costs.get(&measure.to_string()).copied().unwrap_or(f64::NAN);
+                measure.kind.text(cost, ',')
+            }
+        }));
+        rows.push(row);
+    }
+    format!("Pareto front of {} networks:\n{}", front.len(), table(&rows, 1))
 }
 
 /// What the trials came to.

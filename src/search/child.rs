@@ -3,8 +3,10 @@
 
 use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+use super::objective::NetScale;
 use crate::data::{Dataset, HoldOut, Split, split};
 use crate::error::Error;
+use crate::graph::Graph;
 use crate::network::Network;
 use crate::source::{Library, Loader, SourceFile};
 use crate::space::{Genotype, Requirements, SearchSpace};
@@ -136,6 +138,10 @@ impl Evaluator for TrainEvaluator {
 
     fn requirements(&self) -> Requirements<'_> {
         self.architectures.requirements()
+    }
+
+    fn network(&self, genotype: &Genotype, at: Option<&NetScale>) -> Result<Graph, String> {
+        self.architectures.measured(genotype, at)
     }
 
     fn settings(&self) -> Vec<(String, String)> {

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::objective::NetScale;
+use crate::graph::Graph;
 use crate::space::{Genotype, Requirements};
 
 /// Scores architectures. Called from several worker threads at once.
@@ -32,6 +34,15 @@ pub trait Evaluator: Sync {
     /// Strategies propose none that does not.
     fn requirements(&self) -> Requirements<'_> {
         Requirements::default()
+    }
+
+    /// The network of an architecture, for what a search counts and measures beside its reward: the child
+    /// that is scored, or the network at a scale.
+    ///
+    /// # Errors
+    /// One sentence if the architecture has no such network, or this evaluator none at all.
+    fn network(&self, _genotype: &Genotype, _at: Option<&NetScale>) -> Result<Graph, String> {
+        Err("this evaluator builds no networks".into())
     }
 
     /// Everything else that the scores depend on (data set, epochs, scale, batch size ...) as names
@@ -80,6 +91,8 @@ pub enum FailureKind {
     TooLarge,
     /// The network breaks a `require` of its space.
     Rejected,
+    /// The network takes longer than a limit on its latency.
+    TooSlow,
     /// The evaluation took longer than it may.
     TimedOut,
     /// Anything else, such as a data set that cannot be read.
@@ -100,6 +113,7 @@ impl fmt::Display for Failure {
             FailureKind::Panic => "panic",
             FailureKind::TooLarge => "too large",
             FailureKind::Rejected => "rejected",
+            FailureKind::TooSlow => "too slow",
             FailureKind::TimedOut => "timed out",
             FailureKind::Error => "error",
         };

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`strategy`] | which architectures next; [`random`], [`local`], [`evolution`], [`q_learning`], and [`ppo`] and [`reinforce`] with their controller in [`policy`] |
 //! | [`evaluator`] | how good one is; [`child`] trains it, [`table`] looks it up, [`command`] asks a program |
+//! | [`objective`] | what is wanted of it: the largest reward, limits on its costs, a Pareto front |
 //! | [`ledger`] | what is remembered of it |
 //! | [`comparison`] | which strategy finds better ones |
 //! | `report` | what people see of it, `report.html` in the run's folder |
@@ -34,6 +35,7 @@ pub mod evaluator;
 pub mod evolution;
 pub mod ledger;
 pub mod local;
+pub mod objective;
 pub mod policy;
 pub mod ppo;
 pub mod q_learning;
@@ -55,8 +57,9 @@ pub use comparison::{ComparisonConfig, compare};
 pub use evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
 pub use evolution::EvolutionConfig;
 pub use identity::{space_hash, train_seed};
-pub use ledger::Record;
+pub use ledger::{Record, Size};
 pub use local::LocalConfig;
+pub use objective::{Limit, Measure, MeasureKind, NetScale, Objective, Objectives};
 pub use ppo::PpoConfig;
 pub use q_learning::QLearningConfig;
 pub use reinforce::ReinforceConfig;
@@ -65,10 +68,13 @@ pub use strategy::{Metrics, Strategy, StrategyConfig};
 pub use table::{KeyFormat, Table, TableConfig, TableEvaluator};
 
 use crate::error::Error;
-use crate::space::{Genotype, SearchSpace};
+use crate::space::{Genotype, Requirements, SearchSpace};
+use objective::pareto::{self, Point};
+use objective::{Appraiser, Costs, Counted};
 use report::Report;
 use run_dir::{RunDir, cell_name};
-use workers::{Done, Job, Workers, with_workers};
+use strategy::at_least_one;
+use workers::{Done, Job, Workers, size, with_workers};
 
 /// The least time between two writings of the report while a search runs.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -91,6 +97,38 @@ pub struct SearchConfig {
     pub workers: usize,
     /// Who chooses them.
     pub strategy: StrategyConfig,
+    /// What is wanted.
+    pub objectives: Objectives,
+}
+
+impl Default for SearchConfig {
+    /// A search of 80 trials by chance.
+    fn default() -> Self {
+        SearchConfig {
+            seed: 0,
+            trials: 80,
+            workers: 1,
+            strategy: StrategyConfig::Random,
+            objectives: Objectives::default(),
+        }
+    }
+}
+
+impl SearchConfig {
+    fn check(&self) -> Result<(), Error> {
+        at_least_one("trials", self.trials)?;
+        at_least_one("workers", self.workers)?;
+        self.objectives.check()?;
+        if !self.objectives.pareto.is_empty() && !self.strategy.finds_fronts() {
+            return Err(Error::Config {
+                setting: "strategy",
+                value: self.strategy.name().into(),
+                reason: "it learns from one reward; a Pareto front is for `evolution` and `random`"
+                    .into(),
+            });
+        }
+        Ok(())
+    }
 }
 
 /// Something that happened in a search.
@@ -140,6 +178,9 @@ pub struct SearchHistory {
     pub trials: Vec<Record>,
     /// Index of the trial with the largest reward, the first of equals; none if all failed.
     pub best: Option<usize>,
+    /// Indices of the trials on the Pareto front, the largest first coordinate first; none unless one is
+    /// asked for.
+    pub front: Vec<usize>,
     /// What the strategy said about each batch, with the batch's last trial.
     pub updates: Vec<(usize, Metrics)>,
     /// Why it ended.
@@ -150,7 +191,8 @@ pub struct SearchHistory {
 ///
 /// A failed trial (a panic, a reward that is not finite, a failure the evaluator reports) is recorded
 /// as such and counts for the strategy as a reward of [`strategy::FAILED_REWARD`]. An architecture
-/// that was evaluated before is not evaluated again: its trial repeats the earlier outcome.
+/// that was evaluated before is not evaluated again: its trial repeats the earlier outcome. What is beyond
+/// a limit is not evaluated at all, see [`objective`].
 ///
 /// # Cost
 /// Resuming replays the strategy: for PPO one update for each batch in the ledger.
@@ -171,15 +213,15 @@ pub fn run(
     clock: Clock<'_>,
     on_event: OnEvent<'_>,
 ) -> Result<SearchHistory, Error> {
-    for (setting, value) in [("trials", config.trials), ("workers", config.workers)] {
-        if value == 0 {
-            let reason = "it must be at least 1".into();
-            return Err(Error::Config { setting, value: value.to_string(), reason });
-        }
-    }
+    config.check()?;
+    let counted = Counted::new(evaluator, &config.objectives.limits);
+    let requirements = match counted.is_empty() {
+        true => evaluator.requirements(),
+        false => evaluator.requirements().within(&counted),
+    };
     let mut strategy = config.strategy.build(space, config.seed)?;
     // Before there is a folder: a space whose requirements cannot be met leaves none behind.
-    let first_batch = strategy.ask(1, evaluator.requirements())?;
+    let first_batch = strategy.ask(1, requirements)?;
     let settings = identity::config_text(space, config, evaluator);
     let run_dir = RunDir::open(folder, &settings, space)?;
     let provenance = Provenance {
@@ -191,11 +233,14 @@ pub fn run(
         reward: 0.0,
     };
     with_workers(evaluator, config.workers, clock, |workers| {
-        let (first_of, unevaluated) = (BTreeMap::new(), Vec::new());
+        let (first_of, begun, unevaluated) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let objectives = &config.objectives;
         let search = Search {
             space,
             settings,
             evaluator,
+            requirements,
+            appraiser: Appraiser { evaluator, objectives, counted: &counted, clock },
             config,
             provenance,
             run_dir,
@@ -203,6 +248,7 @@ pub fn run(
             clock,
             on_event,
             first_of,
+            begun,
             unevaluated,
         };
         search.run(strategy, first_batch)
@@ -215,6 +261,8 @@ struct Search<'a> {
     /// The settings as the run's folder has them.
     settings: String,
     evaluator: &'a dyn Evaluator,
+    requirements: Requirements<'a>,
+    appraiser: Appraiser<'a>,
     config: &'a SearchConfig,
     /// For every trial, but for its number and reward.
     provenance: Provenance,
@@ -224,6 +272,8 @@ struct Search<'a> {
     on_event: OnEvent<'a>,
     /// The trial that evaluates (or evaluated) each id.
     first_of: BTreeMap<String, usize>,
+    /// Trials of the current batch that nobody evaluates yet.
+    begun: Vec<Job>,
     /// Trials of the current batch that failed before they could be evaluated.
     unevaluated: Vec<(Record, Option<String>)>,
 }
@@ -251,7 +301,7 @@ impl Search<'_> {
         while first <= self.config.trials && flow.is_continue() {
             let genotypes = match first_batch.take() {
                 Some(genotypes) => genotypes,
-                None => strategy.ask(first, self.evaluator.requirements())?,
+                None => strategy.ask(first, self.requirements)?,
             };
             let end = first + genotypes.len();
             let asked = genotypes.len().min(self.config.trials + 1 - first);
@@ -260,7 +310,8 @@ impl Search<'_> {
             // with more trials completes it.
             if self.run_dir.records().len() >= end - 1 {
                 let batch = &self.run_dir.records()[first - 1..end - 1];
-                let metrics = strategy.tell(&batch.iter().map(Record::scored).collect::<Vec<_>>());
+                let scored = batch.iter().map(|record| record.scored(&self.config.objectives));
+                let metrics = strategy.tell(&scored.collect::<Vec<_>>());
                 if end - 1 > known && flow.is_continue() {
                     flow = (self.on_event)(Event::Updated { trial: end - 1, metrics: &metrics });
                 }
@@ -276,11 +327,18 @@ impl Search<'_> {
         self.write_report()?;
         let stop = if flow.is_break() { StopReason::Requested } else { StopReason::Trials };
         let (trials, best) = (self.run_dir.records().to_vec(), self.run_dir.best());
-        Ok(SearchHistory { trials, best, updates, stop })
+        let front = front(&trials, &self.config.objectives.pareto);
+        Ok(SearchHistory { trials, best, front, updates, stop })
     }
 
     fn write_report(&self) -> Result<(), Error> {
         let records = self.run_dir.records();
+        let pareto = &self.config.objectives.pareto;
+        let front: Vec<&Record> =
+            front(records, pareto).into_iter().map(|index| &records[index]).collect();
+        if !pareto.is_empty() {
+            self.run_dir.write_front(&front)?;
+        }
         let cell = |record: &Record| {
             let (trial, reward) = (record.trial, record.reward());
             let provenance = Provenance { trial, reward, ..self.provenance.clone() };
@@ -292,6 +350,8 @@ impl Search<'_> {
             records,
             trials: self.config.trials.max(records.len()),
             settings: &self.settings,
+            pareto,
+            front,
             cells: best.map(|record| (record, cell_name(record), cell(record))).collect(),
         };
         self.run_dir.write_report(&report.html())
@@ -305,6 +365,7 @@ impl Search<'_> {
                 repeats.insert(trial, source);
             }
         }
+        self.start()?;
         let mut flow = ControlFlow::Continue(());
         let mut finished = mem::take(&mut self.unevaluated);
         loop {
@@ -362,30 +423,63 @@ impl Search<'_> {
         }
         self.first_of.insert(id.clone(), trial);
         let train_seed = train_seed(self.config.seed, &id);
-        let job = Job { id, genotype: genotype.clone(), train_seed, provenance };
+        let (genotype, costs) = (genotype.clone(), Costs::new());
+        let job = Job { id, genotype, train_seed, costs, provenance };
         match failure {
-            None => self.workers.submit(job),
-            Some(failure) => {
-                let done = Done { job, outcome: Err(failure), time: Duration::ZERO };
-                self.unevaluated.push(record(done));
-            }
+            None => self.begun.push(job),
+            Some(failure) => self.fail(job, failure),
         }
         Ok(None)
     }
+
+    /// Gives what was begun to the workers, as far as its costs allow. All costs are found out before any
+    /// worker is at work: some of them are times.
+    fn start(&mut self) -> Result<(), Error> {
+        let mut jobs = Vec::new();
+        for mut job in mem::take(&mut self.begun) {
+            let (costs, admission) = self.appraiser.appraise(&job.genotype)?;
+            job.costs = costs;
+            match admission {
+                Ok(()) => jobs.push(job),
+                Err(failure) => self.fail(job, failure),
+            }
+        }
+        jobs.into_iter().for_each(|job| self.workers.submit(job));
+        Ok(())
+    }
+
+    fn fail(&mut self, job: Job, failure: Failure) {
+        let size = size(self.evaluator, &job.genotype);
+        let done = Done { job, outcome: Err((failure, size)), time: Duration::ZERO };
+        self.unevaluated.push(record(done));
+    }
+}
+
+/// Indices of the records on the Pareto front, repeats aside.
+fn front(records: &[Record], pareto: &[Objective]) -> Vec<usize> {
+    if pareto.is_empty() {
+        return Vec::new();
+    }
+    let is_own = |record: &Record| record.outcome.is_ok() && record.repeat_of.is_none();
+    let own: Vec<usize> = (0..records.len()).filter(|&index| is_own(&records[index])).collect();
+    let points: Vec<Point> = own.iter().map(|&index| records[index].point(pareto)).collect();
+    pareto::front(&points).into_iter().map(|index| own[index]).collect()
 }
 
 /// The record of a finished job and the text of its cell.
 fn record(done: Done) -> (Record, Option<String>) {
     let Done { job, outcome, time } = done;
-    let (outcome, cell_text) = match outcome {
-        Ok((evaluation, cell_text)) => (Ok(evaluation), Some(cell_text)),
-        Err(failure) => (Err(failure), None),
+    let (outcome, cell_text, failed_size) = match outcome {
+        Ok((evaluation, cell_text)) => (Ok(evaluation), Some(cell_text), None),
+        Err((failure, size)) => (Err(failure), None, size),
     };
     let record = Record {
         trial: job.provenance.trial,
         id: job.id,
         genotype: job.genotype,
         outcome,
+        costs: job.costs,
+        failed_size,
         repeat_of: None,
         strategy: job.provenance.strategy,
         seed: job.provenance.seed,

@@ -1,5 +1,5 @@
 //! The folder of a run: `config.toml`, `ledger.jsonl`, `pending.jsonl`, `cells/`, `best.cell` and
-//! `report.html`.
+//! `report.html`; in a search for a Pareto front also `front.jsonl` and `front/`.
 //!
 //! `ledger.jsonl` is the truth and is always in order of trials. A trial that finishes before an
 //! earlier one waits in `pending.jsonl`; that file is emptied only after all of it is in the ledger,
@@ -8,12 +8,12 @@
 //! Only these two are forced to the disk. The cells can be written again from the genotypes, and a
 //! resumed run does so where one is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
-use super::ledger::{Record, RecordFile};
+use super::ledger::{Record, RecordFile, lines};
 use crate::error::Error;
 use crate::space::SearchSpace;
 use crate::storage::{self, replace_text};
@@ -193,6 +193,27 @@ impl RunDir {
         let cell = self.cell_path(&self.records[best]);
         let text = fs::read_to_string(&cell).map_err(Error::read(&cell))?;
         replace_text(&self.dir.join("best.cell"), &text)
+    }
+
+    /// Replaces `front.jsonl`, a ledger of the Pareto front alone, and the cells of `front/`.
+    pub(super) fn write_front(&self, front: &[&Record]) -> Result<(), Error> {
+        let folder = self.dir.join("front");
+        fs::create_dir_all(&folder).map_err(Error::write(&folder))?;
+        let mut wanted = BTreeSet::new();
+        for record in front {
+            let cell = self.cell_path(record);
+            let copy = folder.join(cell.file_name().expect("a cell's path ends in its name"));
+            let text = fs::read_to_string(&cell).map_err(Error::read(&cell))?;
+            replace_text(&copy, &text)?;
+            wanted.insert(copy);
+        }
+        for entry in fs::read_dir(&folder).map_err(Error::read(&folder))? {
+            let path = entry.map_err(Error::read(&folder))?.path();
+            if !wanted.contains(&path) {
+                fs::remove_file(&path).map_err(Error::write(&path))?;
+            }
+        }
+        replace_text(&self.dir.join("front.jsonl"), &lines(front.iter().copied()))
     }
 
     /// Replaces the report.

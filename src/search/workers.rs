@@ -16,7 +16,10 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::Clock;
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+use super::ledger::Size;
+use super::objective::Costs;
 use crate::error::Error;
+use crate::graph::cost::{Cost, Counts};
 use crate::space::Genotype;
 
 /// One architecture to evaluate.
@@ -25,6 +28,8 @@ pub(super) struct Job {
     pub(super) id: String,
     pub(super) genotype: Genotype,
     pub(super) train_seed: u64,
+    /// What is known of its costs.
+    pub(super) costs: Costs,
     /// For the header of the cell; the worker fills in the reward.
     pub(super) provenance: Provenance,
 }
@@ -33,8 +38,8 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) job: Job,
-    /// The score and the text of the cell.
-    pub(super) outcome: Result<(Evaluation, String), Failure>,
+    /// The score and the text of the cell, or why there is none and what the network counts.
+    pub(super) outcome: Result<(Evaluation, String), (Failure, Option<Size>)>,
     pub(super) time: Duration,
 }
 
@@ -144,8 +149,16 @@ fn evaluate(evaluator: &dyn Evaluator, pool: &ThreadPool, clock: Clock<'_>, job:
         Ok((evaluation, cell_text))
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| pool.install(attempt)))
-        .unwrap_or_else(|payload| Err(panicked(&*payload)));
+        .unwrap_or_else(|payload| Err(panicked(&*payload)))
+        .map_err(|failure| (failure, size(evaluator, &job.genotype)));
     Done { outcome, time: clock().saturating_sub(start), job }
+}
+
+/// What the network of an architecture counts; none if it has none.
+pub(super) fn size(evaluator: &dyn Evaluator, genotype: &Genotype) -> Option<Size> {
+    let network = catch_unwind(AssertUnwindSafe(|| evaluator.network(genotype, None)));
+    let Counts { params, macs, .. } = Cost::of(&network.ok()?.ok()?).total;
+    Some(Size { params, macs })
 }
 
 /// The failure that a panic with this payload is.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use cellc::data::DataSpec;
-use cellc::search::KeyFormat;
+use cellc::search::{KeyFormat, Limit, Objective};
 use clap::{Args, ValueEnum};
 
 use super::ImageArgs;
@@ -163,6 +163,19 @@ pub struct SearchArgs {
     /// The largest number of parameters; larger children are not trained.
     #[arg(long, default_value_t = 50_000_000)]
     pub max_params: u64,
+    /// The most that an architecture may cost, such as `params<=3.3M`, `macs<=300M` or `latency<=5ms`: what
+    /// is beyond it is never trained. Costs are those of the child as it is trained, or of a net at a scale,
+    /// `params(6@768)<=3.3M` or `macs(imagenet 4@1056)<=564M`, with that net's own images. May be given more
+    /// than once.
+    #[arg(long, value_name = "COST<=NUMBER", conflicts_with = "compare")]
+    pub require: Vec<Limit>,
+    /// Search for a Pareto front of two or three of `accuracy`, `params`, `macs` and `latency`, with commas
+    /// between; costs as in `--require`. For the strategies `evolution` and `random`.
+    #[arg(long, value_delimiter = ',', value_name = "OBJECTIVES", conflicts_with = "compare")]
+    pub pareto: Vec<Objective>,
+    /// Images in the batch whose forward pass is timed for a latency, on one thread.
+    #[arg(long, default_value_t = 1, value_name = "IMAGES")]
+    pub latency_batch: usize,
     /// Folder of runs.
     #[arg(long, default_value = "runs")]
     pub out: PathBuf,
