@@ -12,7 +12,7 @@ use cellc::error::Error;
 use cellc::graph::cost::grouped;
 use cellc::graph::lower::Scale;
 use cellc::search::{
-    self, Event, FailureKind, Objective, Objectives, Record, RunFolder, SearchConfig,
+    self, Event, FailureKind, Objective, Objectives, Record, Retrain, RunFolder, SearchConfig,
 };
 
 use super::args::SearchArgs;
@@ -47,6 +47,8 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         workers,
         strategy,
         objectives,
+        budget: args.budget.clone(),
+        retrain: Retrain { count: args.retrain, epochs: args.retrain_epochs },
     };
     let space = scorer.space();
     let kind = scorer.kind(args);
@@ -83,6 +85,7 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
                 Event::Resumed { trials } => {
                     progress.line(&format!("resumed after {trials} trials"))
                 }
+                Event::Retrained { record } => progress.line(&again(record)),
                 Event::Recorded { record, is_best } => {
                     best = best.max(record.reward());
                     progress.line(&line(record, is_best));
@@ -108,12 +111,17 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         return output(&without_best(&history.trials, &config.objectives));
     };
     if !history.front.is_empty() {
-        let front: Vec<&Record> = history.front.iter().map(|&index| &history.trials[index]).collect();
+        let front: Vec<&Record> =
+            history.front.iter().map(|&index| &history.trials[index]).collect();
         output(&front_table(&front, &config.objectives.pareto))?;
         output(&format!("front {}\n", folder.join("front").display()))?;
     }
-    let record = &history.trials[best];
-    let file = folder.join("best.cell");
+    let mut record = &history.trials[best];
+    let mut file = folder.join("best.cell");
+    if let Some(again) = best_again(&history.retrained) {
+        record = again;
+        file = folder.join(RunFolder::cell_of(record));
+    }
     let found = format!(
         "best {} (trial {}, validation accuracy {:.2} %",
         file.display(),
@@ -171,11 +179,23 @@ fn line(record: &Record, is_best: bool) -> String {
     format!("trial {:>4}  {what}{}", record.trial, if is_best { "  best so far" } else { "" })
 }
 
+/// One trial that was trained again.
+fn again(record: &Record) -> String {
+    let what = match &record.outcome {
+        Ok(found) => format!(
+            "{:6.2} % after {} epochs  {:5.1} s",
+            100.0 * found.val_accuracy,
+            found.epochs,
+            record.secs
+        ),
+        Err(failure) => format!("failed: {failure}"),
+    };
+    format!("trial {:>4}  {what}", record.trial)
+}
+
 /// Why there is no best.
 fn without_best(trials: &[Record], objectives: &Objectives) -> String {
-    let is_too_slow = |trial: &&Record| {
-        matches!(&trial.outcome, Err(failure) if failure.kind == FailureKind::TooSlow)
-    };
+    let is_too_slow = |trial: &&Record| matches!(&trial.outcome, Err(failure) if failure.kind == FailureKind::TooSlow);
     let slow = trials.iter().filter(is_too_slow);
     if slow.clone().count() < trials.len() {
         return "no trial succeeded; the reasons are in the ledger\n".into();
@@ -207,6 +227,12 @@ fn front_table(front: &[&Record], pareto: &[Objective]) -> String {
         rows.push(row);
     }
     format!("Pareto front of {} networks:\n{}", front.len(), table(&rows, 1))
+}
+
+/// The best of those that were trained again, the first of equals.
+fn best_again(retrained: &[Record]) -> Option<&Record> {
+    let succeeded = retrained.iter().filter(|record| record.outcome.is_ok());
+    succeeded.reduce(|best, other| if other.reward() > best.reward() { other } else { best })
 }
 
 /// What the trials came to.

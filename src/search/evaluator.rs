@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::budget::Stepwise;
 use super::objective::NetScale;
 use crate::graph::Graph;
 use crate::space::{Genotype, Requirements};
@@ -26,6 +27,11 @@ pub trait Evaluator: Sync {
     /// # Errors
     /// A [`Failure`] for an architecture that has no score. A panic counts as one.
     fn evaluate(&self, genotype: &Genotype, seed: u64) -> Result<Evaluation, Failure>;
+
+    /// This evaluator as one that trains in steps, for [budgets](super::budget); `None` if it does not.
+    fn stepwise(&self) -> Option<&dyn Stepwise> {
+        None
+    }
 
     /// The architecture as formatted `.cell` text under a header that says where it came from.
     fn cell_text(&self, genotype: &Genotype, provenance: &Provenance) -> String;
@@ -136,6 +142,8 @@ pub struct Provenance {
     pub trial: usize,
     /// Its reward.
     pub reward: f64,
+    /// Epochs it was trained for.
+    pub epochs: usize,
 }
 
 /// One line without its end, so that an evaluator can add what it knows: ``Found by `cellc search`:

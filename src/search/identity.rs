@@ -64,13 +64,13 @@ pub fn config_text(
         ("seed", quoted(&config.seed.to_string())),
     ];
     let evaluator = evaluator.settings();
-    let objectives = config.objectives.settings();
+    let objectives = [config.objectives.settings(), config.budget.settings()].concat();
     let mut tables: Vec<(&str, Vec<(String, String)>)> = vec![
         ("search", search.into_iter().map(owned).collect()),
         (strategy, config.strategy.settings().into_iter().map(owned).collect()),
     ];
     if !objectives.is_empty() {
-        tables.push(("objectives", objectives.into_iter().map(owned).collect()));
+        tables.push(("objective", objectives.into_iter().map(owned).collect()));
     }
     let evaluator = evaluator.iter().map(|(key, value)| (quoted(key), quoted(value))).collect();
     tables.push(("evaluator", evaluator));

@@ -31,6 +31,8 @@ pub struct Record {
     pub outcome: Result<Evaluation, Failure>,
     /// What it costs, as far as limits or a Pareto front ask.
     pub costs: Costs,
+    /// Epochs and reward wherever a [budget](super::budget) looked at it.
+    pub curve: Vec<(usize, f64)>,
     /// What the network of a failed trial counts, if it has one; that of others is in the outcome.
     pub failed_size: Option<Size>,
     /// The earlier trial of the same architecture that this one's outcome was taken from.
@@ -56,6 +58,11 @@ pub struct Size {
 }
 
 impl Record {
+    /// Epochs that were trained; 0 for a failed trial.
+    pub fn epochs(&self) -> usize {
+        self.outcome.as_ref().map_or(0, |evaluation| evaluation.epochs)
+    }
+
     /// The reward, [`FAILED_REWARD`] for a failed trial.
     pub fn reward(&self) -> f64 {
         self.outcome.as_ref().map_or(FAILED_REWARD, |evaluation| evaluation.reward)
@@ -103,6 +110,8 @@ struct Line {
     failure: Option<Failure>,
     #[serde(default, skip_serializing_if = "Costs::is_empty")]
     costs: Costs,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    curve: Vec<(usize, f64)>,
     repeat_of: Option<usize>,
     strategy: String,
     seed: u64,
@@ -126,6 +135,7 @@ impl From<Record> for Line {
             genotype,
             outcome,
             costs,
+            curve,
             failed_size,
             repeat_of,
             strategy,
@@ -152,6 +162,7 @@ impl From<Record> for Line {
             scale: evaluation.map(|evaluation| evaluation.scale),
             failure,
             costs,
+            curve,
             repeat_of,
             strategy,
             seed,
@@ -184,14 +195,15 @@ impl TryFrom<Line> for Record {
             (Err(_), Some(params), Some(macs)) => Some(Size { params, macs }),
             _ => None,
         };
-        let Line { trial, id, genotype, costs, repeat_of, strategy, seed, train_seed, secs, .. } =
-            line;
+        let Line { trial, id, genotype, costs, curve, repeat_of, strategy, .. } = line;
+        let Line { seed, train_seed, secs, .. } = line;
         Ok(Record {
             trial,
             id,
             genotype,
             outcome,
             costs,
+            curve,
             failed_size,
             repeat_of,
             strategy,

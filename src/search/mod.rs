@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`strategy`] | which architectures next; [`random`], [`local`], [`evolution`], [`q_learning`], and [`ppo`] and [`reinforce`] with their controller in [`policy`] |
 //! | [`evaluator`] | how good one is; [`child`] trains it, [`table`] looks it up, [`command`] asks a program |
+//! | [`budget`] | how long one is trained, and which are trained again in the end |
 //! | [`objective`] | what is wanted of it: the largest reward, limits on its costs, a Pareto front |
 //! | [`ledger`] | what is remembered of it |
 //! | [`comparison`] | which strategy finds better ones |
@@ -28,6 +29,7 @@ mod rollout;
 mod run_dir;
 mod workers;
 
+pub mod budget;
 pub mod child;
 pub mod command;
 pub mod comparison;
@@ -51,6 +53,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 pub use architecture::{ChildScale, SpaceFault};
+pub use budget::{Budget, Paused, Retrain, Stepwise};
 pub use child::{ChildConfig, TrainEvaluator};
 pub use command::{CommandConfig, CommandEvaluator};
 pub use comparison::{ComparisonConfig, compare};
@@ -69,6 +72,7 @@ pub use table::{KeyFormat, Table, TableConfig, TableEvaluator};
 
 use crate::error::Error;
 use crate::space::{Genotype, Requirements, SearchSpace};
+use budget::Race;
 use objective::pareto::{self, Point};
 use objective::{Appraiser, Costs, Counted};
 use report::Report;
@@ -99,6 +103,10 @@ pub struct SearchConfig {
     pub strategy: StrategyConfig,
     /// What is wanted.
     pub objectives: Objectives,
+    /// How long children are trained.
+    pub budget: Budget,
+    /// Which are trained again in the end; none if it is of none.
+    pub retrain: Retrain,
 }
 
 impl Default for SearchConfig {
@@ -110,12 +118,14 @@ impl Default for SearchConfig {
             workers: 1,
             strategy: StrategyConfig::Random,
             objectives: Objectives::default(),
+            budget: Budget::Whole,
+            retrain: Retrain::default(),
         }
     }
 }
 
 impl SearchConfig {
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self, evaluator: &dyn Evaluator) -> Result<(), Error> {
         at_least_one("trials", self.trials)?;
         at_least_one("workers", self.workers)?;
         self.objectives.check()?;
@@ -127,7 +137,7 @@ impl SearchConfig {
                     .into(),
             });
         }
-        Ok(())
+        self.retrain.check(evaluator.stepwise())
     }
 }
 
@@ -143,6 +153,11 @@ pub enum Event<'a> {
     /// A trial was evaluated. These come in the order in which the evaluations end.
     Evaluated {
         /// The trial.
+        record: &'a Record,
+    },
+    /// One of the best was trained again, and is in `retrained.jsonl`.
+    Retrained {
+        /// The trial with its new outcome.
         record: &'a Record,
     },
     /// A trial is in the ledger. These come in order of trials.
@@ -181,6 +196,8 @@ pub struct SearchHistory {
     /// Indices of the trials on the Pareto front, the largest first coordinate first; none unless one is
     /// asked for.
     pub front: Vec<usize>,
+    /// The best trials with the outcomes of their second training, in the order of the first.
+    pub retrained: Vec<Record>,
     /// What the strategy said about each batch, with the batch's last trial.
     pub updates: Vec<(usize, Metrics)>,
     /// Why it ended.
@@ -213,13 +230,14 @@ pub fn run(
     clock: Clock<'_>,
     on_event: OnEvent<'_>,
 ) -> Result<SearchHistory, Error> {
-    config.check()?;
+    config.check(evaluator)?;
     let counted = Counted::new(evaluator, &config.objectives.limits);
     let requirements = match counted.is_empty() {
         true => evaluator.requirements(),
         false => evaluator.requirements().within(&counted),
     };
     let mut strategy = config.strategy.build(space, config.seed)?;
+    config.budget.check(evaluator.stepwise(), config.trials, strategy.batch())?;
     // Before there is a folder: a space whose requirements cannot be met leaves none behind.
     let first_batch = strategy.ask(1, requirements)?;
     let settings = identity::config_text(space, config, evaluator);
@@ -231,6 +249,7 @@ pub fn run(
         seed: config.seed,
         trial: 0,
         reward: 0.0,
+        epochs: 0,
     };
     with_workers(evaluator, config.workers, clock, |workers| {
         let (first_of, begun, unevaluated) = (BTreeMap::new(), Vec::new(), Vec::new());
@@ -250,6 +269,7 @@ pub fn run(
             first_of,
             begun,
             unevaluated,
+            retrained: Vec::new(),
         };
         search.run(strategy, first_batch)
     })
@@ -276,6 +296,8 @@ struct Search<'a> {
     begun: Vec<Job>,
     /// Trials of the current batch that failed before they could be evaluated.
     unevaluated: Vec<(Record, Option<String>)>,
+    /// What was trained again.
+    retrained: Vec<Record>,
 }
 
 impl Search<'_> {
@@ -285,9 +307,7 @@ impl Search<'_> {
         first_batch: Vec<Genotype>,
     ) -> Result<SearchHistory, Error> {
         self.run_dir.restore_cells(|record| {
-            let (trial, reward) = (record.trial, record.reward());
-            let provenance = Provenance { trial, reward, ..self.provenance.clone() };
-            self.evaluator.cell_text(&record.genotype, &provenance)
+            self.evaluator.cell_text(&record.genotype, &self.provenance_of(record))
         })?;
         let known = self.run_dir.records().len();
         let mut flow = ControlFlow::Continue(());
@@ -324,11 +344,20 @@ impl Search<'_> {
                 reported = now;
             }
         }
+        if flow.is_continue() {
+            flow = self.retrain()?;
+        }
         self.write_report()?;
         let stop = if flow.is_break() { StopReason::Requested } else { StopReason::Trials };
         let (trials, best) = (self.run_dir.records().to_vec(), self.run_dir.best());
         let front = front(&trials, &self.config.objectives.pareto);
-        Ok(SearchHistory { trials, best, front, updates, stop })
+        let retrained = self.retrained;
+        Ok(SearchHistory { trials, best, front, retrained, updates, stop })
+    }
+
+    fn provenance_of(&self, record: &Record) -> Provenance {
+        let (trial, reward, epochs) = (record.trial, record.reward(), record.epochs());
+        Provenance { trial, reward, epochs, ..self.provenance.clone() }
     }
 
     fn write_report(&self) -> Result<(), Error> {
@@ -340,11 +369,9 @@ impl Search<'_> {
             self.run_dir.write_front(&front)?;
         }
         let cell = |record: &Record| {
-            let (trial, reward) = (record.trial, record.reward());
-            let provenance = Provenance { trial, reward, ..self.provenance.clone() };
-            self.evaluator.cell_text(&record.genotype, &provenance)
+            self.evaluator.cell_text(&record.genotype, &self.provenance_of(record))
         };
-        let best = report::best(records).into_iter();
+        let best = best(records, report::CELLS).into_iter();
         let report = Report {
             space: self.space,
             records,
@@ -352,6 +379,7 @@ impl Search<'_> {
             settings: &self.settings,
             pareto,
             front,
+            retrained: &self.retrained,
             cells: best.map(|record| (record, cell_name(record), cell(record))).collect(),
         };
         self.run_dir.write_report(&report.html())
@@ -365,7 +393,8 @@ impl Search<'_> {
                 repeats.insert(trial, source);
             }
         }
-        self.start()?;
+        let mut race = self.race(first, genotypes.len());
+        self.start(&race)?;
         let mut flow = ControlFlow::Continue(());
         let mut finished = mem::take(&mut self.unevaluated);
         loop {
@@ -382,16 +411,36 @@ impl Search<'_> {
             if flow.is_break() {
                 self.workers.cancel();
             }
-            finished = self.workers.next().into_iter().map(record).collect();
-            if finished.is_empty() {
-                break;
+            let mut done = self.workers.next();
+            if done.is_empty() {
+                let Some((stopped, promoted)) = race.next_rung().filter(|_| flow.is_continue())
+                else {
+                    break;
+                };
+                promoted.into_iter().for_each(|job| self.workers.submit(job));
+                done = stopped;
+            } else {
+                done = done.into_iter().filter_map(|done| race.take(done)).collect();
             }
+            finished = done.into_iter().map(record).collect();
             for (record, _) in &finished {
                 flow = join(flow, (self.on_event)(Event::Evaluated { record }));
             }
         }
         self.run_dir.clear_pending()?;
         Ok(flow)
+    }
+
+    /// The budget of a batch, as far as an earlier process has spent it.
+    fn race(&self, first: usize, trials: usize) -> Race {
+        let records = self.run_dir.records();
+        let earlier = &records[..first - 1];
+        let recorded = (first..first + trials)
+            .filter_map(|trial| records.get(trial - 1).or(self.run_dir.waiting(trial)));
+        let epochs = self.evaluator.stepwise().map_or(0, Stepwise::epochs);
+        // Batches of one search are equally large, but for the last, where there is no race.
+        let batch = (first - 1) / trials;
+        Race::new(&self.config.budget, batch, earlier, recorded, epochs)
     }
 
     /// Starts one trial, unless an earlier process finished it. Returns the trial whose outcome it
@@ -424,7 +473,18 @@ impl Search<'_> {
         self.first_of.insert(id.clone(), trial);
         let train_seed = train_seed(self.config.seed, &id);
         let (genotype, costs) = (genotype.clone(), Costs::new());
-        let job = Job { id, genotype, train_seed, costs, provenance };
+        let job = Job {
+            id,
+            genotype,
+            train_seed,
+            costs,
+            stops: Vec::new(),
+            paused: None,
+            curve: Vec::new(),
+            time: Duration::ZERO,
+            retrain: None,
+            provenance,
+        };
         match failure {
             None => self.begun.push(job),
             Some(failure) => self.fail(job, failure),
@@ -434,13 +494,13 @@ impl Search<'_> {
 
     /// Gives what was begun to the workers, as far as its costs allow. All costs are found out before any
     /// worker is at work: some of them are times.
-    fn start(&mut self) -> Result<(), Error> {
+    fn start(&mut self, race: &Race) -> Result<(), Error> {
         let mut jobs = Vec::new();
         for mut job in mem::take(&mut self.begun) {
             let (costs, admission) = self.appraiser.appraise(&job.genotype)?;
             job.costs = costs;
             match admission {
-                Ok(()) => jobs.push(job),
+                Ok(()) => jobs.push(race.begin(job)),
                 Err(failure) => self.fail(job, failure),
             }
         }
@@ -453,6 +513,15 @@ impl Search<'_> {
         let done = Done { job, outcome: Err((failure, size)), time: Duration::ZERO };
         self.unevaluated.push(record(done));
     }
+}
+
+/// The best trials that are not repeats, the best first and the earlier first of equals.
+fn best(records: &[Record], count: usize) -> Vec<&Record> {
+    let is_own = |record: &&Record| record.outcome.is_ok() && record.repeat_of.is_none();
+    let mut own: Vec<&Record> = records.iter().filter(is_own).collect();
+    own.sort_by(|a, b| b.reward().total_cmp(&a.reward()));
+    own.truncate(count);
+    own
 }
 
 /// Indices of the records on the Pareto front, repeats aside.
@@ -470,7 +539,7 @@ fn front(records: &[Record], pareto: &[Objective]) -> Vec<usize> {
 fn record(done: Done) -> (Record, Option<String>) {
     let Done { job, outcome, time } = done;
     let (outcome, cell_text, failed_size) = match outcome {
-        Ok((evaluation, cell_text)) => (Ok(evaluation), Some(cell_text), None),
+        Ok(found) => (Ok(found.evaluation), Some(found.cell_text), None),
         Err((failure, size)) => (Err(failure), None, size),
     };
     let record = Record {
@@ -479,6 +548,7 @@ fn record(done: Done) -> (Record, Option<String>) {
         genotype: job.genotype,
         outcome,
         costs: job.costs,
+        curve: job.curve,
         failed_size,
         repeat_of: None,
         strategy: job.provenance.strategy,

@@ -41,17 +41,10 @@ pub(super) struct Report<'s> {
     pub pareto: &'s [Objective],
     /// The trials on it.
     pub front: Vec<&'s Record>,
-    /// The [`best`] trials' cells: path from the folder, and text.
+    /// The best trials with the outcomes of their second training.
+    pub retrained: &'s [Record],
+    /// The best trials' cells: path from the folder, and text.
     pub cells: Vec<(&'s Record, String, String)>,
-}
-
-/// The best trials that are not repeats, the best first and the earlier first of equals.
-pub(super) fn best(records: &[Record]) -> Vec<&Record> {
-    let is_own = |record: &&Record| record.outcome.is_ok() && record.repeat_of.is_none();
-    let mut own: Vec<&Record> = records.iter().filter(is_own).collect();
-    own.sort_by(|a, b| b.reward().total_cmp(&a.reward()));
-    own.truncate(CELLS);
-    own
 }
 
 impl Report<'_> {
@@ -88,6 +81,7 @@ impl Report<'_> {
             true => self.costs(page)?,
             false => self.front(page)?,
         }
+        self.second_trainings(page)?;
         self.choices(page)?;
         self.best_cells(page)?;
         self.table(page)?;
@@ -186,6 +180,37 @@ impl Report<'_> {
                 write!(page, "<td>{text}</td>")?;
             }
             let path = escape(&cell_name(record));
+            writeln!(page, "<td><a href=\"{path}\">cell</a></td></tr>")?;
+        }
+        writeln!(page, "</table>")
+    }
+
+    /// The best, trained again, beside what the search saw of them.
+    fn second_trainings(&self, page: &mut String) -> fmt::Result {
+        if self.retrained.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            page,
+            "<h2>Trained again</h2>\n<table>\n<tr><th>trial</th><th>epochs</th><th>reward</th>\
+             <th>epochs then</th><th>reward then</th><th></th></tr>"
+        )?;
+        for record in self.retrained {
+            let before = &self.records[record.trial - 1];
+            write!(
+                page,
+                "<tr><td>{}</td><td>{}</td><td>{:.4}</td>",
+                record.trial,
+                before.epochs(),
+                before.reward()
+            )?;
+            let path = escape(&cell_name(before));
+            match &record.outcome {
+                Ok(found) => write!(page, "<td>{}</td><td>{:.4}</td>", found.epochs, found.reward)?,
+                Err(failure) => {
+                    write!(page, "<td></td><td>{}</td>", escape(&failure.to_string()))?;
+                }
+            }
             writeln!(page, "<td><a href=\"{path}\">cell</a></td></tr>")?;
         }
         writeln!(page, "</table>")

@@ -1,5 +1,6 @@
 //! The folder of a run: `config.toml`, `ledger.jsonl`, `pending.jsonl`, `cells/`, `best.cell` and
-//! `report.html`; in a search for a Pareto front also `front.jsonl` and `front/`.
+//! `report.html`; in a search for a Pareto front also `front.jsonl` and `front/`, and where the best are
+//! trained again `retrained.jsonl`.
 //!
 //! `ledger.jsonl` is the truth and is always in order of trials. A trial that finishes before an
 //! earlier one waits in `pending.jsonl`; that file is emptied only after all of it is in the ledger,
@@ -25,6 +26,13 @@ pub enum RunFolder {
     New(PathBuf),
     /// A run to be continued, or begun if the folder holds none.
     Resume(PathBuf),
+}
+
+impl RunFolder {
+    /// Where the folder has the cell of a trial.
+    pub fn cell_of(record: &Record) -> PathBuf {
+        cell_name(record).into()
+    }
 }
 
 /// An open run folder.
@@ -214,6 +222,20 @@ impl RunDir {
             }
         }
         replace_text(&self.dir.join("front.jsonl"), &lines(front.iter().copied()))
+    }
+
+    /// The trials that an earlier process has trained again.
+    pub(super) fn retrained(&self) -> Result<Vec<Record>, Error> {
+        let path = self.dir.join("retrained.jsonl");
+        if !path.try_exists().map_err(Error::read(&path))? {
+            return Ok(Vec::new());
+        }
+        Ok(RecordFile::open(&path)?.1)
+    }
+
+    /// Replaces `retrained.jsonl`, a ledger of what was trained again.
+    pub(super) fn write_retrained(&self, records: &[Record]) -> Result<(), Error> {
+        storage::write_atomically(&self.dir.join("retrained.jsonl"), lines(records).as_bytes())
     }
 
     /// Replaces the report.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use cellc::error::Error;
 use cellc::graph::{Graph, Op, TensorType};
 use cellc::search::{
-    Evaluation, Evaluator, Event, Failure, NetScale, PpoConfig, Provenance, RunFolder, SearchConfig,
-    SearchHistory, StrategyConfig, run,
+    Evaluation, Evaluator, Event, Failure, NetScale, PpoConfig, Provenance, RunFolder,
+    SearchConfig, SearchHistory, StrategyConfig, run,
 };
 use cellc::space::{Decision, Genotype, SearchSpace, When};
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use cellc::data::DataSpec;
-use cellc::search::{KeyFormat, Limit, Objective};
+use cellc::search::{Budget, KeyFormat, Limit, Objective};
 use clap::{Args, ValueEnum};
 
 use super::ImageArgs;
@@ -148,9 +148,20 @@ pub struct SearchArgs {
     /// Base width of the children: channels of an operation in the first cell.
     #[arg(long, default_value_t = 4)]
     pub base: usize,
-    /// Epochs a child is trained for.
-    #[arg(long, default_value_t = 5)]
-    pub epochs: usize,
+    /// Epochs a child is trained for; the last rung of a budget with rungs, else 5.
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Which children are trained less: none with `whole`; those of a batch that are worse after 1 epoch,
+    /// and after 3, with `halving:1,3,9`; the same with batches that begin at one rung after the other
+    /// with `hyperband:1,3,9`; those below the median of earlier ones with `median`.
+    #[arg(long, default_value = "whole", value_name = "BUDGET", conflicts_with = "compare")]
+    pub budget: Budget,
+    /// Train so many of the best again in the end; of a Pareto front, if that is searched for.
+    #[arg(long, default_value_t = 0, value_name = "CHILDREN", conflicts_with = "compare")]
+    pub retrain: usize,
+    /// Epochs of each of those.
+    #[arg(long, default_value_t = 20, value_name = "EPOCHS")]
+    pub retrain_epochs: usize,
     /// Images in a batch.
     #[arg(long, default_value_t = 64)]
     pub batch: usize,

@@ -15,6 +15,9 @@ use cellc::train::TrainConfig;
 use crate::cli::args::{EvaluatorSpec, SearchArgs, TableArgs};
 use crate::cli::input::Failure;
 
+/// Epochs of a child where nothing says more.
+const EPOCHS: usize = 5;
+
 /// An evaluator with what the end of a search says about it.
 pub enum Scorer {
     /// Trains on a data set, named as `cellc train` takes it after `--data`.
@@ -35,7 +38,7 @@ impl Scorer {
                     scale: scale(args),
                     validation: args.validation,
                     train: TrainConfig {
-                        epochs: args.epochs,
+                        epochs: args.epochs.or(args.budget.epochs()).unwrap_or(EPOCHS),
                         batch: args.batch,
                         lr: args.lr,
                         aux_weight: 0.0,
