@@ -12,7 +12,8 @@ use cellc::error::Error;
 use cellc::graph::cost::grouped;
 use cellc::graph::lower::Scale;
 use cellc::search::{
-    self, Event, FailureKind, Objective, Objectives, Record, Retrain, RunFolder, SearchConfig,
+    self, Evaluator, Event, FailureKind, Objective, Objectives, Record, Retrain, RunFolder,
+    SearchConfig,
 };
 
 use super::args::SearchArgs;
@@ -20,7 +21,7 @@ use super::input::{self, Failure};
 use super::output;
 use super::progress::Progress;
 use super::table::table;
-use evaluator::Scorer;
+use evaluator::{Reward, Scorer};
 
 /// How much larger than the children the network of the suggested command is.
 const RETRAIN_N: usize = 2;
@@ -66,6 +67,12 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         config.strategy.name(),
     ))?;
 
+    let reward = scorer.reward();
+    let prefiltered = scorer.prefiltered(args)?;
+    let evaluator: &dyn Evaluator = match &prefiltered {
+        Some(prefiltered) => prefiltered,
+        None => scorer.evaluator(),
+    };
     let progress = Progress::new(args.trials, "trials");
     let start = Instant::now();
     let run_folder = if args.resume {
@@ -73,29 +80,23 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     } else {
         RunFolder::New(folder.clone())
     };
-    let mut best = 0.0f64;
-    let history = search::run(
-        space,
-        scorer.evaluator(),
-        &config,
-        &run_folder,
-        &|| start.elapsed(),
-        &mut |event| {
+    let mut best = f64::NEG_INFINITY;
+    let history =
+        search::run(space, evaluator, &config, &run_folder, &|| start.elapsed(), &mut |event| {
             match event {
                 Event::Resumed { trials } => {
                     progress.line(&format!("resumed after {trials} trials"))
                 }
-                Event::Retrained { record } => progress.line(&again(record)),
+                Event::Retrained { record } => progress.line(&again(record, reward)),
                 Event::Recorded { record, is_best } => {
                     best = best.max(record.reward());
-                    progress.line(&line(record, is_best));
-                    progress.set(record.trial, format!("best {:.2} %", 100.0 * best));
+                    progress.line(&line(record, reward, is_best));
+                    progress.set(record.trial, format!("best {}", reward.text(best)));
                 }
                 _ => {}
             }
             ControlFlow::Continue(())
-        },
-    );
+        });
     progress.finish();
     let history = history.map_err(|error| match error {
         // The one error with a way out that only the command line knows.
@@ -106,14 +107,14 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         error => error.into(),
     })?;
 
-    output(&summary(&history.trials))?;
+    output(&summary(&history.trials, reward))?;
     let Some(best) = history.best else {
         return output(&without_best(&history.trials, &config.objectives));
     };
     if !history.front.is_empty() {
         let front: Vec<&Record> =
             history.front.iter().map(|&index| &history.trials[index]).collect();
-        output(&front_table(&front, &config.objectives.pareto))?;
+        output(&front_table(&front, &config.objectives.pareto, reward))?;
         output(&format!("front {}\n", folder.join("front").display()))?;
     }
     let mut record = &history.trials[best];
@@ -123,13 +124,14 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         file = folder.join(RunFolder::cell_of(record));
     }
     let found = format!(
-        "best {} (trial {}, validation accuracy {:.2} %",
+        "best {} (trial {}, {} {}",
         file.display(),
         record.trial,
-        100.0 * record.reward()
+        reward.name(),
+        reward.text(record.reward())
     );
     output(&match &scorer {
-        Scorer::Train(_, data) => {
+        Scorer::Train(_, data) | Scorer::Proxy(_, data) => {
             let scale: Option<Scale> =
                 record.outcome.as_ref().ok().and_then(|found| found.scale.parse().ok());
             let retrain = match scale {
@@ -162,17 +164,17 @@ fn workers(args: &SearchArgs) -> usize {
 }
 
 /// One trial.
-fn line(record: &Record, is_best: bool) -> String {
+fn line(record: &Record, reward: Reward, is_best: bool) -> String {
     let what = match (&record.outcome, record.repeat_of) {
         (Ok(found), None) => format!(
-            "{:6.2} %  {:>9} params  {:>6}  {:5.1} s",
-            100.0 * found.val_accuracy,
+            "{:>8}  {:>9} params  {:>6}  {:5.1} s",
+            reward.text(found.val_accuracy),
             grouped(found.params, ','),
             found.scale,
             record.secs
         ),
         (Ok(found), Some(earlier)) => {
-            format!("{:6.2} %  same network as trial {earlier}", 100.0 * found.val_accuracy)
+            format!("{:>8}  same network as trial {earlier}", reward.text(found.val_accuracy))
         }
         (Err(failure), _) => format!("failed: {failure}"),
     };
@@ -180,11 +182,11 @@ fn line(record: &Record, is_best: bool) -> String {
 }
 
 /// One trial that was trained again.
-fn again(record: &Record) -> String {
+fn again(record: &Record, reward: Reward) -> String {
     let what = match &record.outcome {
         Ok(found) => format!(
-            "{:6.2} % after {} epochs  {:5.1} s",
-            100.0 * found.val_accuracy,
+            "{:>8} after {} epochs  {:5.1} s",
+            reward.text(found.val_accuracy),
             found.epochs,
             record.secs
         ),
@@ -211,14 +213,17 @@ fn without_best(trials: &[Record], objectives: &Objectives) -> String {
 }
 
 /// The trials of a Pareto front with their objectives.
-fn front_table(front: &[&Record], pareto: &[Objective]) -> String {
+fn front_table(front: &[&Record], pareto: &[Objective], reward: Reward) -> String {
     let mut header = vec!["trial".to_owned()];
-    header.extend(pareto.iter().map(Objective::to_string));
+    header.extend(pareto.iter().map(|objective| match objective {
+        Objective::Reward => reward.name().to_owned(),
+        Objective::Cost(measure) => measure.to_string(),
+    }));
     let mut rows = vec![header];
     for record in front {
         let mut row = vec![record.trial.to_string()];
         row.extend(pareto.iter().map(|objective| match objective {
-            Objective::Reward => format!("{:.2} %", 100.0 * record.reward()),
+            Objective::Reward => reward.text(record.reward()),
             Objective::Cost(measure) => {
                 let cost = record.costs.get(&measure.to_string()).copied().unwrap_or(f64::NAN);
                 measure.kind.text(cost, ',')
@@ -236,16 +241,21 @@ fn best_again(retrained: &[Record]) -> Option<&Record> {
 }
 
 /// What the trials came to.
-fn summary(trials: &[Record]) -> String {
+fn summary(trials: &[Record], reward: Reward) -> String {
     let mut rewards: Vec<f64> =
         trials.iter().filter(|trial| trial.outcome.is_ok()).map(Record::reward).collect();
     rewards.sort_by(|a, b| b.total_cmp(a));
-    let mean = |rewards: &[f64]| 100.0 * rewards.iter().sum::<f64>() / rewards.len().max(1) as f64;
+    let mean = |rewards: &[f64]| {
+        reward.text(
+            rewards.iter().fold(0.0, |sum, reward| sum + reward) / rewards.len().max(1) as f64,
+        )
+    };
     let repeats = trials.iter().filter(|trial| trial.repeat_of.is_some()).count();
     let failed = trials.len() - rewards.len();
     format!(
-        "{} trials, {repeats} repeats, {failed} failed; validation accuracy: mean {:.2} %, top five {:.2} %\n",
+        "{} trials, {repeats} repeats, {failed} failed; {}: mean {}, top five {}\n",
         trials.len(),
+        reward.name(),
         mean(&rewards),
         mean(&rewards[..rewards.len().min(5)]),
     )

@@ -7,7 +7,7 @@
 //! | file | what it decides |
 //! |---|---|
 //! | [`strategy`] | which architectures next; [`random`], [`local`], [`evolution`], [`q_learning`], and [`ppo`] and [`reinforce`] with their controller in [`policy`] |
-//! | [`evaluator`] | how good one is; [`child`] trains it, [`table`] looks it up, [`command`] asks a program |
+//! | [`evaluator`] | how good one is; [`child`] trains it, [`table`] looks it up, [`command`] asks a program, [`proxy`] looks at it untrained |
 //! | [`budget`] | how long one is trained, and which are trained again in the end |
 //! | [`objective`] | what is wanted of it: the largest reward, limits on its costs, a Pareto front |
 //! | [`ledger`] | what is remembered of it |
@@ -40,6 +40,7 @@ pub mod local;
 pub mod objective;
 pub mod policy;
 pub mod ppo;
+pub mod proxy;
 pub mod q_learning;
 pub mod random;
 pub mod reinforce;
@@ -64,6 +65,7 @@ pub use ledger::{Record, Size};
 pub use local::LocalConfig;
 pub use objective::{Limit, Measure, MeasureKind, NetScale, Objective, Objectives};
 pub use ppo::PpoConfig;
+pub use proxy::{Prefilter, Prefiltered, Proxy, ProxyEvaluator, ProxyKind};
 pub use q_learning::QLearningConfig;
 pub use reinforce::ReinforceConfig;
 pub use run_dir::RunFolder;

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use fill::fill;
 pub(crate) use requirements::WITHOUT_DISTANCE;
-pub use requirements::{Bounds, Requirements, Unmet};
+pub use requirements::{Bounds, Preference, Requirements, Unmet};
 
 /// One hole.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,8 +26,17 @@ pub trait Bounds: fmt::Debug + Sync {
     fn unmet(&self, genotype: &Genotype) -> Option<Unmet>;
 }
 
+/// An order among the points of a space: of so many that are drawn, the best is taken.
+pub trait Preference: fmt::Debug + Sync {
+    /// How many points are drawn for one, at least 1.
+    fn drawn(&self) -> usize;
+
+    /// Larger for a better point.
+    fn score(&self, genotype: &Genotype) -> f64;
+}
+
 /// The conditions of a module's space; of a module without a space, none. To them, conditions from
-/// elsewhere.
+/// elsewhere, and what is preferred among the points that meet all of them.
 ///
 /// A condition is met by a point if it holds for the constants and the costs of that point. A cost is
 /// that of the simplified network of the net at the scale, with the net's own images and classes, as in
@@ -36,6 +45,7 @@ pub trait Bounds: fmt::Debug + Sync {
 pub struct Requirements<'m> {
     module: Option<&'m Module>,
     bounds: Option<&'m dyn Bounds>,
+    preference: Option<&'m dyn Preference>,
 }
 
 /// A condition that a point does not meet.
@@ -63,12 +73,22 @@ impl fmt::Display for Unmet {
 impl<'m> Requirements<'m> {
     /// Those of the space in `module`.
     pub fn of(module: &'m Module) -> Self {
-        Requirements { module: Some(module), bounds: None }
+        Requirements { module: Some(module), bounds: None, preference: None }
     }
 
     /// The same, and beside them `bounds`.
     pub fn within(self, bounds: &'m dyn Bounds) -> Self {
         Requirements { bounds: Some(bounds), ..self }
+    }
+
+    /// The same with a preference.
+    pub fn preferring(self, preference: &'m dyn Preference) -> Self {
+        Requirements { preference: Some(preference), ..self }
+    }
+
+    /// What is preferred.
+    pub(crate) fn preference(&self) -> Option<&'m dyn Preference> {
+        self.preference
     }
 
     /// True if every point meets them.

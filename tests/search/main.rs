@@ -6,6 +6,7 @@ mod budgets;
 mod commands;
 mod failures;
 mod objectives;
+mod prefilters;
 mod records;
 mod requirements;
 mod resume;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use cellc::data::DataSpec;
-use cellc::search::{Budget, KeyFormat, Limit, Objective};
+use cellc::search::{Budget, KeyFormat, Limit, Objective, Prefilter, ProxyKind};
 use clap::{Args, ValueEnum};
 
 use super::ImageArgs;
@@ -44,6 +44,8 @@ pub enum EvaluatorSpec {
     Table(PathBuf),
     /// A program with its arguments.
     Command(String),
+    /// A score of the fresh network.
+    Proxy(ProxyKind),
 }
 
 impl FromStr for EvaluatorSpec {
@@ -56,8 +58,10 @@ impl FromStr for EvaluatorSpec {
             Some(("command", program)) if !program.trim().is_empty() => {
                 Ok(EvaluatorSpec::Command(program.into()))
             }
+            Some(("proxy", kind)) => kind.parse().map(EvaluatorSpec::Proxy),
             None | Some(_) => {
-                Err("it is none of `train`, `table:FILE` and `command:PROGRAM`".into())
+                Err("it is none of `train`, `table:FILE`, `command:PROGRAM` and `proxy:SCORE`"
+                    .into())
             }
         }
     }
@@ -125,9 +129,14 @@ pub struct SearchArgs {
     #[arg(long, value_name = "STRATEGY.KEY=VALUE")]
     pub set: Vec<String>,
     /// Who scores the architectures: `train` for this program, `table:FILE` for a tabular benchmark,
-    /// `command:PROGRAM` for another program.
+    /// `command:PROGRAM` for another program, `proxy:synflow`, `proxy:naswot` or `proxy:params` for what
+    /// fresh networks tell.
     #[arg(long, default_value = "train", value_name = "WHO")]
     pub evaluator: EvaluatorSpec,
+    /// Of every so many architectures that are drawn, propose the best by a score of its fresh network, such
+    /// as `naswot:4`; the scores are those of `--evaluator proxy`.
+    #[arg(long, value_name = "SCORE:NUMBER", conflicts_with = "compare")]
+    pub prefilter: Option<Prefilter>,
     /// The columns of a table.
     #[command(flatten)]
     pub table: TableArgs,
@@ -162,7 +171,7 @@ pub struct SearchArgs {
     /// Epochs of each of those.
     #[arg(long, default_value_t = 20, value_name = "EPOCHS")]
     pub retrain_epochs: usize,
-    /// Images in a batch.
+    /// Images in a batch, and those that `naswot` looks at.
     #[arg(long, default_value_t = 64)]
     pub batch: usize,
     /// Learning rate of a child's first step.
