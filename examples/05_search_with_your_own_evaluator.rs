@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let space = size.module.space.as_ref().ok_or("the file holds a space")?.decisions.clone();
 
     let strategy = StrategyConfig::Ppo(PpoConfig::default());
-    let config = SearchConfig { seed: 1, trials, workers: 2, strategy };
+    let config = SearchConfig { seed: 1, trials, workers: 2, strategy, ..SearchConfig::default() };
     let folder = std::env::temp_dir().join(format!("cellc-example-{}", std::process::id()));
     let clock = || Duration::ZERO;
     let history =

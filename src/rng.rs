@@ -33,6 +33,8 @@ pub enum Purpose {
     DropPath,
     /// Images and labels that timings run on.
     Bench,
+    /// Images that scores of fresh networks look at.
+    Proxy,
 }
 
 /// A generator for `purpose`, number `index` within it, under `seed`.

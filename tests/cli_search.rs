@@ -195,3 +195,148 @@ fn a_program_scores_what_a_search_finds() {
     let ledger = fs::read_to_string(ledger).expect("a ledger");
     assert_eq!(ledger.matches("\"status\":\"ok\"").count(), 6, "{ledger}");
 }
+
+/// Trials and texts of the table that is printed for a front.
+fn front(report: &str) -> Vec<Vec<String>> {
+    let rows = report.lines().skip_while(|line| !line.starts_with("Pareto front of ")).skip(2);
+    let row = |line: &str| {
+        let cells = line.split("  ").map(|cell| cell.trim().to_owned());
+        cells.filter(|cell| !cell.is_empty()).collect()
+    };
+    rows.take_while(|line| !line.starts_with("front ")).map(row).collect()
+}
+
+#[test]
+fn a_front_is_printed_and_kept() {
+    let folder = folder();
+    let more = ["--trials", "64", "--strategy", "evolution", "--pareto", "accuracy,params"];
+    let report = fine(folder.path(), &[&SEARCH[..], &more].concat());
+    let run = folder.path().join("runs/nasbench_macro-table-evolution-0");
+    let rows = front(&report);
+    let kept = fs::read_to_string(run.join("front.jsonl")).expect("a front");
+    let kept: Vec<Value> = kept.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(rows.len() > 2 && rows.len() == kept.len(), "{report}");
+    for (row, record) in rows.iter().zip(&kept) {
+        assert_eq!(row[0], record["trial"].to_string());
+        assert_eq!(row[1], format!("{:.2} %", 100.0 * record["reward"].as_f64().unwrap()));
+        assert_eq!(row[2].replace(',', ""), record["params"].to_string());
+        assert_eq!(record["costs"]["params"].as_f64(), record["params"].as_f64());
+    }
+    assert_eq!(fs::read_dir(run.join("front")).expect("a folder").count(), kept.len());
+
+    let ppo = [&SEARCH[..], &["--strategy", "ppo", "--pareto", "accuracy,macs"]].concat();
+    let message = refused(folder.path(), &ppo);
+    assert!(message.contains("a Pareto front is for `evolution` and `random`"), "{message}");
+    let size = refused(folder.path(), &[&SEARCH[..], &["--pareto", "accuracy,size"]].concat());
+    assert!(
+        size.contains("`size` is none of `accuracy`, `params`, `macs` and `latency`"),
+        "{size}"
+    );
+}
+
+#[test]
+fn limits_are_kept_to() {
+    let folder = folder();
+    let limited = |limits: &[&str], name: &str| -> Vec<String> {
+        let mut args: Vec<&str> = SEARCH.to_vec();
+        args.extend(["--trials", "24", "--strategy", "random", "--name", name]);
+        limits.iter().for_each(|limit| args.extend(["--require", limit]));
+        args.into_iter().map(str::to_owned).collect()
+    };
+    let run = |limits: &[&str], name: &str| {
+        let args = limited(limits, name);
+        fine(folder.path(), &args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let ledger = |name: &str| -> Vec<Value> {
+        let path = folder.path().join("runs").join(name).join("ledger.jsonl");
+        let text = fs::read_to_string(path).expect("a ledger");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    run(&["params<=43k", "macs(nasbench_macro 1@256)<=50M"], "limited");
+    let costs = |line: &Value, cost: &str| line["costs"][cost].as_f64().expect("a cost");
+    for line in ledger("limited") {
+        assert!(line["params"].as_f64() <= Some(43e3), "{line}");
+        assert_eq!(Some(costs(&line, "params")), line["params"].as_f64());
+        assert!(costs(&line, "macs(nasbench_macro 1@256)") <= 50e6, "{line}");
+    }
+    let slow = run(&["latency<=0.001us"], "slow");
+    assert!(
+        slow.contains(
+            "none of 24 trials is within the limits\nlatency <= 0.000001 ms: the least was "
+        ),
+        "{slow}"
+    );
+    for line in ledger("slow") {
+        assert_eq!(line["failure"]["kind"], "too_slow");
+        assert!(costs(&line, "latency") > 0.0 && line["params"].as_u64() > Some(0), "{line}");
+    }
+    let none = limited(&["params<=10"], "none");
+    let none = refused(folder.path(), &none.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(none.contains("meets `params <= 10`, found params = "), "{none}");
+    assert!(!folder.path().join("runs/none").exists());
+}
+
+#[test]
+fn the_best_of_a_race_are_trained_again() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let args = [
+        "search",
+        "nasbench201_space",
+        "--limit",
+        "120",
+        "--base",
+        "2",
+        "--batch",
+        "20",
+        "--strategy",
+        "evolution",
+        "--set",
+        "evolution.batch_size=4",
+        "--trials",
+        "8",
+        "--budget",
+        "halving:1,2",
+        "--retrain",
+        "2",
+        "--retrain-epochs",
+        "4",
+        "--prefilter",
+        "naswot:2",
+    ];
+    let report = fine(folder.path(), &args);
+    let run = folder.path().join("runs/nasbench201-digits-evolution-0");
+    let again = fs::read_to_string(run.join("retrained.jsonl")).expect("a ledger");
+    let again: Vec<Value> = again.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(again.len(), 2);
+    assert!(again.iter().all(|record| record["epochs"] == 4), "{again:?}");
+    let reward = |record: &Value| record["reward"].as_f64().expect("a number");
+    let best = if reward(&again[1]) > reward(&again[0]) { &again[1] } else { &again[0] };
+    let last = report.lines().last().expect("a line");
+    let expected = format!(
+        "runs/nasbench201-digits-evolution-0/cells/{:04}-",
+        best["trial"].as_u64().unwrap()
+    );
+    assert!(last.starts_with(&format!("best {expected}")), "{last}");
+    let cut =
+        [&args[..10], &["--trials", "10", "--budget", "halving:1,2", "--name", "cut"]].concat();
+    let cut = refused(folder.path(), &[&cut[..], &["--set", "evolution.batch_size=4"]].concat());
+    assert!(cut.contains("it must be a multiple of 4, such as 12"), "{cut}");
+}
+
+#[test]
+fn scores_of_fresh_networks_are_no_percentages() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let common =
+        ["search", "nasbench201_space", "--base", "2", "--trials", "4", "--strategy", "random"];
+    for (score, digits) in [("synflow", 3), ("naswot", 3), ("params", 3)] {
+        let evaluator = format!("proxy:{score}");
+        let report = fine(folder.path(), &[&common[..], &["--evaluator", &evaluator]].concat());
+        let last = report.lines().last().expect("a line");
+        let at = last.find(&format!(", {score} ")).expect("the score is named");
+        let value = last[at..].split([' ', ')', ';']).nth(2).expect("a value");
+        assert_eq!(value.split_once('.').map(|(_, digits)| digits.len()), Some(digits), "{last}");
+        assert!(last.contains("cellc train ") || last.contains(" train runs/"), "{last}");
+    }
+    let unknown = refused(folder.path(), &[&common[..], &["--evaluator", "proxy:grasp"]].concat());
+    assert!(unknown.contains("`grasp` is none of `synflow`, `naswot` and `params`"), "{unknown}");
+}

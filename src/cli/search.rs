@@ -11,13 +11,17 @@ use std::time::Instant;
 use cellc::error::Error;
 use cellc::graph::cost::grouped;
 use cellc::graph::lower::Scale;
-use cellc::search::{self, Event, Record, RunFolder, SearchConfig};
+use cellc::search::{
+    self, Evaluator, Event, FailureKind, Objective, Objectives, Record, Retrain, RunFolder,
+    SearchConfig,
+};
 
 use super::args::SearchArgs;
 use super::input::{self, Failure};
 use super::output;
 use super::progress::Progress;
-use evaluator::Scorer;
+use super::table::table;
+use evaluator::{Reward, Scorer};
 
 /// How much larger than the children the network of the suggested command is.
 const RETRAIN_N: usize = 2;
@@ -33,7 +37,20 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     }
     let strategy = strategy::resolve(&[args.strategy], args.preset, &args.set)?.swap_remove(0);
     let workers = workers(args);
-    let config = SearchConfig { seed: args.seed, trials: args.trials, workers, strategy };
+    let objectives = Objectives {
+        limits: args.require.clone(),
+        pareto: args.pareto.clone(),
+        latency_batch: args.latency_batch,
+    };
+    let config = SearchConfig {
+        seed: args.seed,
+        trials: args.trials,
+        workers,
+        strategy,
+        objectives,
+        budget: args.budget.clone(),
+        retrain: Retrain { count: args.retrain, epochs: args.retrain_epochs },
+    };
     let space = scorer.space();
     let kind = scorer.kind(args);
     let name = args.name.clone().unwrap_or_else(|| {
@@ -50,6 +67,12 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         config.strategy.name(),
     ))?;
 
+    let reward = scorer.reward();
+    let prefiltered = scorer.prefiltered(args)?;
+    let evaluator: &dyn Evaluator = match &prefiltered {
+        Some(prefiltered) => prefiltered,
+        None => scorer.evaluator(),
+    };
     let progress = Progress::new(args.trials, "trials");
     let start = Instant::now();
     let run_folder = if args.resume {
@@ -57,28 +80,23 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     } else {
         RunFolder::New(folder.clone())
     };
-    let mut best = 0.0f64;
-    let history = search::run(
-        space,
-        scorer.evaluator(),
-        &config,
-        &run_folder,
-        &|| start.elapsed(),
-        &mut |event| {
+    let mut best = f64::NEG_INFINITY;
+    let history =
+        search::run(space, evaluator, &config, &run_folder, &|| start.elapsed(), &mut |event| {
             match event {
                 Event::Resumed { trials } => {
                     progress.line(&format!("resumed after {trials} trials"))
                 }
+                Event::Retrained { record } => progress.line(&again(record, reward)),
                 Event::Recorded { record, is_best } => {
                     best = best.max(record.reward());
-                    progress.line(&line(record, is_best));
-                    progress.set(record.trial, format!("best {:.2} %", 100.0 * best));
+                    progress.line(&line(record, reward, is_best));
+                    progress.set(record.trial, format!("best {}", reward.text(best)));
                 }
                 _ => {}
             }
             ControlFlow::Continue(())
-        },
-    );
+        });
     progress.finish();
     let history = history.map_err(|error| match error {
         // The one error with a way out that only the command line knows.
@@ -89,20 +107,31 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         error => error.into(),
     })?;
 
-    output(&summary(&history.trials))?;
+    output(&summary(&history.trials, reward))?;
     let Some(best) = history.best else {
-        return output("no trial succeeded; the reasons are in the ledger\n");
+        return output(&without_best(&history.trials, &config.objectives));
     };
-    let record = &history.trials[best];
-    let file = folder.join("best.cell");
+    if !history.front.is_empty() {
+        let front: Vec<&Record> =
+            history.front.iter().map(|&index| &history.trials[index]).collect();
+        output(&front_table(&front, &config.objectives.pareto, reward))?;
+        output(&format!("front {}\n", folder.join("front").display()))?;
+    }
+    let mut record = &history.trials[best];
+    let mut file = folder.join("best.cell");
+    if let Some(again) = best_again(&history.retrained) {
+        record = again;
+        file = folder.join(RunFolder::cell_of(record));
+    }
     let found = format!(
-        "best {} (trial {}, validation accuracy {:.2} %",
+        "best {} (trial {}, {} {}",
         file.display(),
         record.trial,
-        100.0 * record.reward()
+        reward.name(),
+        reward.text(record.reward())
     );
     output(&match &scorer {
-        Scorer::Train(_, data) => {
+        Scorer::Train(_, data) | Scorer::Proxy(_, data) => {
             let scale: Option<Scale> =
                 record.outcome.as_ref().ok().and_then(|found| found.scale.parse().ok());
             let retrain = match scale {
@@ -135,34 +164,98 @@ fn workers(args: &SearchArgs) -> usize {
 }
 
 /// One trial.
-fn line(record: &Record, is_best: bool) -> String {
+fn line(record: &Record, reward: Reward, is_best: bool) -> String {
     let what = match (&record.outcome, record.repeat_of) {
         (Ok(found), None) => format!(
-            "{:6.2} %  {:>9} params  {:>6}  {:5.1} s",
-            100.0 * found.val_accuracy,
+            "{:>8}  {:>9} params  {:>6}  {:5.1} s",
+            reward.text(found.val_accuracy),
             grouped(found.params, ','),
             found.scale,
             record.secs
         ),
         (Ok(found), Some(earlier)) => {
-            format!("{:6.2} %  same network as trial {earlier}", 100.0 * found.val_accuracy)
+            format!("{:>8}  same network as trial {earlier}", reward.text(found.val_accuracy))
         }
         (Err(failure), _) => format!("failed: {failure}"),
     };
     format!("trial {:>4}  {what}{}", record.trial, if is_best { "  best so far" } else { "" })
 }
 
+/// One trial that was trained again.
+fn again(record: &Record, reward: Reward) -> String {
+    let what = match &record.outcome {
+        Ok(found) => format!(
+            "{:>8} after {} epochs  {:5.1} s",
+            reward.text(found.val_accuracy),
+            found.epochs,
+            record.secs
+        ),
+        Err(failure) => format!("failed: {failure}"),
+    };
+    format!("trial {:>4}  {what}", record.trial)
+}
+
+/// Why there is no best.
+fn without_best(trials: &[Record], objectives: &Objectives) -> String {
+    let is_too_slow = |trial: &&Record| matches!(&trial.outcome, Err(failure) if failure.kind == FailureKind::TooSlow);
+    let slow = trials.iter().filter(is_too_slow);
+    if slow.clone().count() < trials.len() {
+        return "no trial succeeded; the reasons are in the ledger\n".into();
+    }
+    let mut text = format!("none of {} trials is within the limits\n", trials.len());
+    for limit in &objectives.limits {
+        let measure = limit.measure.to_string();
+        let least = slow.clone().filter_map(|trial| trial.costs.get(&measure));
+        let least = least.copied().fold(f64::INFINITY, f64::min);
+        text += &format!("{limit}: the least was {}\n", limit.measure.kind.text(least, '_'));
+    }
+    text
+}
+
+/// The trials of a Pareto front with their objectives.
+fn front_table(front: &[&Record], pareto: &[Objective], reward: Reward) -> String {
+    let mut header = vec!["trial".to_owned()];
+    header.extend(pareto.iter().map(|objective| match objective {
+        Objective::Reward => reward.name().to_owned(),
+        Objective::Cost(measure) => measure.to_string(),
+    }));
+    let mut rows = vec![header];
+    for record in front {
+        let mut row = vec![record.trial.to_string()];
+        row.extend(pareto.iter().map(|objective| match objective {
+            Objective::Reward => reward.text(record.reward()),
+            Objective::Cost(measure) => {
+                let cost = record.costs.get(&measure.to_string()).copied().unwrap_or(f64::NAN);
+                measure.kind.text(cost, ',')
+            }
+        }));
+        rows.push(row);
+    }
+    format!("Pareto front of {} networks:\n{}", front.len(), table(&rows, 1))
+}
+
+/// The best of those that were trained again, the first of equals.
+fn best_again(retrained: &[Record]) -> Option<&Record> {
+    let succeeded = retrained.iter().filter(|record| record.outcome.is_ok());
+    succeeded.reduce(|best, other| if other.reward() > best.reward() { other } else { best })
+}
+
 /// What the trials came to.
-fn summary(trials: &[Record]) -> String {
+fn summary(trials: &[Record], reward: Reward) -> String {
     let mut rewards: Vec<f64> =
         trials.iter().filter(|trial| trial.outcome.is_ok()).map(Record::reward).collect();
     rewards.sort_by(|a, b| b.total_cmp(a));
-    let mean = |rewards: &[f64]| 100.0 * rewards.iter().sum::<f64>() / rewards.len().max(1) as f64;
+    let mean = |rewards: &[f64]| {
+        reward.text(
+            rewards.iter().fold(0.0, |sum, reward| sum + reward) / rewards.len().max(1) as f64,
+        )
+    };
     let repeats = trials.iter().filter(|trial| trial.repeat_of.is_some()).count();
     let failed = trials.len() - rewards.len();
     format!(
-        "{} trials, {repeats} repeats, {failed} failed; validation accuracy: mean {:.2} %, top five {:.2} %\n",
+        "{} trials, {repeats} repeats, {failed} failed; {}: mean {}, top five {}\n",
         trials.len(),
+        reward.name(),
         mean(&rewards),
         mean(&rewards[..rewards.len().min(5)]),
     )

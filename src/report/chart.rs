@@ -44,24 +44,24 @@ pub(crate) enum Shape {
 
 /// What is along the x-axis.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Axis {
+pub(crate) enum Axis<'a> {
     /// Numbers of things, counted from 1: epochs, trials.
-    Count(&'static str),
+    Count(&'a str),
     /// A quantity.
-    Quantity(&'static str),
+    Quantity(&'a str),
 }
 
 /// Curves over one plane.
-pub(crate) struct Chart {
+pub(crate) struct Chart<'a> {
     /// What the curves are and their unit.
-    pub what: &'static str,
+    pub what: &'a str,
     /// What they are drawn over.
-    pub axis: Axis,
+    pub axis: Axis<'a>,
     /// At most as many as there are strokes; no more are drawn.
     pub curves: Vec<Curve>,
 }
 
-impl Chart {
+impl Chart<'_> {
     /// Writes the chart, with axes through the least and greatest values of its curves, and their names.
     pub(crate) fn write(&self, page: &mut String) -> fmt::Result {
         let what = escape(self.what);
@@ -106,7 +106,7 @@ struct Plane {
 
 impl Plane {
     /// None without points.
-    fn of(chart: &Chart) -> Option<Plane> {
+    fn of(chart: &Chart<'_>) -> Option<Plane> {
         let range = |of: fn(&(f64, f64)) -> f64| {
             let values = chart.curves.iter().flat_map(|curve| &curve.points).map(of);
             values.fold([f64::INFINITY, f64::NEG_INFINITY], |[least, most], value| {
@@ -127,7 +127,7 @@ impl Plane {
         EDGE + PLANE[1] * (1.0 - along(value, self.y))
     }
 
-    fn axes(&self, page: &mut String, axis: Axis, height: f64) -> fmt::Result {
+    fn axes(&self, page: &mut String, axis: Axis<'_>, height: f64) -> fmt::Result {
         let right = MARGIN[0] + PLANE[0];
         for &mark in &self.marks {
             let at = self.at_y(mark);

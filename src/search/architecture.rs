@@ -3,12 +3,13 @@
 
 use super::evaluator::{Failure, FailureKind, Provenance};
 use super::identity::text_hash;
+use super::objective::NetScale;
 use crate::compile::{self, Fault, Request};
 use crate::diagnostic::Diagnostics;
 use crate::error::Error;
-use crate::graph::TensorType;
 use crate::graph::cost::{Cost, Counts};
 use crate::graph::lower::{Lowered, Scale, Width};
+use crate::graph::{Graph, TensorType};
 use crate::ir::Module;
 use crate::link::{link, write_out};
 use crate::source::{Loader, SourceFile};
@@ -140,6 +141,27 @@ impl Architectures {
             None => request,
         };
         compile::network(&self.module, &request)
+    }
+
+    /// The network of a point as [`Evaluator::network`](super::Evaluator::network) gives it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) fn measured(
+        &self,
+        genotype: &Genotype,
+        at: Option<&NetScale>,
+    ) -> Result<Graph, String> {
+        let lowered = match at {
+            None => self.network(genotype),
+            Some(NetScale { net, scale }) => {
+                let net = net.as_deref().unwrap_or(&self.net);
+                let genotype = Some(genotype.clone());
+                let request = Request { genotype, ..Request::new(net, *scale) };
+                compile::network(&self.module, &request)
+            }
+        };
+        lowered.map(|lowered| lowered.graph).map_err(|fault| fault.to_string())
     }
 
     /// The network of a point that may be scored, with its counts for one image.

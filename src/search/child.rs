@@ -2,13 +2,18 @@
 //! on images held out of training is its reward.
 
 use super::architecture::{Architectures, ChildScale, SpaceFault};
+use super::budget::{Paused, Stepwise};
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+use super::objective::NetScale;
 use crate::data::{Dataset, HoldOut, Split, split};
 use crate::error::Error;
+use crate::graph::Graph;
+use crate::graph::cost::Counts;
+use crate::graph::lower::Lowered;
 use crate::network::Network;
 use crate::source::{Library, Loader, SourceFile};
 use crate::space::{Genotype, Requirements, SearchSpace};
-use crate::train::{TrainConfig, TrainSet, accuracy, fit};
+use crate::train::{TrainConfig, TrainSet, TrainState, Trainer, accuracy, fit};
 
 /// How large children are and how long they learn.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,43 +104,25 @@ impl Evaluator for TrainEvaluator {
     }
 
     fn evaluate(&self, genotype: &Genotype, seed: u64) -> Result<Evaluation, Failure> {
-        let (lowered, counts) = self.architectures.admitted(genotype)?;
-        let mut network = Network::new(&lowered.graph, seed);
-        let config = TrainConfig { seed, ..self.config.train.clone() };
-        let set = TrainSet {
-            images: &self.data.train,
-            whitening: &self.data.whitening,
-            train: &self.split.train,
-            // Only the accuracy after the last epoch counts.
-            validation: &[],
-        };
-        let failure = |error: Error| match error {
-            Error::NotFinite { .. } => Failure::new(FailureKind::NotFinite, error.to_string()),
-            _ => Failure::new(FailureKind::Error, error.to_string()),
-        };
-        fit(&mut network, &set, &config, &mut |_| {}).map_err(failure)?;
-        let held_out = &self.split.validation;
-        let val_accuracy =
-            accuracy(&network, &self.data.train, held_out, &self.data.whitening, config.batch)
-                .map_err(failure)?;
-        Ok(Evaluation {
-            reward: val_accuracy,
-            val_accuracy,
-            params: counts.params,
-            macs: counts.macs,
-            scale: lowered.scale.to_string(),
-            epochs: config.epochs,
-        })
+        self.evaluate_for(genotype, seed, self.config.train.epochs)
     }
 
     fn cell_text(&self, genotype: &Genotype, provenance: &Provenance) -> String {
         let data = format!("on {}", self.data_name);
-        let how = format!("Trained for {} epochs", self.config.train.epochs);
+        let how = format!("Trained for {} epochs", provenance.epochs);
         self.architectures.found_text(genotype, provenance, &data, &how)
+    }
+
+    fn stepwise(&self) -> Option<&dyn Stepwise> {
+        Some(self)
     }
 
     fn requirements(&self) -> Requirements<'_> {
         self.architectures.requirements()
+    }
+
+    fn network(&self, genotype: &Genotype, at: Option<&NetScale>) -> Result<Graph, String> {
+        self.architectures.measured(genotype, at)
     }
 
     fn settings(&self) -> Vec<(String, String)> {
@@ -147,4 +134,87 @@ impl Evaluator for TrainEvaluator {
         settings.push(("train".into(), train));
         settings
     }
+}
+
+/// A child that waits has the state of its training; its network is compiled again.
+impl Stepwise for TrainEvaluator {
+    fn epochs(&self) -> usize {
+        self.config.train.epochs
+    }
+
+    fn advance(
+        &self,
+        genotype: &Genotype,
+        seed: u64,
+        paused: Option<Paused>,
+        until: usize,
+    ) -> Result<(Evaluation, Paused), Failure> {
+        let (lowered, counts) = self.architectures.admitted(genotype)?;
+        let mut network = Network::new(&lowered.graph, seed);
+        let config = TrainConfig { seed, ..self.config.train.clone() };
+        let mut trainer = Trainer::new(&mut network, self.set(), &config).map_err(failure)?;
+        if let Some(paused) = paused {
+            let state: TrainState = paused.into_state().expect("the state is of this evaluator");
+            trainer.load_state(&state).expect("the state is of this child");
+        }
+        while trainer.progress().history.epochs.len() < until
+            && trainer.advance(&mut |_| {}).map_err(failure)?
+        {}
+        let score = self.score(&trainer.averaged(), &lowered, counts, until)?;
+        Ok((score, Paused::new(trainer.state())))
+    }
+
+    fn evaluate_for(
+        &self,
+        genotype: &Genotype,
+        seed: u64,
+        epochs: usize,
+    ) -> Result<Evaluation, Failure> {
+        let (lowered, counts) = self.architectures.admitted(genotype)?;
+        let mut network = Network::new(&lowered.graph, seed);
+        let config = TrainConfig { seed, epochs, ..self.config.train.clone() };
+        fit(&mut network, &self.set(), &config, &mut |_| {}).map_err(failure)?;
+        self.score(&network, &lowered, counts, epochs)
+    }
+}
+
+impl TrainEvaluator {
+    fn set(&self) -> TrainSet<'_> {
+        TrainSet {
+            images: &self.data.train,
+            whitening: &self.data.whitening,
+            train: &self.split.train,
+            // Only the accuracy where the training stops counts.
+            validation: &[],
+        }
+    }
+
+    fn score(
+        &self,
+        network: &Network,
+        lowered: &Lowered,
+        counts: Counts,
+        epochs: usize,
+    ) -> Result<Evaluation, Failure> {
+        let (held_out, batch) = (&self.split.validation, self.config.train.batch);
+        let val_accuracy =
+            accuracy(network, &self.data.train, held_out, &self.data.whitening, batch)
+                .map_err(failure)?;
+        Ok(Evaluation {
+            reward: val_accuracy,
+            val_accuracy,
+            params: counts.params,
+            macs: counts.macs,
+            scale: lowered.scale.to_string(),
+            epochs,
+        })
+    }
+}
+
+fn failure(error: Error) -> Failure {
+    let kind = match &error {
+        Error::NotFinite { .. } => FailureKind::NotFinite,
+        _ => FailureKind::Error,
+    };
+    Failure::new(kind, error.to_string())
 }

@@ -28,7 +28,9 @@ use serde::Deserialize;
 
 use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+use super::objective::NetScale;
 use crate::error::Error;
+use crate::graph::Graph;
 use crate::source::{Loader, SourceFile};
 use crate::space::{Genotype, Requirements, SearchSpace};
 
@@ -196,6 +198,10 @@ impl Evaluator for CommandEvaluator {
 
     fn requirements(&self) -> Requirements<'_> {
         self.architectures.requirements()
+    }
+
+    fn network(&self, genotype: &Genotype, at: Option<&NetScale>) -> Result<Graph, String> {
+        self.architectures.measured(genotype, at)
     }
 
     fn settings(&self) -> Vec<(String, String)> {

@@ -8,6 +8,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::budget::Stepwise;
+use super::objective::NetScale;
+use crate::graph::Graph;
 use crate::space::{Genotype, Requirements};
 
 /// Scores architectures. Called from several worker threads at once.
@@ -25,6 +28,11 @@ pub trait Evaluator: Sync {
     /// A [`Failure`] for an architecture that has no score. A panic counts as one.
     fn evaluate(&self, genotype: &Genotype, seed: u64) -> Result<Evaluation, Failure>;
 
+    /// This evaluator as one that trains in steps, for [budgets](super::budget); `None` if it does not.
+    fn stepwise(&self) -> Option<&dyn Stepwise> {
+        None
+    }
+
     /// The architecture as formatted `.cell` text under a header that says where it came from.
     fn cell_text(&self, genotype: &Genotype, provenance: &Provenance) -> String;
 
@@ -32,6 +40,15 @@ pub trait Evaluator: Sync {
     /// Strategies propose none that does not.
     fn requirements(&self) -> Requirements<'_> {
         Requirements::default()
+    }
+
+    /// The network of an architecture, for what a search counts and measures beside its reward: the child
+    /// that is scored, or the network at a scale.
+    ///
+    /// # Errors
+    /// One sentence if the architecture has no such network, or this evaluator none at all.
+    fn network(&self, _genotype: &Genotype, _at: Option<&NetScale>) -> Result<Graph, String> {
+        Err("this evaluator builds no networks".into())
     }
 
     /// Everything else that the scores depend on (data set, epochs, scale, batch size ...) as names
@@ -80,6 +97,8 @@ pub enum FailureKind {
     TooLarge,
     /// The network breaks a `require` of its space.
     Rejected,
+    /// The network takes longer than a limit on its latency.
+    TooSlow,
     /// The evaluation took longer than it may.
     TimedOut,
     /// Anything else, such as a data set that cannot be read.
@@ -100,6 +119,7 @@ impl fmt::Display for Failure {
             FailureKind::Panic => "panic",
             FailureKind::TooLarge => "too large",
             FailureKind::Rejected => "rejected",
+            FailureKind::TooSlow => "too slow",
             FailureKind::TimedOut => "timed out",
             FailureKind::Error => "error",
         };
@@ -122,6 +142,8 @@ pub struct Provenance {
     pub trial: usize,
     /// Its reward.
     pub reward: f64,
+    /// Epochs it was trained for.
+    pub epochs: usize,
 }
 
 /// One line without its end, so that an evaluator can add what it knows: ``Found by `cellc search`:

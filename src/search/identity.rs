@@ -64,11 +64,16 @@ pub fn config_text(
         ("seed", quoted(&config.seed.to_string())),
     ];
     let evaluator = evaluator.settings();
-    let tables: [(&str, Vec<(String, String)>); 3] = [
+    let objectives = [config.objectives.settings(), config.budget.settings()].concat();
+    let mut tables: Vec<(&str, Vec<(String, String)>)> = vec![
         ("search", search.into_iter().map(owned).collect()),
         (strategy, config.strategy.settings().into_iter().map(owned).collect()),
-        ("evaluator", evaluator.iter().map(|(key, value)| (quoted(key), quoted(value))).collect()),
     ];
+    if !objectives.is_empty() {
+        tables.push(("objective", objectives.into_iter().map(owned).collect()));
+    }
+    let evaluator = evaluator.iter().map(|(key, value)| (quoted(key), quoted(value))).collect();
+    tables.push(("evaluator", evaluator));
     let mut text = String::from("# Settings of this search; resuming it requires the same ones.\n");
     for (name, entries) in tables {
         text += &format!("\n[{name}]\n");

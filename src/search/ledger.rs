@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::evaluator::{Evaluation, Failure};
+use super::objective::pareto::Point;
+use super::objective::{Costs, Objective, Objectives};
 use super::strategy::{FAILED_REWARD, Scored};
 use crate::error::Error;
 use crate::space::Genotype;
@@ -27,6 +29,12 @@ pub struct Record {
     pub genotype: Genotype,
     /// Its score, or why it has none.
     pub outcome: Result<Evaluation, Failure>,
+    /// What it costs, as far as limits or a Pareto front ask.
+    pub costs: Costs,
+    /// Epochs and reward wherever a [budget](super::budget) looked at it.
+    pub curve: Vec<(usize, f64)>,
+    /// What the network of a failed trial counts, if it has one; that of others is in the outcome.
+    pub failed_size: Option<Size>,
     /// The earlier trial of the same architecture that this one's outcome was taken from.
     pub repeat_of: Option<usize>,
     /// Name of the strategy.
@@ -40,15 +48,43 @@ pub struct Record {
     pub secs: f64,
 }
 
+/// What a network counts, at the scale of the search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Trainable parameters.
+    pub params: u64,
+    /// Multiply-adds for one image.
+    pub macs: u64,
+}
+
 impl Record {
+    /// Epochs that were trained; 0 for a failed trial.
+    pub fn epochs(&self) -> usize {
+        self.outcome.as_ref().map_or(0, |evaluation| evaluation.epochs)
+    }
+
     /// The reward, [`FAILED_REWARD`] for a failed trial.
     pub fn reward(&self) -> f64 {
         self.outcome.as_ref().map_or(FAILED_REWARD, |evaluation| evaluation.reward)
     }
 
+    /// Where it is among objectives that are all maximized, costs being negative; below everything in all
+    /// of them for a failed trial.
+    pub fn point(&self, objectives: &[Objective]) -> Point {
+        let coordinate = |objective: &Objective| match (&self.outcome, objective) {
+            (Err(_), _) => f64::NEG_INFINITY,
+            (Ok(evaluation), Objective::Reward) => evaluation.reward,
+            (Ok(_), Objective::Cost(measure)) => {
+                self.costs.get(&measure.to_string()).map_or(f64::NEG_INFINITY, |cost| -cost)
+            }
+        };
+        objectives.iter().map(coordinate).collect()
+    }
+
     /// The part of the record that a strategy may see.
-    pub fn scored(&self) -> Scored {
-        Scored { genotype: self.genotype.clone(), reward: self.reward() }
+    pub fn scored(&self, objectives: &Objectives) -> Scored {
+        let (genotype, reward) = (self.genotype.clone(), self.reward());
+        Scored { genotype, reward, point: self.point(&objectives.pareto) }
     }
 
     /// The record of a later trial that drew the same architecture.
@@ -72,6 +108,10 @@ struct Line {
     scale: Option<String>,
     epochs: Option<usize>,
     failure: Option<Failure>,
+    #[serde(default, skip_serializing_if = "Costs::is_empty")]
+    costs: Costs,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    curve: Vec<(usize, f64)>,
     repeat_of: Option<usize>,
     strategy: String,
     seed: u64,
@@ -89,12 +129,26 @@ enum Status {
 impl From<Record> for Line {
     fn from(record: Record) -> Line {
         let reward = record.reward();
-        let Record { trial, id, genotype, outcome, repeat_of, strategy, seed, train_seed, secs } =
-            record;
+        let Record {
+            trial,
+            id,
+            genotype,
+            outcome,
+            costs,
+            curve,
+            failed_size,
+            repeat_of,
+            strategy,
+            seed,
+            train_seed,
+            secs,
+        } = record;
         let (status, evaluation, failure) = match outcome {
             Ok(evaluation) => (Status::Ok, Some(evaluation), None),
             Err(failure) => (Status::Failed, None, Some(failure)),
         };
+        let of_evaluation = |found: &Evaluation| Size { params: found.params, macs: found.macs };
+        let size = evaluation.as_ref().map(of_evaluation).or(failed_size);
         Line {
             trial,
             id,
@@ -102,11 +156,13 @@ impl From<Record> for Line {
             status,
             reward,
             val_accuracy: evaluation.as_ref().map(|evaluation| evaluation.val_accuracy),
-            params: evaluation.as_ref().map(|evaluation| evaluation.params),
-            macs: evaluation.as_ref().map(|evaluation| evaluation.macs),
+            params: size.map(|size| size.params),
+            macs: size.map(|size| size.macs),
             epochs: evaluation.as_ref().map(|evaluation| evaluation.epochs),
             scale: evaluation.map(|evaluation| evaluation.scale),
             failure,
+            costs,
+            curve,
             repeat_of,
             strategy,
             seed,
@@ -135,9 +191,35 @@ impl TryFrom<Line> for Record {
             Line { status: Status::Failed, failure: Some(failure), .. } => Err(failure),
             _ => return Err("`status` does not fit the other fields"),
         };
-        let Line { trial, id, genotype, repeat_of, strategy, seed, train_seed, secs, .. } = line;
-        Ok(Record { trial, id, genotype, outcome, repeat_of, strategy, seed, train_seed, secs })
+        let failed_size = match (&outcome, line.params, line.macs) {
+            (Err(_), Some(params), Some(macs)) => Some(Size { params, macs }),
+            _ => None,
+        };
+        let Line { trial, id, genotype, costs, curve, repeat_of, strategy, .. } = line;
+        let Line { seed, train_seed, secs, .. } = line;
+        Ok(Record {
+            trial,
+            id,
+            genotype,
+            outcome,
+            costs,
+            curve,
+            failed_size,
+            repeat_of,
+            strategy,
+            seed,
+            train_seed,
+            secs,
+        })
     }
+}
+
+/// Records as the lines of a ledger.
+pub(super) fn lines<'r>(records: impl IntoIterator<Item = &'r Record>) -> String {
+    let line = |record| {
+        serde_json::to_string(record).expect("records are plain data with text keys") + "\n"
+    };
+    records.into_iter().map(line).collect()
 }
 
 /// An open file of records.
@@ -186,13 +268,8 @@ impl RecordFile {
 
     /// Appends records; when it returns they are on the disk.
     pub(super) fn append(&mut self, records: &[Record]) -> Result<(), Error> {
-        let mut lines = Vec::new();
-        for record in records {
-            serde_json::to_writer(&mut lines, record)
-                .expect("records have text keys, and writing to a Vec cannot fail");
-            lines.push(b'\n');
-        }
-        self.file.write_all(&lines).map_err(Error::write(&self.path))?;
+        let lines = lines(records);
+        self.file.write_all(lines.as_bytes()).map_err(Error::write(&self.path))?;
         self.file.sync_data().map_err(Error::write(&self.path))
     }
 

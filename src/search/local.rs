@@ -171,8 +171,7 @@ mod tests {
 
     fn step(local: &mut LocalSearch, first_trial: usize) -> (Vec<Genotype>, Metrics) {
         let asked = local.ask(first_trial, Requirements::default()).unwrap();
-        let scored =
-            |genotype: &Genotype| Scored { reward: reward(genotype), genotype: genotype.clone() };
+        let scored = |genotype: &Genotype| Scored::new(genotype.clone(), reward(genotype));
         let metrics = local.tell(&asked.iter().map(scored).collect::<Vec<_>>());
         (asked, metrics)
     }

@@ -7,7 +7,9 @@
 //! | file | what it decides |
 //! |---|---|
 //! | [`strategy`] | which architectures next; [`random`], [`local`], [`evolution`], [`q_learning`], and [`ppo`] and [`reinforce`] with their controller in [`policy`] |
-//! | [`evaluator`] | how good one is; [`child`] trains it, [`table`] looks it up, [`command`] asks a program |
+//! | [`evaluator`] | how good one is; [`child`] trains it, [`table`] looks it up, [`command`] asks a program, [`proxy`] looks at it untrained |
+//! | [`budget`] | how long one is trained, and which are trained again in the end |
+//! | [`objective`] | what is wanted of it: the largest reward, limits on its costs, a Pareto front |
 //! | [`ledger`] | what is remembered of it |
 //! | [`comparison`] | which strategy finds better ones |
 //! | `report` | what people see of it, `report.html` in the run's folder |
@@ -27,6 +29,7 @@ mod rollout;
 mod run_dir;
 mod workers;
 
+pub mod budget;
 pub mod child;
 pub mod command;
 pub mod comparison;
@@ -34,8 +37,10 @@ pub mod evaluator;
 pub mod evolution;
 pub mod ledger;
 pub mod local;
+pub mod objective;
 pub mod policy;
 pub mod ppo;
+pub mod proxy;
 pub mod q_learning;
 pub mod random;
 pub mod reinforce;
@@ -49,15 +54,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 pub use architecture::{ChildScale, SpaceFault};
+pub use budget::{Budget, Paused, Retrain, Stepwise};
 pub use child::{ChildConfig, TrainEvaluator};
 pub use command::{CommandConfig, CommandEvaluator};
 pub use comparison::{ComparisonConfig, compare};
 pub use evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
 pub use evolution::EvolutionConfig;
 pub use identity::{space_hash, train_seed};
-pub use ledger::Record;
+pub use ledger::{Record, Size};
 pub use local::LocalConfig;
+pub use objective::{Limit, Measure, MeasureKind, NetScale, Objective, Objectives};
 pub use ppo::PpoConfig;
+pub use proxy::{Prefilter, Prefiltered, Proxy, ProxyEvaluator, ProxyKind};
 pub use q_learning::QLearningConfig;
 pub use reinforce::ReinforceConfig;
 pub use run_dir::RunFolder;
@@ -65,10 +73,14 @@ pub use strategy::{Metrics, Strategy, StrategyConfig};
 pub use table::{KeyFormat, Table, TableConfig, TableEvaluator};
 
 use crate::error::Error;
-use crate::space::{Genotype, SearchSpace};
+use crate::space::{Genotype, Requirements, SearchSpace};
+use budget::Race;
+use objective::pareto::{self, Point};
+use objective::{Appraiser, Costs, Counted};
 use report::Report;
 use run_dir::{RunDir, cell_name};
-use workers::{Done, Job, Workers, with_workers};
+use strategy::at_least_one;
+use workers::{Done, Job, Workers, size, with_workers};
 
 /// The least time between two writings of the report while a search runs.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -91,6 +103,44 @@ pub struct SearchConfig {
     pub workers: usize,
     /// Who chooses them.
     pub strategy: StrategyConfig,
+    /// What is wanted.
+    pub objectives: Objectives,
+    /// How long children are trained.
+    pub budget: Budget,
+    /// Which are trained again in the end; none if it is of none.
+    pub retrain: Retrain,
+}
+
+impl Default for SearchConfig {
+    /// A search of 80 trials by chance.
+    fn default() -> Self {
+        SearchConfig {
+            seed: 0,
+            trials: 80,
+            workers: 1,
+            strategy: StrategyConfig::Random,
+            objectives: Objectives::default(),
+            budget: Budget::Whole,
+            retrain: Retrain::default(),
+        }
+    }
+}
+
+impl SearchConfig {
+    fn check(&self, evaluator: &dyn Evaluator) -> Result<(), Error> {
+        at_least_one("trials", self.trials)?;
+        at_least_one("workers", self.workers)?;
+        self.objectives.check()?;
+        if !self.objectives.pareto.is_empty() && !self.strategy.finds_fronts() {
+            return Err(Error::Config {
+                setting: "strategy",
+                value: self.strategy.name().into(),
+                reason: "it learns from one reward; a Pareto front is for `evolution` and `random`"
+                    .into(),
+            });
+        }
+        self.retrain.check(evaluator.stepwise())
+    }
 }
 
 /// Something that happened in a search.
@@ -105,6 +155,11 @@ pub enum Event<'a> {
     /// A trial was evaluated. These come in the order in which the evaluations end.
     Evaluated {
         /// The trial.
+        record: &'a Record,
+    },
+    /// One of the best was trained again, and is in `retrained.jsonl`.
+    Retrained {
+        /// The trial with its new outcome.
         record: &'a Record,
     },
     /// A trial is in the ledger. These come in order of trials.
@@ -140,6 +195,11 @@ pub struct SearchHistory {
     pub trials: Vec<Record>,
     /// Index of the trial with the largest reward, the first of equals; none if all failed.
     pub best: Option<usize>,
+    /// Indices of the trials on the Pareto front, the largest first coordinate first; none unless one is
+    /// asked for.
+    pub front: Vec<usize>,
+    /// The best trials with the outcomes of their second training, in the order of the first.
+    pub retrained: Vec<Record>,
     /// What the strategy said about each batch, with the batch's last trial.
     pub updates: Vec<(usize, Metrics)>,
     /// Why it ended.
@@ -150,7 +210,8 @@ pub struct SearchHistory {
 ///
 /// A failed trial (a panic, a reward that is not finite, a failure the evaluator reports) is recorded
 /// as such and counts for the strategy as a reward of [`strategy::FAILED_REWARD`]. An architecture
-/// that was evaluated before is not evaluated again: its trial repeats the earlier outcome.
+/// that was evaluated before is not evaluated again: its trial repeats the earlier outcome. What is beyond
+/// a limit is not evaluated at all, see [`objective`].
 ///
 /// # Cost
 /// Resuming replays the strategy: for PPO one update for each batch in the ledger.
@@ -171,15 +232,16 @@ pub fn run(
     clock: Clock<'_>,
     on_event: OnEvent<'_>,
 ) -> Result<SearchHistory, Error> {
-    for (setting, value) in [("trials", config.trials), ("workers", config.workers)] {
-        if value == 0 {
-            let reason = "it must be at least 1".into();
-            return Err(Error::Config { setting, value: value.to_string(), reason });
-        }
-    }
+    config.check(evaluator)?;
+    let counted = Counted::new(evaluator, &config.objectives.limits);
+    let requirements = match counted.is_empty() {
+        true => evaluator.requirements(),
+        false => evaluator.requirements().within(&counted),
+    };
     let mut strategy = config.strategy.build(space, config.seed)?;
+    config.budget.check(evaluator.stepwise(), config.trials, strategy.batch())?;
     // Before there is a folder: a space whose requirements cannot be met leaves none behind.
-    let first_batch = strategy.ask(1, evaluator.requirements())?;
+    let first_batch = strategy.ask(1, requirements)?;
     let settings = identity::config_text(space, config, evaluator);
     let run_dir = RunDir::open(folder, &settings, space)?;
     let provenance = Provenance {
@@ -189,13 +251,17 @@ pub fn run(
         seed: config.seed,
         trial: 0,
         reward: 0.0,
+        epochs: 0,
     };
     with_workers(evaluator, config.workers, clock, |workers| {
-        let (first_of, unevaluated) = (BTreeMap::new(), Vec::new());
+        let (first_of, begun, unevaluated) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let objectives = &config.objectives;
         let search = Search {
             space,
             settings,
             evaluator,
+            requirements,
+            appraiser: Appraiser { evaluator, objectives, counted: &counted, clock },
             config,
             provenance,
             run_dir,
@@ -203,7 +269,9 @@ pub fn run(
             clock,
             on_event,
             first_of,
+            begun,
             unevaluated,
+            retrained: Vec::new(),
         };
         search.run(strategy, first_batch)
     })
@@ -215,6 +283,8 @@ struct Search<'a> {
     /// The settings as the run's folder has them.
     settings: String,
     evaluator: &'a dyn Evaluator,
+    requirements: Requirements<'a>,
+    appraiser: Appraiser<'a>,
     config: &'a SearchConfig,
     /// For every trial, but for its number and reward.
     provenance: Provenance,
@@ -224,8 +294,12 @@ struct Search<'a> {
     on_event: OnEvent<'a>,
     /// The trial that evaluates (or evaluated) each id.
     first_of: BTreeMap<String, usize>,
+    /// Trials of the current batch that nobody evaluates yet.
+    begun: Vec<Job>,
     /// Trials of the current batch that failed before they could be evaluated.
     unevaluated: Vec<(Record, Option<String>)>,
+    /// What was trained again.
+    retrained: Vec<Record>,
 }
 
 impl Search<'_> {
@@ -235,9 +309,7 @@ impl Search<'_> {
         first_batch: Vec<Genotype>,
     ) -> Result<SearchHistory, Error> {
         self.run_dir.restore_cells(|record| {
-            let (trial, reward) = (record.trial, record.reward());
-            let provenance = Provenance { trial, reward, ..self.provenance.clone() };
-            self.evaluator.cell_text(&record.genotype, &provenance)
+            self.evaluator.cell_text(&record.genotype, &self.provenance_of(record))
         })?;
         let known = self.run_dir.records().len();
         let mut flow = ControlFlow::Continue(());
@@ -251,7 +323,7 @@ impl Search<'_> {
         while first <= self.config.trials && flow.is_continue() {
             let genotypes = match first_batch.take() {
                 Some(genotypes) => genotypes,
-                None => strategy.ask(first, self.evaluator.requirements())?,
+                None => strategy.ask(first, self.requirements)?,
             };
             let end = first + genotypes.len();
             let asked = genotypes.len().min(self.config.trials + 1 - first);
@@ -260,7 +332,8 @@ impl Search<'_> {
             // with more trials completes it.
             if self.run_dir.records().len() >= end - 1 {
                 let batch = &self.run_dir.records()[first - 1..end - 1];
-                let metrics = strategy.tell(&batch.iter().map(Record::scored).collect::<Vec<_>>());
+                let scored = batch.iter().map(|record| record.scored(&self.config.objectives));
+                let metrics = strategy.tell(&scored.collect::<Vec<_>>());
                 if end - 1 > known && flow.is_continue() {
                     flow = (self.on_event)(Event::Updated { trial: end - 1, metrics: &metrics });
                 }
@@ -273,25 +346,42 @@ impl Search<'_> {
                 reported = now;
             }
         }
+        if flow.is_continue() {
+            flow = self.retrain()?;
+        }
         self.write_report()?;
         let stop = if flow.is_break() { StopReason::Requested } else { StopReason::Trials };
         let (trials, best) = (self.run_dir.records().to_vec(), self.run_dir.best());
-        Ok(SearchHistory { trials, best, updates, stop })
+        let front = front(&trials, &self.config.objectives.pareto);
+        let retrained = self.retrained;
+        Ok(SearchHistory { trials, best, front, retrained, updates, stop })
+    }
+
+    fn provenance_of(&self, record: &Record) -> Provenance {
+        let (trial, reward, epochs) = (record.trial, record.reward(), record.epochs());
+        Provenance { trial, reward, epochs, ..self.provenance.clone() }
     }
 
     fn write_report(&self) -> Result<(), Error> {
         let records = self.run_dir.records();
+        let pareto = &self.config.objectives.pareto;
+        let front: Vec<&Record> =
+            front(records, pareto).into_iter().map(|index| &records[index]).collect();
+        if !pareto.is_empty() {
+            self.run_dir.write_front(&front)?;
+        }
         let cell = |record: &Record| {
-            let (trial, reward) = (record.trial, record.reward());
-            let provenance = Provenance { trial, reward, ..self.provenance.clone() };
-            self.evaluator.cell_text(&record.genotype, &provenance)
+            self.evaluator.cell_text(&record.genotype, &self.provenance_of(record))
         };
-        let best = report::best(records).into_iter();
+        let best = best(records, report::CELLS).into_iter();
         let report = Report {
             space: self.space,
             records,
             trials: self.config.trials.max(records.len()),
             settings: &self.settings,
+            pareto,
+            front,
+            retrained: &self.retrained,
             cells: best.map(|record| (record, cell_name(record), cell(record))).collect(),
         };
         self.run_dir.write_report(&report.html())
@@ -305,6 +395,8 @@ impl Search<'_> {
                 repeats.insert(trial, source);
             }
         }
+        let mut race = self.race(first, genotypes.len());
+        self.start(&race)?;
         let mut flow = ControlFlow::Continue(());
         let mut finished = mem::take(&mut self.unevaluated);
         loop {
@@ -321,16 +413,36 @@ impl Search<'_> {
             if flow.is_break() {
                 self.workers.cancel();
             }
-            finished = self.workers.next().into_iter().map(record).collect();
-            if finished.is_empty() {
-                break;
+            let mut done = self.workers.next();
+            if done.is_empty() {
+                let Some((stopped, promoted)) = race.next_rung().filter(|_| flow.is_continue())
+                else {
+                    break;
+                };
+                promoted.into_iter().for_each(|job| self.workers.submit(job));
+                done = stopped;
+            } else {
+                done = done.into_iter().filter_map(|done| race.take(done)).collect();
             }
+            finished = done.into_iter().map(record).collect();
             for (record, _) in &finished {
                 flow = join(flow, (self.on_event)(Event::Evaluated { record }));
             }
         }
         self.run_dir.clear_pending()?;
         Ok(flow)
+    }
+
+    /// The budget of a batch, as far as an earlier process has spent it.
+    fn race(&self, first: usize, trials: usize) -> Race {
+        let records = self.run_dir.records();
+        let earlier = &records[..first - 1];
+        let recorded = (first..first + trials)
+            .filter_map(|trial| records.get(trial - 1).or(self.run_dir.waiting(trial)));
+        let epochs = self.evaluator.stepwise().map_or(0, Stepwise::epochs);
+        // Batches of one search are equally large, but for the last, where there is no race.
+        let batch = (first - 1) / trials;
+        Race::new(&self.config.budget, batch, earlier, recorded, epochs)
     }
 
     /// Starts one trial, unless an earlier process finished it. Returns the trial whose outcome it
@@ -362,30 +474,84 @@ impl Search<'_> {
         }
         self.first_of.insert(id.clone(), trial);
         let train_seed = train_seed(self.config.seed, &id);
-        let job = Job { id, genotype: genotype.clone(), train_seed, provenance };
+        let (genotype, costs) = (genotype.clone(), Costs::new());
+        let job = Job {
+            id,
+            genotype,
+            train_seed,
+            costs,
+            stops: Vec::new(),
+            paused: None,
+            curve: Vec::new(),
+            time: Duration::ZERO,
+            retrain: None,
+            provenance,
+        };
         match failure {
-            None => self.workers.submit(job),
-            Some(failure) => {
-                let done = Done { job, outcome: Err(failure), time: Duration::ZERO };
-                self.unevaluated.push(record(done));
-            }
+            None => self.begun.push(job),
+            Some(failure) => self.fail(job, failure),
         }
         Ok(None)
     }
+
+    /// Gives what was begun to the workers, as far as its costs allow. All costs are found out before any
+    /// worker is at work: some of them are times.
+    fn start(&mut self, race: &Race) -> Result<(), Error> {
+        let mut jobs = Vec::new();
+        for mut job in mem::take(&mut self.begun) {
+            let (costs, admission) = self.appraiser.appraise(&job.genotype)?;
+            job.costs = costs;
+            match admission {
+                Ok(()) => jobs.push(race.begin(job)),
+                Err(failure) => self.fail(job, failure),
+            }
+        }
+        jobs.into_iter().for_each(|job| self.workers.submit(job));
+        Ok(())
+    }
+
+    fn fail(&mut self, job: Job, failure: Failure) {
+        let size = size(self.evaluator, &job.genotype);
+        let done = Done { job, outcome: Err((failure, size)), time: Duration::ZERO };
+        self.unevaluated.push(record(done));
+    }
+}
+
+/// The best trials that are not repeats, the best first and the earlier first of equals.
+fn best(records: &[Record], count: usize) -> Vec<&Record> {
+    let is_own = |record: &&Record| record.outcome.is_ok() && record.repeat_of.is_none();
+    let mut own: Vec<&Record> = records.iter().filter(is_own).collect();
+    own.sort_by(|a, b| b.reward().total_cmp(&a.reward()));
+    own.truncate(count);
+    own
+}
+
+/// Indices of the records on the Pareto front, repeats aside.
+fn front(records: &[Record], pareto: &[Objective]) -> Vec<usize> {
+    if pareto.is_empty() {
+        return Vec::new();
+    }
+    let is_own = |record: &Record| record.outcome.is_ok() && record.repeat_of.is_none();
+    let own: Vec<usize> = (0..records.len()).filter(|&index| is_own(&records[index])).collect();
+    let points: Vec<Point> = own.iter().map(|&index| records[index].point(pareto)).collect();
+    pareto::front(&points).into_iter().map(|index| own[index]).collect()
 }
 
 /// The record of a finished job and the text of its cell.
 fn record(done: Done) -> (Record, Option<String>) {
     let Done { job, outcome, time } = done;
-    let (outcome, cell_text) = match outcome {
-        Ok((evaluation, cell_text)) => (Ok(evaluation), Some(cell_text)),
-        Err(failure) => (Err(failure), None),
+    let (outcome, cell_text, failed_size) = match outcome {
+        Ok(found) => (Ok(found.evaluation), Some(found.cell_text), None),
+        Err((failure, size)) => (Err(failure), None, size),
     };
     let record = Record {
         trial: job.provenance.trial,
         id: job.id,
         genotype: job.genotype,
         outcome,
+        costs: job.costs,
+        curve: job.curve,
+        failed_size,
         repeat_of: None,
         strategy: job.provenance.strategy,
         seed: job.provenance.seed,

@@ -285,7 +285,7 @@ mod tests {
         let space = SearchSpace { name: "s".into(), decisions };
         let config = QLearningConfig { alpha: 0.5, replay: 0, ..QLearningConfig::paper() };
         let mut values = Values { initial: 0.5, rows: BTreeMap::new() };
-        let episode = Scored { genotype: Genotype { choices: vec![1, 0] }, reward: 0.9 };
+        let episode = Scored::new(Genotype { choices: vec![1, 0] }, 0.9);
         values.learn(&space, &episode, &config);
         // By hand: 0.5 * 0.5 + 0.5 * 0.9, then 0.5 * 0.5 + 0.5 * 0.7.
         let rows: Vec<(State, Vec<f64>)> = values.rows.into_iter().collect();

@@ -278,13 +278,9 @@ mod tests {
         let of = |log_prob: &[f32], episode: usize| -> f32 {
             log_prob.chunks(asked.len()).map(|row| row[episode]).sum()
         };
-        let scored = |(index, genotype): (usize, &Genotype)| Scored {
-            genotype: genotype.clone(),
-            reward: match index {
-                0 => 1.0,
-                1 => 0.0,
-                _ => 0.5,
-            },
+        let scored = |(index, genotype): (usize, &Genotype)| {
+            let reward = [1.0, 0.0].get(index).copied().unwrap_or(0.5);
+            Scored::new(genotype.clone(), reward)
         };
         reinforce.tell(&asked.iter().enumerate().map(scored).collect::<Vec<_>>());
         let genotypes: Vec<&Genotype> = asked.iter().collect();

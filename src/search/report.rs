@@ -1,11 +1,12 @@
-//! A search as one HTML page: its reward over the trials, what the best accuracy costs, which options were
-//! chosen when, the best cells as pictures and text, and all trials.
+//! A search as one HTML page: its reward over the trials, what the best accuracy costs or the Pareto front,
+//! which options were chosen when, the best cells as pictures and text, and all trials.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
 use super::ledger::Record;
+use super::objective::{MeasureKind, Objective};
 use super::run_dir::cell_name;
 use crate::compile;
 use crate::draw;
@@ -36,17 +37,14 @@ pub(super) struct Report<'s> {
     pub trials: usize,
     /// The settings as the run's folder has them.
     pub settings: &'s str,
-    /// The [`best`] trials' cells: path from the folder, and text.
+    /// The objectives of a Pareto front; none without one.
+    pub pareto: &'s [Objective],
+    /// The trials on it.
+    pub front: Vec<&'s Record>,
+    /// The best trials with the outcomes of their second training.
+    pub retrained: &'s [Record],
+    /// The best trials' cells: path from the folder, and text.
     pub cells: Vec<(&'s Record, String, String)>,
-}
-
-/// The best trials that are not repeats, the best first and the earlier first of equals.
-pub(super) fn best(records: &[Record]) -> Vec<&Record> {
-    let is_own = |record: &&Record| record.outcome.is_ok() && record.repeat_of.is_none();
-    let mut own: Vec<&Record> = records.iter().filter(is_own).collect();
-    own.sort_by(|a, b| b.reward().total_cmp(&a.reward()));
-    own.truncate(CELLS);
-    own
 }
 
 impl Report<'_> {
@@ -79,7 +77,11 @@ impl Report<'_> {
             self.space.size()
         )?;
         self.rewards(page)?;
-        self.costs(page)?;
+        match self.pareto.is_empty() {
+            true => self.costs(page)?,
+            false => self.front(page)?,
+        }
+        self.second_trainings(page)?;
         self.choices(page)?;
         self.best_cells(page)?;
         self.table(page)?;
@@ -138,6 +140,80 @@ impl Report<'_> {
         writeln!(page, "<h2>Reward and size</h2>")?;
         let axis = Axis::Quantity("parameters at the scale of the search");
         Chart { what: "reward", axis, curves }.write(page)
+    }
+
+    /// Every pair of objectives with the first one upwards, the front marked in it; then the front itself.
+    fn front(&self, page: &mut String) -> fmt::Result {
+        writeln!(page, "<h2>Pareto front</h2>")?;
+        let up = &self.pareto[0];
+        let value = |record: &Record, objective: &Objective| match objective {
+            Objective::Reward => Some(record.outcome.as_ref().ok()?.reward),
+            Objective::Cost(measure) => record.costs.get(&measure.to_string()).copied(),
+        };
+        for along in &self.pareto[1..] {
+            let point = |record: &Record| Some((value(record, along)?, value(record, up)?));
+            let is_own = |record: &&Record| record.outcome.is_ok() && record.repeat_of.is_none();
+            let all = self.records.iter().filter(is_own).filter_map(point).collect();
+            let front = self.front.iter().filter_map(|record| point(record)).collect();
+            // Of three objectives two do not show why a network is on the front: there is no line to it.
+            let shape = if self.pareto.len() == 2 { Shape::Line } else { Shape::Dots };
+            let curves = vec![
+                Curve { name: "network".into(), shape: Shape::Dots, points: all },
+                Curve { name: "Pareto front".into(), shape, points: front },
+            ];
+            let (what, name) = (described(up), described(along));
+            Chart { what: &what, axis: Axis::Quantity(&name), curves }.write(page)?;
+        }
+        write!(page, "<table>\n<tr><th>trial</th>")?;
+        for objective in self.pareto {
+            write!(page, "<th>{}</th>", escape(&objective.to_string()))?;
+        }
+        writeln!(page, "<th></th></tr>")?;
+        for record in &self.front {
+            write!(page, "<tr><td>{}</td>", record.trial)?;
+            for objective in self.pareto {
+                let value = value(record, objective).unwrap_or(f64::NAN);
+                let text = match objective {
+                    Objective::Reward => format!("{value:.4}"),
+                    Objective::Cost(measure) => measure.kind.text(value, ','),
+                };
+                write!(page, "<td>{text}</td>")?;
+            }
+            let path = escape(&cell_name(record));
+            writeln!(page, "<td><a href=\"{path}\">cell</a></td></tr>")?;
+        }
+        writeln!(page, "</table>")
+    }
+
+    /// The best, trained again, beside what the search saw of them.
+    fn second_trainings(&self, page: &mut String) -> fmt::Result {
+        if self.retrained.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            page,
+            "<h2>Trained again</h2>\n<table>\n<tr><th>trial</th><th>epochs</th><th>reward</th>\
+             <th>epochs then</th><th>reward then</th><th></th></tr>"
+        )?;
+        for record in self.retrained {
+            let before = &self.records[record.trial - 1];
+            write!(
+                page,
+                "<tr><td>{}</td><td>{}</td><td>{:.4}</td>",
+                record.trial,
+                before.epochs(),
+                before.reward()
+            )?;
+            let path = escape(&cell_name(before));
+            match &record.outcome {
+                Ok(found) => write!(page, "<td>{}</td><td>{:.4}</td>", found.epochs, found.reward)?,
+                Err(failure) => {
+                    write!(page, "<td></td><td>{}</td>", escape(&failure.to_string()))?;
+                }
+            }
+            writeln!(page, "<td><a href=\"{path}\">cell</a></td></tr>")?;
+        }
+        writeln!(page, "</table>")
     }
 
     /// For decisions with the same options: how often each was taken, over time.
@@ -283,6 +359,18 @@ impl Report<'_> {
             }
         }
         writeln!(page, "</table>")
+    }
+}
+
+/// An objective with its unit, as charts name it.
+fn described(objective: &Objective) -> String {
+    match objective {
+        Objective::Reward => "reward".into(),
+        Objective::Cost(measure) => match measure.kind {
+            MeasureKind::Params => format!("{measure}: parameters"),
+            MeasureKind::Macs => format!("{measure}: multiply-adds"),
+            MeasureKind::Latency => format!("{measure} in milliseconds"),
+        },
     }
 }
 

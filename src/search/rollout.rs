@@ -1,10 +1,10 @@
 //! A batch of episodes drawn from a policy, as the strategies that train one see it.
 //!
 //! Where the space requires something, an episode is drawn again until it meets it, a bounded number of
-//! times, and then repaired. An episode that repeats an earlier architecture may be drawn again as well.
+//! times, and then repaired. Where there is a preference, the best of several is taken. An episode that repeats an earlier architecture may be drawn again as well.
 //! Log-probabilities are those of the choices as they are proposed, under the policy that drew them, so that
 //! the first ratio of an update is 1 whatever a repair changed. That the episodes are drawn given that they
-//! meet the requirements and are new is not part of them; its probability is the same for all episodes of a
+//! meet the requirements, are preferred and are new is not part of them; its probability is the same for all episodes of a
 //! batch, but for those within it that are drawn later.
 
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ impl Rollout {
         redraws: usize,
     ) -> Result<Self, Error> {
         let sampled = policy.sample(rngs);
-        let mut genotypes = admit(policy, rngs, requirements, sampled.genotypes.clone())?;
+        let mut genotypes = preferred(policy, rngs, requirements, sampled.genotypes.clone())?;
         for _ in 0..redraws {
             let mut batch = BTreeSet::new();
             let repeats: Vec<usize> = (0..genotypes.len())
@@ -56,7 +56,7 @@ impl Rollout {
             let mut open: Vec<Pcg64> =
                 repeats.iter().map(|&episode| rngs[episode].clone()).collect();
             let again = policy.sample(&mut open).genotypes;
-            let again = admit(policy, &mut open, requirements, again)?;
+            let again = preferred(policy, &mut open, requirements, again)?;
             for ((episode, rng), genotype) in repeats.into_iter().zip(open).zip(again) {
                 (rngs[episode], genotypes[episode]) = (rng, genotype);
             }
@@ -74,6 +74,26 @@ impl Rollout {
             genotypes: unrolled.genotypes,
         }
     }
+}
+
+/// The genotypes that [`admit`] gives; where there is a preference, for each generator the best of several.
+fn preferred(
+    policy: &Policy,
+    rngs: &mut [Pcg64],
+    requirements: Requirements<'_>,
+    genotypes: Vec<Genotype>,
+) -> Result<Vec<Genotype>, Error> {
+    let mut best = admit(policy, rngs, requirements, genotypes)?;
+    let Some(preference) = requirements.preference() else { return Ok(best) };
+    for _ in 1..preference.drawn() {
+        let others = policy.sample(rngs).genotypes;
+        for (best, other) in best.iter_mut().zip(admit(policy, rngs, requirements, others)?) {
+            if preference.score(&other) > preference.score(best) {
+                *best = other;
+            }
+        }
+    }
+    Ok(best)
 }
 
 /// The genotypes that were drawn by these generators, where they meet the requirements; in place of the

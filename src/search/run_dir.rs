@@ -1,5 +1,6 @@
 //! The folder of a run: `config.toml`, `ledger.jsonl`, `pending.jsonl`, `cells/`, `best.cell` and
-//! `report.html`.
+//! `report.html`; in a search for a Pareto front also `front.jsonl` and `front/`, and where the best are
+//! trained again `retrained.jsonl`.
 //!
 //! `ledger.jsonl` is the truth and is always in order of trials. A trial that finishes before an
 //! earlier one waits in `pending.jsonl`; that file is emptied only after all of it is in the ledger,
@@ -8,12 +9,12 @@
 //! Only these two are forced to the disk. The cells can be written again from the genotypes, and a
 //! resumed run does so where one is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
-use super::ledger::{Record, RecordFile};
+use super::ledger::{Record, RecordFile, lines};
 use crate::error::Error;
 use crate::space::SearchSpace;
 use crate::storage::{self, replace_text};
@@ -25,6 +26,13 @@ pub enum RunFolder {
     New(PathBuf),
     /// A run to be continued, or begun if the folder holds none.
     Resume(PathBuf),
+}
+
+impl RunFolder {
+    /// Where the folder has the cell of a trial.
+    pub fn cell_of(record: &Record) -> PathBuf {
+        cell_name(record).into()
+    }
 }
 
 /// An open run folder.
@@ -193,6 +201,41 @@ impl RunDir {
         let cell = self.cell_path(&self.records[best]);
         let text = fs::read_to_string(&cell).map_err(Error::read(&cell))?;
         replace_text(&self.dir.join("best.cell"), &text)
+    }
+
+    /// Replaces `front.jsonl`, a ledger of the Pareto front alone, and the cells of `front/`.
+    pub(super) fn write_front(&self, front: &[&Record]) -> Result<(), Error> {
+        let folder = self.dir.join("front");
+        fs::create_dir_all(&folder).map_err(Error::write(&folder))?;
+        let mut wanted = BTreeSet::new();
+        for record in front {
+            let cell = self.cell_path(record);
+            let copy = folder.join(cell.file_name().expect("a cell's path ends in its name"));
+            let text = fs::read_to_string(&cell).map_err(Error::read(&cell))?;
+            replace_text(&copy, &text)?;
+            wanted.insert(copy);
+        }
+        for entry in fs::read_dir(&folder).map_err(Error::read(&folder))? {
+            let path = entry.map_err(Error::read(&folder))?.path();
+            if !wanted.contains(&path) {
+                fs::remove_file(&path).map_err(Error::write(&path))?;
+            }
+        }
+        replace_text(&self.dir.join("front.jsonl"), &lines(front.iter().copied()))
+    }
+
+    /// The trials that an earlier process has trained again.
+    pub(super) fn retrained(&self) -> Result<Vec<Record>, Error> {
+        let path = self.dir.join("retrained.jsonl");
+        if !path.try_exists().map_err(Error::read(&path))? {
+            return Ok(Vec::new());
+        }
+        Ok(RecordFile::open(&path)?.1)
+    }
+
+    /// Replaces `retrained.jsonl`, a ledger of what was trained again.
+    pub(super) fn write_retrained(&self, records: &[Record]) -> Result<(), Error> {
+        storage::write_atomically(&self.dir.join("retrained.jsonl"), lines(records).as_bytes())
     }
 
     /// Replaces the report.

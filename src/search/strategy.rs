@@ -6,6 +6,7 @@
 
 use super::evolution::{Evolution, EvolutionConfig};
 use super::local::{LocalConfig, LocalSearch};
+use super::objective::pareto::Point;
 use super::ppo::{Ppo, PpoConfig};
 use super::q_learning::{QLearning, QLearningConfig};
 use super::random::RandomSearch;
@@ -45,6 +46,15 @@ pub struct Scored {
     pub genotype: Genotype,
     /// Its reward; [`FAILED_REWARD`] if it has none of its own.
     pub reward: f64,
+    /// In a search for a Pareto front its place there, every coordinate to be maximized; else empty.
+    pub point: Point,
+}
+
+impl Scored {
+    /// An architecture where the reward is all that counts.
+    pub fn new(genotype: Genotype, reward: f64) -> Self {
+        Scored { genotype, reward, point: Point::new() }
+    }
 }
 
 /// The reward of a failed trial: that of a network which classifies nothing correctly.
@@ -81,6 +91,17 @@ impl StrategyConfig {
             StrategyConfig::Evolution(_) => "evolution",
             StrategyConfig::Local(_) => "local",
             StrategyConfig::QLearning(_) => "q-learning",
+        }
+    }
+
+    /// True if it goes by every coordinate of [`Scored::point`], or by none; the others know one reward.
+    pub fn finds_fronts(&self) -> bool {
+        match self {
+            StrategyConfig::Random | StrategyConfig::Evolution(_) => true,
+            StrategyConfig::Ppo(_)
+            | StrategyConfig::Reinforce(_)
+            | StrategyConfig::Local(_)
+            | StrategyConfig::QLearning(_) => false,
         }
     }
 

@@ -15,8 +15,12 @@ use std::time::Duration;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::Clock;
+use super::budget::Paused;
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+use super::ledger::Size;
+use super::objective::Costs;
 use crate::error::Error;
+use crate::graph::cost::{Cost, Counts};
 use crate::space::Genotype;
 
 /// One architecture to evaluate.
@@ -25,16 +29,47 @@ pub(super) struct Job {
     pub(super) id: String,
     pub(super) genotype: Genotype,
     pub(super) train_seed: u64,
-    /// For the header of the cell; the worker fills in the reward.
+    /// What is known of its costs.
+    pub(super) costs: Costs,
+    /// Where to stop on the way, the last one where this job ends; the evaluator decides if there are none.
+    pub(super) stops: Vec<Stop>,
+    /// Where an earlier job has left it.
+    pub(super) paused: Option<Paused>,
+    /// Epochs and reward at every stop so far.
+    pub(super) curve: Vec<(usize, f64)>,
+    /// The time of earlier jobs.
+    pub(super) time: Duration,
+    /// Epochs of a training that is planned for them alone, in place of the search's own evaluation.
+    pub(super) retrain: Option<usize>,
+    /// For the header of the cell; the worker fills in reward and epochs.
     pub(super) provenance: Provenance,
+}
+
+/// Where an evaluation is looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Stop {
+    /// Epochs that are done then.
+    pub(super) until: usize,
+    /// It ends there if its best reward so far is below this.
+    pub(super) least: Option<f64>,
+}
+
+/// A score with what else is left of an evaluation.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) evaluation: Evaluation,
+    pub(super) cell_text: String,
+    /// For a later job to go on with.
+    pub(super) paused: Option<Paused>,
 }
 
 /// A finished job.
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) job: Job,
-    /// The score and the text of the cell.
-    pub(super) outcome: Result<(Evaluation, String), Failure>,
+    /// The score, or why there is none and what the network counts.
+    pub(super) outcome: Result<Found, (Failure, Option<Size>)>,
+    /// That of earlier jobs is in it.
     pub(super) time: Duration,
 }
 
@@ -128,24 +163,68 @@ fn next_job(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
     jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-fn evaluate(evaluator: &dyn Evaluator, pool: &ThreadPool, clock: Clock<'_>, job: Job) -> Done {
+fn evaluate(evaluator: &dyn Evaluator, pool: &ThreadPool, clock: Clock<'_>, mut job: Job) -> Done {
     let start = clock();
-    let attempt = || {
-        let evaluation = evaluator.evaluate(&job.genotype, job.train_seed)?;
-        for (name, value) in
-            [("reward", evaluation.reward), ("val_accuracy", evaluation.val_accuracy)]
-        {
-            if !value.is_finite() {
-                return Err(Failure::new(FailureKind::NotFinite, format!("{name} is {value}")));
-            }
+    let outcome = catch_unwind(AssertUnwindSafe(|| pool.install(|| attempt(evaluator, &mut job))))
+        .unwrap_or_else(|payload| Err(panicked(&*payload)))
+        .map_err(|failure| (failure, size(evaluator, &job.genotype)));
+    Done { outcome, time: job.time + clock().saturating_sub(start), job }
+}
+
+fn attempt(evaluator: &dyn Evaluator, job: &mut Job) -> Result<Found, Failure> {
+    let (evaluation, paused) = match (job.retrain, &job.stops[..]) {
+        (None, []) => (evaluator.evaluate(&job.genotype, job.train_seed)?, None),
+        (Some(epochs), _) => {
+            let stepwise = evaluator.stepwise().expect("`SearchConfig::check` refuses others");
+            (stepwise.evaluate_for(&job.genotype, job.train_seed, epochs)?, None)
         }
-        let provenance = Provenance { reward: evaluation.reward, ..job.provenance.clone() };
-        let cell_text = evaluator.cell_text(&job.genotype, &provenance);
-        Ok((evaluation, cell_text))
+        (None, _) => in_steps(evaluator, job)?,
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| pool.install(attempt)))
-        .unwrap_or_else(|payload| Err(panicked(&*payload)));
-    Done { outcome, time: clock().saturating_sub(start), job }
+    check_finite(&evaluation)?;
+    let (reward, epochs) = (evaluation.reward, evaluation.epochs);
+    let provenance = Provenance { reward, epochs, ..job.provenance.clone() };
+    let cell_text = evaluator.cell_text(&job.genotype, &provenance);
+    Ok(Found { evaluation, cell_text, paused })
+}
+
+/// Goes from stop to stop, to the last or to the first where there is no hope.
+fn in_steps(
+    evaluator: &dyn Evaluator,
+    job: &mut Job,
+) -> Result<(Evaluation, Option<Paused>), Failure> {
+    let stepwise = evaluator.stepwise().expect("`SearchConfig::check` refuses others");
+    let mut paused = job.paused.take();
+    let mut last = None;
+    for Stop { until, least } in &job.stops {
+        let (evaluation, state) =
+            stepwise.advance(&job.genotype, job.train_seed, paused.take(), *until)?;
+        check_finite(&evaluation)?;
+        job.curve.push((evaluation.epochs, evaluation.reward));
+        paused = Some(state);
+        last = Some(evaluation);
+        let best = job.curve.iter().map(|(_, reward)| *reward).fold(f64::NEG_INFINITY, f64::max);
+        if least.is_some_and(|least| best < least) {
+            break;
+        }
+    }
+    Ok((last.expect("a job of steps has one"), paused))
+}
+
+fn check_finite(evaluation: &Evaluation) -> Result<(), Failure> {
+    for (name, value) in [("reward", evaluation.reward), ("val_accuracy", evaluation.val_accuracy)]
+    {
+        if !value.is_finite() {
+            return Err(Failure::new(FailureKind::NotFinite, format!("{name} is {value}")));
+        }
+    }
+    Ok(())
+}
+
+/// What the network of an architecture counts; none if it has none.
+pub(super) fn size(evaluator: &dyn Evaluator, genotype: &Genotype) -> Option<Size> {
+    let network = catch_unwind(AssertUnwindSafe(|| evaluator.network(genotype, None)));
+    let Counts { params, macs, .. } = Cost::of(&network.ok()?.ok()?).total;
+    Some(Size { params, macs })
 }
 
 /// The failure that a panic with this payload is.

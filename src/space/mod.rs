@@ -27,7 +27,8 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 pub use fill::fill;
-pub use requirements::{Requirements, Unmet};
+pub(crate) use requirements::WITHOUT_DISTANCE;
+pub use requirements::{Bounds, Preference, Requirements, Unmet};
 
 /// One hole.
 #[derive(Clone, Debug, PartialEq, Eq)]

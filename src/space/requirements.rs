@@ -15,9 +15,28 @@ use crate::syntax::print;
 
 /// The violation of a condition that has no distance, above that of any comparison: the network whose
 /// cost it asks for cannot be built, or a division is by zero.
-const WITHOUT_DISTANCE: f64 = 4.0;
+pub(crate) const WITHOUT_DISTANCE: f64 = 4.0;
 
-/// The conditions of a module's space; of a module without a space, none.
+/// Conditions on points that do not stand in the file of their space.
+pub trait Bounds: fmt::Debug + Sync {
+    /// As [`Requirements::violation`].
+    fn violation(&self, genotype: &Genotype) -> f64;
+
+    /// As [`Requirements::unmet`].
+    fn unmet(&self, genotype: &Genotype) -> Option<Unmet>;
+}
+
+/// An order among the points of a space: of so many that are drawn, the best is taken.
+pub trait Preference: fmt::Debug + Sync {
+    /// How many points are drawn for one, at least 1.
+    fn drawn(&self) -> usize;
+
+    /// Larger for a better point.
+    fn score(&self, genotype: &Genotype) -> f64;
+}
+
+/// The conditions of a module's space; of a module without a space, none. To them, conditions from
+/// elsewhere, and what is preferred among the points that meet all of them.
 ///
 /// A condition is met by a point if it holds for the constants and the costs of that point. A cost is
 /// that of the simplified network of the net at the scale, with the net's own images and classes, as in
@@ -25,6 +44,8 @@ const WITHOUT_DISTANCE: f64 = 4.0;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Requirements<'m> {
     module: Option<&'m Module>,
+    bounds: Option<&'m dyn Bounds>,
+    preference: Option<&'m dyn Preference>,
 }
 
 /// A condition that a point does not meet.
@@ -52,12 +73,27 @@ impl fmt::Display for Unmet {
 impl<'m> Requirements<'m> {
     /// Those of the space in `module`.
     pub fn of(module: &'m Module) -> Self {
-        Requirements { module: Some(module) }
+        Requirements { module: Some(module), bounds: None, preference: None }
+    }
+
+    /// The same, and beside them `bounds`.
+    pub fn within(self, bounds: &'m dyn Bounds) -> Self {
+        Requirements { bounds: Some(bounds), ..self }
+    }
+
+    /// The same with a preference.
+    pub fn preferring(self, preference: &'m dyn Preference) -> Self {
+        Requirements { preference: Some(preference), ..self }
+    }
+
+    /// What is preferred.
+    pub(crate) fn preference(&self) -> Option<&'m dyn Preference> {
+        self.preference
     }
 
     /// True if every point meets them.
     pub fn is_empty(&self) -> bool {
-        self.conditions().is_empty()
+        self.conditions().is_empty() && self.bounds.is_none()
     }
 
     /// How far a point is from meeting all of them: 0 if it does. Of two points that do not, the one with
@@ -69,9 +105,13 @@ impl<'m> Requirements<'m> {
     /// # Cost
     /// The network of each net and scale asked for is lowered once, some milliseconds for the largest.
     pub fn violation(&self, genotype: &Genotype) -> f64 {
-        let Some(module) = self.module.filter(|_| !self.is_empty()) else { return 0.0 };
+        let beyond = self.bounds.map_or(0.0, |bounds| bounds.violation(genotype));
+        let Some(module) = self.module.filter(|_| !self.conditions().is_empty()) else {
+            return beyond;
+        };
         let point = Point::new(module, genotype);
-        self.conditions().iter().map(|require| violation(&point.truth(require))).sum()
+        let of_file = self.conditions().iter().map(|require| violation(&point.truth(require)));
+        of_file.sum::<f64>() + beyond
     }
 
     /// The first condition that a point does not meet, or `None` if it meets all.
@@ -79,15 +119,17 @@ impl<'m> Requirements<'m> {
     /// # Panics
     /// If the genotype is not a point of the space.
     pub fn unmet(&self, genotype: &Genotype) -> Option<Unmet> {
-        let module = self.module.filter(|_| !self.is_empty())?;
-        let point = Point::new(module, genotype);
-        let is_unmet = |require: &&Require| violation(&point.truth(require)) > 0.0;
-        let require = self.conditions().iter().find(is_unmet)?;
-        Some(Unmet {
-            condition: require.text.clone(),
-            message: require.message.as_ref().map(|message| point.message(message)),
-            found: point.found(require),
-        })
+        let of_file = self.module.filter(|_| !self.conditions().is_empty()).and_then(|module| {
+            let point = Point::new(module, genotype);
+            let is_unmet = |require: &&Require| violation(&point.truth(require)) > 0.0;
+            let require = self.conditions().iter().find(is_unmet)?;
+            Some(Unmet {
+                condition: require.text.clone(),
+                message: require.message.as_ref().map(|message| point.message(message)),
+                found: point.found(require),
+            })
+        });
+        of_file.or_else(|| self.bounds?.unmet(genotype))
     }
 
     /// True if a point breaks a condition for which no network has to be built.

@@ -43,11 +43,32 @@ impl<'a> Hunt<'a> {
         Hunt { space, requirements, tried: 0, nearest: None }
     }
 
-    /// Draws a point with `draw`, and repairs what it draws if it comes to that.
+    /// Draws a point with `draw`, and repairs what it draws if it comes to that. Where there is a
+    /// preference that is done several times, and the first of the best is taken.
     ///
     /// # Errors
     /// [`Error::Requirements`] if no point was found.
     pub(crate) fn run<R: Rng>(
+        self,
+        rng: &mut R,
+        mut draw: impl FnMut(&mut R) -> Genotype,
+    ) -> Result<Genotype, Error> {
+        let Hunt { space, requirements, .. } = self;
+        let mut best = self.one(rng, &mut draw)?;
+        if let Some(preference) = requirements.preference() {
+            let mut score = preference.score(&best);
+            for _ in 1..preference.drawn() {
+                let other = Hunt::new(space, requirements).one(rng, &mut draw)?;
+                let other_score = preference.score(&other);
+                if other_score > score {
+                    (best, score) = (other, other_score);
+                }
+            }
+        }
+        Ok(best)
+    }
+
+    fn one<R: Rng>(
         mut self,
         rng: &mut R,
         mut draw: impl FnMut(&mut R) -> Genotype,

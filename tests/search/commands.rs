@@ -89,7 +89,13 @@ fn a_search_goes_on_where_a_program_fails() {
     // Cells with a pool have no score.
     let script = "if grep -q 'avg<3>(' ; then echo unfit >&2; exit 2; fi; echo '{\"reward\": 0.5}'";
     let evaluator = evaluator(dir.path(), script, 20.0);
-    let config = SearchConfig { seed: 1, trials: 12, workers: 2, strategy: StrategyConfig::Random };
+    let config = SearchConfig {
+        seed: 1,
+        trials: 12,
+        workers: 2,
+        strategy: StrategyConfig::Random,
+        ..SearchConfig::default()
+    };
     let history = run(
         evaluator.space(),
         &evaluator,

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod budgets;
 mod commands;
 mod failures;
+mod objectives;
+mod prefilters;
 mod records;
 mod requirements;
 mod resume;
@@ -21,7 +24,8 @@ fn ppo_beats_random_search() {
     let space = flat_space(20, 5);
     let best = |strategy: StrategyConfig, seed| {
         let dir = tempfile::tempdir().unwrap();
-        let config = SearchConfig { seed, trials: 200, workers: 2, strategy };
+        let config =
+            SearchConfig { seed, trials: 200, workers: 2, strategy, ..SearchConfig::default() };
         let history = search(&space, &Table::new(matches), &config, &new(dir.path())).unwrap();
         history.trials[history.best.unwrap()].reward()
     };

@@ -126,7 +126,13 @@ fn every_strategy_beats_random_search() {
     let mean = |strategy: StrategyConfig| {
         let best = |seed| {
             let dir = tempfile::tempdir().unwrap();
-            let config = SearchConfig { seed, trials: 200, workers: 1, strategy: strategy.clone() };
+            let config = SearchConfig {
+                seed,
+                trials: 200,
+                workers: 1,
+                strategy: strategy.clone(),
+                ..SearchConfig::default()
+            };
             let history = search(&space, &Table::new(matches), &config, &new(dir.path())).unwrap();
             history.trials[history.best.unwrap()].reward()
         };

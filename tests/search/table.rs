@@ -8,9 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use cellc::error::Error;
+use cellc::graph::{Graph, Op, TensorType};
 use cellc::search::{
-    Evaluation, Evaluator, Event, Failure, PpoConfig, Provenance, RunFolder, SearchConfig,
-    SearchHistory, StrategyConfig, run,
+    Evaluation, Evaluator, Event, Failure, NetScale, PpoConfig, Provenance, RunFolder,
+    SearchConfig, SearchHistory, StrategyConfig, run,
 };
 use cellc::space::{Decision, Genotype, SearchSpace, When};
 
@@ -44,6 +45,8 @@ pub struct Table {
     pub reward: fn(&Genotype) -> Result<f64, Failure>,
     /// Genotypes that differ in this decision only are the same architecture.
     pub ignored: Option<usize>,
+    /// The network of a genotype, if there are networks.
+    pub network: Option<fn(&Genotype) -> Graph>,
     /// What an evaluation does first.
     pub pause: Box<dyn Fn(&Genotype) + Sync>,
     pub evaluated: Mutex<Vec<(String, u64)>>,
@@ -51,7 +54,13 @@ pub struct Table {
 
 impl Table {
     pub fn new(reward: fn(&Genotype) -> Result<f64, Failure>) -> Self {
-        Table { reward, ignored: None, pause: Box::new(|_| ()), evaluated: Mutex::default() }
+        Table {
+            reward,
+            ignored: None,
+            network: None,
+            pause: Box::new(|_| ()),
+            evaluated: Mutex::default(),
+        }
     }
 
     /// The same with evaluations that take `duration` of the first choice.
@@ -89,6 +98,10 @@ impl Evaluator for Table {
         format!("/// {provenance} on a table.\n{:?}\n", genotype.choices)
     }
 
+    fn network(&self, genotype: &Genotype, _at: Option<&NetScale>) -> Result<Graph, String> {
+        self.network.map(|network| network(genotype)).ok_or("there are no networks".into())
+    }
+
     fn settings(&self) -> Vec<(String, String)> {
         vec![("data".into(), "table".into())]
     }
@@ -100,13 +113,23 @@ pub fn matches(genotype: &Genotype) -> Result<f64, Failure> {
     Ok(hits as f64 / genotype.choices.len() as f64)
 }
 
+/// A dense layer on one pixel, with ten parameters for each decision that takes option 2, and ten more.
+pub fn network(genotype: &Genotype) -> Graph {
+    let hits = genotype.choices.iter().filter(|&&choice| choice == 2).count();
+    let mut graph = Graph::new(TensorType::new(10, 1, 1));
+    let head = graph.section("head", None);
+    let dense = Op::Dense { out_features: 1 + hits, bias: false };
+    graph.output = graph.wire(dense, &[graph.input], head, "head.fc").unwrap();
+    graph
+}
+
 /// PPO with batches of 8 and a single pass over each.
 pub fn ppo() -> StrategyConfig {
     StrategyConfig::Ppo(PpoConfig { batch_size: 8, update_epochs: 1, ..PpoConfig::default() })
 }
 
 pub fn config(strategy: StrategyConfig, trials: usize, workers: usize) -> SearchConfig {
-    SearchConfig { seed: 7, trials, workers, strategy }
+    SearchConfig { seed: 7, trials, workers, strategy, ..SearchConfig::default() }
 }
 
 /// Runs a search at a clock that stands still.

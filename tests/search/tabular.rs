@@ -201,7 +201,13 @@ fn a_compared_run_is_the_search_with_that_seed() {
         assert_eq!(contestant.strategy, strategy.name());
         for (seed, found) in (7..).zip(&contestant.runs) {
             let dir = tempfile::tempdir().unwrap();
-            let config = SearchConfig { seed, trials, workers: 2, strategy: strategy.clone() };
+            let config = SearchConfig {
+                seed,
+                trials,
+                workers: 2,
+                strategy: strategy.clone(),
+                ..SearchConfig::default()
+            };
             let history = run(
                 table.space(),
                 &table,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use cellc::data::DataSpec;
-use cellc::search::KeyFormat;
+use cellc::search::{Budget, KeyFormat, Limit, Objective, Prefilter, ProxyKind};
 use clap::{Args, ValueEnum};
 
 use super::ImageArgs;
@@ -44,6 +44,8 @@ pub enum EvaluatorSpec {
     Table(PathBuf),
     /// A program with its arguments.
     Command(String),
+    /// A score of the fresh network.
+    Proxy(ProxyKind),
 }
 
 impl FromStr for EvaluatorSpec {
@@ -56,8 +58,10 @@ impl FromStr for EvaluatorSpec {
             Some(("command", program)) if !program.trim().is_empty() => {
                 Ok(EvaluatorSpec::Command(program.into()))
             }
+            Some(("proxy", kind)) => kind.parse().map(EvaluatorSpec::Proxy),
             None | Some(_) => {
-                Err("it is none of `train`, `table:FILE` and `command:PROGRAM`".into())
+                Err("it is none of `train`, `table:FILE`, `command:PROGRAM` and `proxy:SCORE`"
+                    .into())
             }
         }
     }
@@ -125,9 +129,14 @@ pub struct SearchArgs {
     #[arg(long, value_name = "STRATEGY.KEY=VALUE")]
     pub set: Vec<String>,
     /// Who scores the architectures: `train` for this program, `table:FILE` for a tabular benchmark,
-    /// `command:PROGRAM` for another program.
+    /// `command:PROGRAM` for another program, `proxy:synflow`, `proxy:naswot` or `proxy:params` for what
+    /// fresh networks tell.
     #[arg(long, default_value = "train", value_name = "WHO")]
     pub evaluator: EvaluatorSpec,
+    /// Of every so many architectures that are drawn, propose the best by a score of its fresh network, such
+    /// as `naswot:4`; the scores are those of `--evaluator proxy`.
+    #[arg(long, value_name = "SCORE:NUMBER", conflicts_with = "compare")]
+    pub prefilter: Option<Prefilter>,
     /// The columns of a table.
     #[command(flatten)]
     pub table: TableArgs,
@@ -148,10 +157,21 @@ pub struct SearchArgs {
     /// Base width of the children: channels of an operation in the first cell.
     #[arg(long, default_value_t = 4)]
     pub base: usize,
-    /// Epochs a child is trained for.
-    #[arg(long, default_value_t = 5)]
-    pub epochs: usize,
-    /// Images in a batch.
+    /// Epochs a child is trained for; the last rung of a budget with rungs, else 5.
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Which children are trained less: none with `whole`; those of a batch that are worse after 1 epoch,
+    /// and after 3, with `halving:1,3,9`; the same with batches that begin at one rung after the other
+    /// with `hyperband:1,3,9`; those below the median of earlier ones with `median`.
+    #[arg(long, default_value = "whole", value_name = "BUDGET", conflicts_with = "compare")]
+    pub budget: Budget,
+    /// Train so many of the best again in the end; of a Pareto front, if that is searched for.
+    #[arg(long, default_value_t = 0, value_name = "CHILDREN", conflicts_with = "compare")]
+    pub retrain: usize,
+    /// Epochs of each of those.
+    #[arg(long, default_value_t = 20, value_name = "EPOCHS")]
+    pub retrain_epochs: usize,
+    /// Images in a batch, and those that `naswot` looks at.
     #[arg(long, default_value_t = 64)]
     pub batch: usize,
     /// Learning rate of a child's first step.
@@ -163,6 +183,19 @@ pub struct SearchArgs {
     /// The largest number of parameters; larger children are not trained.
     #[arg(long, default_value_t = 50_000_000)]
     pub max_params: u64,
+    /// The most that an architecture may cost, such as `params<=3.3M`, `macs<=300M` or `latency<=5ms`: what
+    /// is beyond it is never trained. Costs are those of the child as it is trained, or of a net at a scale,
+    /// `params(6@768)<=3.3M` or `macs(imagenet 4@1056)<=564M`, with that net's own images. May be given more
+    /// than once.
+    #[arg(long, value_name = "COST<=NUMBER", conflicts_with = "compare")]
+    pub require: Vec<Limit>,
+    /// Search for a Pareto front of two or three of `accuracy`, `params`, `macs` and `latency`, with commas
+    /// between; costs as in `--require`. For the strategies `evolution` and `random`.
+    #[arg(long, value_delimiter = ',', value_name = "OBJECTIVES", conflicts_with = "compare")]
+    pub pareto: Vec<Objective>,
+    /// Images in the batch whose forward pass is timed for a latency, on one thread.
+    #[arg(long, default_value_t = 1, value_name = "IMAGES")]
+    pub latency_batch: usize,
     /// Folder of runs.
     #[arg(long, default_value = "runs")]
     pub out: PathBuf,

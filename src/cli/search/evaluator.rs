@@ -5,8 +5,8 @@ use std::time::Duration;
 use cellc::data;
 use cellc::error::Error;
 use cellc::search::{
-    ChildConfig, ChildScale, CommandConfig, CommandEvaluator, Evaluator, SpaceFault, Table,
-    TableConfig, TableEvaluator, TrainEvaluator,
+    ChildConfig, ChildScale, CommandConfig, CommandEvaluator, Evaluator, Prefilter, Prefiltered,
+    Proxy, ProxyEvaluator, SpaceFault, Table, TableConfig, TableEvaluator, TrainEvaluator,
 };
 use cellc::source::{Folders, SourceFile};
 use cellc::space::SearchSpace;
@@ -14,6 +14,9 @@ use cellc::train::TrainConfig;
 
 use crate::cli::args::{EvaluatorSpec, SearchArgs, TableArgs};
 use crate::cli::input::Failure;
+
+/// Epochs of a child where nothing says more.
+const EPOCHS: usize = 5;
 
 /// An evaluator with what the end of a search says about it.
 pub enum Scorer {
@@ -23,6 +26,8 @@ pub enum Scorer {
     Table(Box<TableEvaluator>),
     /// Asks a program.
     Command(Box<CommandEvaluator>, String),
+    /// Scores fresh networks, for the images of a data set.
+    Proxy(Box<ProxyEvaluator>, String),
 }
 
 impl Scorer {
@@ -35,7 +40,7 @@ impl Scorer {
                     scale: scale(args),
                     validation: args.validation,
                     train: TrainConfig {
-                        epochs: args.epochs,
+                        epochs: args.epochs.or(args.budget.epochs()).unwrap_or(EPOCHS),
                         batch: args.batch,
                         lr: args.lr,
                         aux_weight: 0.0,
@@ -52,6 +57,13 @@ impl Scorer {
                 let config = table_config(&args.table);
                 TableEvaluator::new(source, &Folders, &table, &config, scale(args))
                     .map(|evaluator| Scorer::Table(Box::new(evaluator)))
+            }
+            EvaluatorSpec::Proxy(kind) => {
+                let data = data::load_with(&args.data, &args.images.config())?;
+                let proxy = Proxy::new(*kind, &data, args.batch, args.seed)?;
+                let name = data_name(args);
+                ProxyEvaluator::new(source, &Folders, &data, &name, proxy, scale(args))
+                    .map(|evaluator| Scorer::Proxy(Box::new(evaluator), name))
             }
             EvaluatorSpec::Command(program) => {
                 let time_limit = Duration::try_from_secs_f64(args.time_limit).map_err(|error| {
@@ -75,6 +87,7 @@ impl Scorer {
             Scorer::Train(evaluator, _) => evaluator.as_ref(),
             Scorer::Table(evaluator) => evaluator.as_ref(),
             Scorer::Command(evaluator, _) => evaluator.as_ref(),
+            Scorer::Proxy(evaluator, _) => evaluator.as_ref(),
         }
     }
 
@@ -84,6 +97,7 @@ impl Scorer {
             Scorer::Train(evaluator, _) => evaluator.space(),
             Scorer::Table(evaluator) => evaluator.space(),
             Scorer::Command(evaluator, _) => evaluator.space(),
+            Scorer::Proxy(evaluator, _) => evaluator.space(),
         }
     }
 
@@ -93,6 +107,7 @@ impl Scorer {
             Scorer::Train(..) => args.data.kind(),
             Scorer::Table(_) => "table",
             Scorer::Command(..) => "command",
+            Scorer::Proxy(evaluator, _) => evaluator.kind().name(),
         }
     }
 
@@ -102,6 +117,51 @@ impl Scorer {
             Scorer::Train(_, data) => format!("on {data}"),
             Scorer::Table(table) => format!("in column {}", table.reward_column().name),
             Scorer::Command(_, program) => format!("by `{program}`"),
+            Scorer::Proxy(evaluator, data) => format!("by {} on {data}", evaluator.kind()),
+        }
+    }
+
+    /// The evaluator behind the prefilter that the arguments ask for, if they do.
+    pub fn prefiltered(&self, args: &SearchArgs) -> Result<Option<Prefiltered<'_>>, Error> {
+        let Some(Prefilter { kind, of }) = args.prefilter else { return Ok(None) };
+        let data = data::load_with(&args.data, &args.images.config())?;
+        let proxy = Proxy::new(kind, &data, args.batch, args.seed)?;
+        let (inner, name) = (self.evaluator(), data_name(args));
+        Prefiltered::new(inner, self.space(), proxy, of, &name, args.seed).map(Some)
+    }
+
+    /// What rewards are.
+    pub fn reward(&self) -> Reward {
+        match self {
+            Scorer::Train(..) | Scorer::Table(_) | Scorer::Command(..) => Reward::Accuracy,
+            Scorer::Proxy(evaluator, _) => Reward::Score(evaluator.kind().name()),
+        }
+    }
+}
+
+/// What the rewards of a search are.
+#[derive(Clone, Copy)]
+pub enum Reward {
+    /// Shares.
+    Accuracy,
+    /// Scores of this name.
+    Score(&'static str),
+}
+
+impl Reward {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reward::Accuracy => "validation accuracy",
+            Reward::Score(name) => name,
+        }
+    }
+
+    /// One of them.
+    pub fn text(self, reward: f64) -> String {
+        match self {
+            Reward::Accuracy => format!("{:.2} %", 100.0 * reward),
+            Reward::Score(_) => format!("{reward:.3}"),
         }
     }
 }

@@ -54,6 +54,15 @@ impl CpuWorkspace {
         (self.arena.len().saturating_sub(LINE) + self.fixed.len()) * size_of::<f32>()
     }
 
+    /// What a view holds after a pass over `batch` images, `[C, H, W, N]`: its own values for as long as the
+    /// plan has a use for them.
+    ///
+    /// # Panics
+    /// If the workspace was not prepared for the plan and the batch.
+    pub fn values(&mut self, plan: &Plan, view: View, batch: usize) -> &[f32] {
+        &self.parts().0[plan.range(view, batch)]
+    }
+
     /// The arena from its first whole cache line on, and the fixed part: at batches of whole vectors, every
     /// vector of the arena is then in one line.
     fn parts(&mut self) -> (&mut [f32], &mut [f32]) {

@@ -228,7 +228,7 @@ fn one_run(
                 top.iter().sum::<f64>() / top.len().max(1) as f64
             }));
             let reward = outcome.map_or(FAILED_REWARD, |score| score.reward);
-            results.push(Scored { genotype, reward });
+            results.push(Scored::new(genotype, reward));
         }
         strategy.tell(&results);
     }

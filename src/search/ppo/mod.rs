@@ -163,7 +163,10 @@ mod tests {
             .ask(1, Requirements::default())
             .unwrap()
             .into_iter()
-            .map(|genotype| Scored { reward: reward(&genotype), genotype })
+            .map(|genotype| {
+                let reward = reward(&genotype);
+                Scored::new(genotype, reward)
+            })
             .collect();
         ppo.tell(&results)
     }
@@ -201,8 +204,10 @@ mod tests {
             // a = 9, b = 10 and d = 8 or 9: one point in a thousand.
             assert!(asked.iter().all(|genotype| genotype.choices[..3] == [9, 9, 1]), "{asked:?}");
             assert!(asked.iter().all(|genotype| space.contains(genotype)));
-            let scored =
-                |genotype: Genotype| Scored { reward: genotype.choices[4] as f64, genotype };
+            let scored = |genotype: Genotype| {
+                let reward = genotype.choices[4] as f64;
+                Scored::new(genotype, reward)
+            };
             let metrics = ppo.tell(&asked.into_iter().map(scored).collect::<Vec<_>>());
             assert!(metric(&metrics, "old_approx_kl").abs() < 1e-6, "{metrics:?}");
             assert_eq!(metric(&metrics, "clipfrac"), 0.0);

@@ -26,7 +26,9 @@ pub use key::KeyFormat;
 use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
 use super::identity::text_hash;
+use super::objective::NetScale;
 use crate::error::Error;
+use crate::graph::Graph;
 use crate::graph::cost::Counts;
 use crate::graph::lower::Scale;
 use crate::rng::{Purpose, stream};
@@ -200,12 +202,12 @@ impl TableEvaluator {
     /// # Errors
     /// As [`evaluate`](Evaluator::evaluate).
     pub(super) fn admitted(&self, genotype: &Genotype) -> Result<Score, Failure> {
-        self.network(genotype)?;
+        self.sized(genotype)?;
         self.score(genotype)
     }
 
     /// Scale and counts of a point that may be scored; each is made once.
-    fn network(&self, genotype: &Genotype) -> Result<(Scale, Counts), Failure> {
+    fn sized(&self, genotype: &Genotype) -> Result<(Scale, Counts), Failure> {
         remembered(&self.networks, genotype, || {
             let (lowered, counts) = self.architectures.admitted(genotype)?;
             Ok((lowered.scale, counts))
@@ -311,7 +313,7 @@ impl Evaluator for TableEvaluator {
     }
 
     fn evaluate(&self, genotype: &Genotype, _seed: u64) -> Result<Evaluation, Failure> {
-        let (scale, counts) = self.network(genotype)?;
+        let (scale, counts) = self.sized(genotype)?;
         let reward = self.score(genotype)?.reward;
         Ok(Evaluation {
             reward,
@@ -331,6 +333,10 @@ impl Evaluator for TableEvaluator {
 
     fn requirements(&self) -> Requirements<'_> {
         self.architectures.requirements()
+    }
+
+    fn network(&self, genotype: &Genotype, at: Option<&NetScale>) -> Result<Graph, String> {
+        self.architectures.measured(genotype, at)
     }
 
     fn settings(&self) -> Vec<(String, String)> {
