@@ -193,6 +193,23 @@ fn named_problems() -> Vec<Problem> {
         Window::new([3, 3], [1, 1], [1, 1], Padding::Valid, [3, 3]),
         Window::new([2, 2], [3, 3], [1, 1], Padding::Valid, [8, 8]),
     ];
+    // With whole vectors of images, maps are read where they lie.
+    let in_place = [
+        same([3, 3], [1, 1], [9, 5]),
+        same([5, 5], [1, 1], [13, 4]),
+        same([7, 7], [1, 1], [3, 6]),
+        same([3, 3], [2, 2], [8, 7]),
+        same([5, 5], [2, 2], [7, 8]),
+        same([7, 7], [2, 2], [9, 9]),
+        same([4, 2], [1, 1], [6, 6]),
+        same([1, 7], [1, 1], [4, 9]),
+        same([1, 1], [2, 2], [5, 5]),
+        Window::new([3, 3], [1, 1], [2, 2], Padding::Same, [9, 6]),
+        Window::new([5, 5], [1, 1], [2, 2], Padding::Same, [6, 9]),
+        Window::new([3, 3], [2, 2], [2, 2], Padding::Same, [8, 9]),
+        Window::new([3, 3], [1, 1], [1, 1], Padding::Valid, [6, 6]),
+        Window::new([3, 3], [3, 3], [1, 1], Padding::Same, [8, 8]),
+    ];
     let of = |w: Option<Window>| Problem {
         w: w.expect("the window fits"),
         n: 3,
@@ -203,7 +220,10 @@ fn named_problems() -> Vec<Problem> {
     };
     let deep = Problem { ci: 300, co: 33, n: 1, ..of(same([1, 1], [1, 1], [5, 7])) };
     let deep_windows = Problem { ci: 70, co: 270, n: 2, ..of(same([3, 3], [1, 1], [6, 6])) };
-    windows.into_iter().map(of).chain([deep, deep_windows]).collect()
+    let in_place = in_place.into_iter().map(of).flat_map(|problem| {
+        [(16, true), (32, false)].map(|(n, relu_in)| Problem { n, relu_in, ..problem.clone() })
+    });
+    windows.into_iter().map(of).chain([deep, deep_windows]).chain(in_place).collect()
 }
 
 fn config() -> ProptestConfig {

@@ -1,9 +1,7 @@
 //! Batch normalization: one channel is one contiguous row of the batch.
 //!
-//! Sums over a row are taken in blocks that stay in the first cache: a block in interleaved partial sums of
-//! `f32`, the blocks in `f64`. The sums of a block that the statistics are made of are those of differences
-//! from the mean so far, so that a large mean costs no digits (Chan, Golub and LeVeque, "Updating formulae and
-//! a pairwise algorithm for computing sample variances", 1979).
+//! Sums over a row are taken in `f64` in interleaved partial sums, and the variance in a second
+//! pass around the mean, so that a large mean costs no digits.
 
 use rayon::prelude::*;
 
@@ -11,11 +9,8 @@ use super::Kernels;
 use super::isa::for_each_isa;
 use super::threads::min_tiles;
 
-/// Interleaved partial sums of a block.
-const LANES: usize = 64;
-
-/// Numbers of a block.
-const BLOCK: usize = 1 << 12;
+/// Interleaved partial sums of a row.
+const LANES: usize = 32;
 
 impl Kernels {
     /// Batch normalization with the statistics of the batch:
@@ -257,27 +252,14 @@ pub(super) fn inverse_root(variance: f64, eps: f32) -> f32 {
 
 for_each_isa! {
     fn statistics(x: &[f32], eps: f32, mean: &mut f32, inv_std: &mut f32) {
-        // Of the blocks so far, `squares` around their own mean.
-        let (mut count, mut so_far, mut squares) = (0.0, 0.0, 0.0);
-        for block in x.chunks(BLOCK) {
-            let len = block.len() as f64;
-            if count == 0.0 {
-                so_far = block_sums(block, block, |x, _| [x, 0.0])[0] / len;
-            }
-            let pivot = so_far as f32;
-            let [sum, sum_of_squares] = block_sums(block, block, |x, _| {
-                let difference = x - pivot;
-                [difference, difference * difference]
-            });
-            let own = f64::from(pivot) + sum / len;
-            let step = own - so_far;
-            squares += (sum_of_squares - sum * (sum / len)).max(0.0);
-            squares += step * step * (count * len / (count + len));
-            so_far += step * (len / (count + len));
-            count += len;
-        }
-        *mean = so_far as f32;
-        *inv_std = inverse_root(squares / count, eps);
+        let row = x.len() as f64;
+        let exact_mean = row_sum(x, x, |x, _| f64::from(x)) / row;
+        let variance = row_sum(x, x, |x, _| {
+            let centered = f64::from(x) - exact_mean;
+            centered * centered
+        }) / row;
+        *mean = exact_mean as f32;
+        *inv_std = inverse_root(variance, eps);
     }
 }
 
@@ -294,12 +276,8 @@ for_each_isa! {
 for_each_isa! {
     /// The sums of `gy` and of `gy * (x - mean)`.
     fn gradient_sums(x: &[f32], gy: &[f32], mean: f32, sums: &mut [f64; 2]) {
-        *sums = [0.0; 2];
-        for (x, gy) in x.chunks(BLOCK).zip(gy.chunks(BLOCK)) {
-            let [sum, sum_centered] = block_sums(x, gy, |x, gy| [gy, gy * (x - mean)]);
-            sums[0] += sum;
-            sums[1] += sum_centered;
-        }
+        let centered = |x: f32, gy: f32| f64::from(gy * (x - mean));
+        *sums = [row_sum(gy, gy, |gy, _| f64::from(gy)), row_sum(x, gy, centered)];
     }
 }
 
@@ -318,23 +296,19 @@ for_each_isa! {
     }
 }
 
-/// The sums of both results of `f` over two blocks of the same length.
+/// The sum of `f` over two rows of the same length.
 #[inline(always)]
-fn block_sums(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> [f32; 2]) -> [f64; 2] {
-    let (mut first, mut second) = ([0.0; LANES], [0.0; LANES]);
+fn row_sum(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f64) -> f64 {
+    let mut lanes = [0.0; LANES];
     let (a, a_rest) = a.as_chunks::<LANES>();
     let (b, b_rest) = b.as_chunks::<LANES>();
     for (a, b) in a.iter().zip(b) {
         for l in 0..LANES {
-            let [x, y] = f(a[l], b[l]);
-            first[l] += x;
-            second[l] += y;
+            lanes[l] += f(a[l], b[l]);
         }
     }
-    for (l, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
-        let [x, y] = f(a, b);
-        first[l] += x;
-        second[l] += y;
+    for (lane, (&a, &b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *lane += f(a, b);
     }
-    [first, second].map(|lanes| lanes.into_iter().map(f64::from).sum())
+    lanes.iter().sum()
 }

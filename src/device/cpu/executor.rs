@@ -504,7 +504,8 @@ impl<'a> ForwardRun<'a> {
                     Output::Logits => self.logits,
                     Output::Aux => self.aux.expect("checked in `ForwardRun::new`"),
                 };
-                let ([], [to]) = lend(to, [], [0..n * x.channels * run.plan.area(x)]);
+                let len = n * x.channels * run.plan.area(x);
+                let ([], [to]) = lend(to, [], [Slot { offset: 0, len }.range()]);
                 k.chwn_to_nchw(n, x.channels * run.plan.area(x), x_, to);
             }
         }
@@ -684,7 +685,8 @@ impl<'a> BackwardRun<'a> {
             Backward::Store { gx } => {
                 let ([gx_], []) = run.slices([gx], []);
                 let to = self.image.expect("the plan computes the image's gradient");
-                let ([], [to]) = lend(to, [], [0..gx_.len()]);
+                let whole = Slot { offset: 0, len: gx_.len() };
+                let ([], [to]) = lend(to, [], [whole.range()]);
                 add_to_nchw(n, gx_, to);
             }
         }

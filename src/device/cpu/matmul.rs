@@ -169,7 +169,6 @@ pub(super) fn pack_left(kernels: Kernels, m: usize, k: usize, left: Left<'_>, pa
 /// [`panels_len`].
 ///
 /// `n` is the number of the target's columns.
-#[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
 pub(super) fn product(
     kernels: Kernels,
     m: usize,
@@ -217,7 +216,6 @@ for_each_isa! {
 
 /// [`product`] in blocks of `MR` rows and `NV` vectors.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
 fn product_of_blocks<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     m: usize,

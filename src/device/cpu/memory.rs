@@ -63,14 +63,16 @@ mod tests {
     #[test]
     #[should_panic(expected = "an input of a kernel overlaps its output")]
     fn a_read_must_not_overlap_a_write() {
+        let mut numbers = [0.0; 8];
         // SAFETY: the only borrow.
-        let _ = unsafe { Memory::new(&mut [0.0; 8]).borrow([0..1, 0..4], [3..5, 5..6]) };
+        let _ = unsafe { Memory::new(&mut numbers).borrow([0..1, 0..4], [3..5, 5..6]) };
     }
 
     #[test]
     #[should_panic(expected = "two outputs of one kernel overlap")]
     fn writes_must_not_overlap() {
+        let mut numbers = [0.0; 8];
         // SAFETY: the only borrow.
-        let _ = unsafe { Memory::new(&mut [0.0; 8]).borrow([], [0..4, 3..5]) };
+        let _ = unsafe { Memory::new(&mut numbers).borrow([], [0..4, 3..5]) };
     }
 }

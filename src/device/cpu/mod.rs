@@ -1,4 +1,4 @@
-//! Kernels for the CPU, forward and backward, on plain slices of `f32`.
+//! Kernels for the CPU, forward and backward, on plain slices of `f32`, and the device that runs plans on them.
 //!
 //! Every kernel is a method of [`Kernels`], a value that stands for one instruction set and is
 //! chosen once. Slices go in and slices come out; lengths are asserted at entry and nothing else

@@ -59,8 +59,10 @@ pub fn crowding(points: &[Point], ranks: &[usize]) -> Vec<f64> {
         let mut front: Vec<usize> =
             (0..points.len()).filter(|&index| ranks[index] == rank).collect();
         let coordinates = points[front[0]].len();
-        for coordinate in 0..coordinates {
-            let at = |index: usize| points[index][coordinate];
+        let columns =
+            (0..coordinates).map(|i| points.iter().map(|point| point[i]).collect::<Vec<_>>());
+        for column in columns {
+            let at = |index: usize| column[index];
             front.sort_by(|&a, &b| at(a).total_cmp(&at(b)));
             let (first, last) = (front[0], front[front.len() - 1]);
             distances[first] = f64::INFINITY;

@@ -1,10 +1,10 @@
 //! Sliding windows over single channels: depthwise convolutions and pools, and their gradients.
 //!
 //! The numbers of all images at one place of a map lie together, so a vector holds the same place of
-//! several images, and a window slides over all of them at once. A channel is copied into a padded
-//! source first, some rows at a time, so that no window is cut off at the border. A horizontal stride
-//! is taken out while the source is filled: columns are sorted by their remainder, so that what one tap
-//! reads is contiguous.
+//! several images, and a window slides over all of them at once. Where the images are whole vectors, maps are
+//! read where they lie (`direct`). Otherwise a channel is copied into a padded source first, some rows at a
+//! time, so that no window is cut off at the border. A horizontal stride is taken out while the source is
+//! filled: columns are sorted by their remainder, so that what one tap reads is contiguous.
 //!
 //! A data gradient is a sliding window, too: over the gradient of the output, one for each
 //! remainder of the input position by the stride, with the taps that meet this remainder in reverse
