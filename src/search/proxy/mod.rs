@@ -2,8 +2,8 @@
 //!
 //! | proxy | score |
 //! |---|---|
-//! | [`synflow`] | natural logarithm of 1 + the synaptic flow through all weights; needs no data |
-//! | [`naswot`] | logarithm of the determinant of how alike a batch of images activates the rectifiers |
+//! | [`synflow()`] | natural logarithm of 1 + the synaptic flow through all weights; needs no data |
+//! | [`naswot()`] | logarithm of the determinant of how alike a batch of images activates the rectifiers |
 //! | `params` | trainable parameters: what the others must be better than |
 //!
 //! A score orders the architectures of one space at one scale; it is no accuracy, and nothing but its order
