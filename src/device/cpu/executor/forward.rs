@@ -1,0 +1,203 @@
+//! The steps of a forward pass.
+
+use super::{Cpu, CpuWorkspace, Direction, Run, lend};
+use crate::device::cpu::memory::Memory;
+use crate::device::{ForwardPass, RunConfig, Statistics};
+use crate::plan::{Forward, Output, Plan, Slot};
+
+const SAVED: &str = "a plan for inference does not update statistics";
+
+/// A forward pass.
+pub(super) struct ForwardRun<'a> {
+    pub(super) shared: Run<'a>,
+    statistics: LentStatistics<'a>,
+    image: &'a [f32],
+    logits: Memory<'a>,
+    aux: Option<Memory<'a>>,
+}
+
+/// [`Statistics`], lent to several channels at once.
+enum LentStatistics<'a> {
+    Update(Memory<'a>),
+    Running(&'a [f32]),
+}
+
+impl<'a> ForwardRun<'a> {
+    pub(super) fn new(
+        cpu: Cpu,
+        plan: &'a Plan,
+        workspace: &'a mut CpuWorkspace,
+        config: &'a RunConfig,
+        pass: ForwardPass<'a>,
+    ) -> ForwardRun<'a> {
+        let n = pass.batch;
+        assert_eq!(pass.image.len(), n * plan.image.elements(), "length of the image");
+        assert_eq!(pass.logits.len(), n * plan.classes, "length of the logits");
+        let aux = pass.aux.as_ref().map(|aux| aux.len());
+        assert_eq!(aux, plan.aux_classes.map(|classes| n * classes), "length of the aux logits");
+        ForwardRun {
+            shared: Run::new(cpu, plan, workspace, config, n, pass.params),
+            statistics: match pass.statistics {
+                Statistics::Update(running) => LentStatistics::Update(Memory::new(running)),
+                Statistics::Running(running) => LentStatistics::Running(running),
+            },
+            image: pass.image,
+            logits: Memory::new(pass.logits),
+            aux: pass.aux.map(Memory::new),
+        }
+    }
+
+    pub(super) fn step(&self, kernel: &Forward) {
+        let run = &self.shared;
+        let (k, n) = (&run.kernels, run.n);
+        let param = |slot| run.param(slot);
+        match *kernel {
+            Forward::Load { y } => {
+                let ([], [y_]) = run.slices([], [y]);
+                k.nchw_to_chwn(n, y.channels * run.plan.area(y), self.image, y_);
+            }
+            Forward::Conv { window, groups, x, relu_in, weight, y } => {
+                let ([x_], [y_]) = run.slices([x], [y]);
+                let (ci, co, weight) = (x.channels, y.channels, param(weight));
+                k.grouped_conv_forward(&window, n, ci, co, groups, x_, weight, relu_in, y_);
+            }
+            Forward::DepthwiseConv { window, x, relu_in, weight, y } => {
+                let ([x_], [y_]) = run.slices([x], [y]);
+                k.dwconv_forward(&window, n, x.channels, x_, param(weight), relu_in, y_);
+            }
+            Forward::BatchNorm {
+                x,
+                gamma,
+                beta,
+                running_mean,
+                running_var,
+                saved,
+                fixed: is_fixed,
+                y,
+            } => {
+                let ([x_], [y_]) = run.slices([x], [y]);
+                let (c, row, eps) = (x.channels, run.row(x), run.config.bn_eps);
+                let (gamma, beta) = (param(gamma), param(beta));
+                match self.statistics {
+                    LentStatistics::Update(running) if is_fixed => {
+                        let slots = [running_mean.range(), running_var.range()];
+                        let ([rm, rv], []) = lend(running, slots, []);
+                        k.bn_forward_eval(c, row, x_, gamma, beta, rm, rv, eps, y_);
+                        let [mean, inv_std] = run.saved_mut(saved.expect(SAVED));
+                        k.bn_keep_running(rm, rv, eps, mean, inv_std);
+                    }
+                    LentStatistics::Update(running) => {
+                        let [mean, inv_std] = run.saved_mut(saved.expect(SAVED));
+                        k.bn_forward_train(c, row, x_, gamma, beta, eps, y_, mean, inv_std);
+                        let slots = [running_mean.range(), running_var.range()];
+                        let ([], [rm, rv]) = lend(running, [], slots);
+                        let momentum = run.config.bn_momentum;
+                        k.bn_update_running(mean, inv_std, eps, row, momentum, rm, rv);
+                    }
+                    LentStatistics::Running(running) => {
+                        let rm = &running[running_mean.range()];
+                        let rv = &running[running_var.range()];
+                        k.bn_forward_eval(c, row, x_, gamma, beta, rm, rv, eps, y_);
+                    }
+                }
+            }
+            Forward::GroupNorm { groups, x, gamma, beta, moments, y } => {
+                let ([x_], [moments, y_]) = run.slices([x], [moments, y]);
+                let (sizes, eps) = (run.group_sizes(x, groups), run.config.bn_eps);
+                k.group_norm_forward(sizes, x_, param(gamma), param(beta), eps, moments, y_);
+            }
+            Forward::Relu { x, y } => {
+                let ([x], [y]) = run.slices([x], [y]);
+                k.relu_forward(x, y);
+            }
+            Forward::Relu6 { x, y } => {
+                let ([x], [y]) = run.slices([x], [y]);
+                k.relu6_forward(x, y);
+            }
+            Forward::Sigmoid { x, y } => {
+                let ([x], [y]) = run.slices([x], [y]);
+                k.sigmoid_forward(x, y);
+            }
+            Forward::Add { a, b, y } => {
+                let ([a, b], [y]) = run.slices([a, b], [y]);
+                k.add_forward(a, b, y);
+            }
+            Forward::Mul { a, b, y } => {
+                let ([a_, b_], [y_]) = run.slices([a, b], [y]);
+                let (area_a, area_b) = (run.plan.area(a), run.plan.area(b));
+                k.mul_forward(y.channels, n, area_a, area_b, a_, b_, y_);
+            }
+            Forward::Copy { x, y } => {
+                let ([x], [y]) = run.slices([x], [y]);
+                k.copy_or_add(x, y, false);
+            }
+            Forward::Mix { stream, a, b, y } => {
+                let shares = match self.statistics {
+                    LentStatistics::Update(_) => run.shares(stream, Direction::Forward),
+                    LentStatistics::Running(_) => vec![0.5; n],
+                };
+                let ([a, b], [y_]) = run.slices([a, b], [y]);
+                k.mix_forward(run.plan.area(y), &shares, a, b, y_);
+            }
+            Forward::Zero { y } => {
+                let ([], [y]) = run.slices([], [y]);
+                y.fill(0.0);
+            }
+            Forward::MaxPool { window, x, y } => {
+                let ([x_], [y_]) = run.slices([x], [y]);
+                k.maxpool_forward(&window, n, x.channels, x_, y_);
+            }
+            Forward::AvgPool { window, x, y } => {
+                let ([x_], [y_]) = run.slices([x], [y]);
+                k.avgpool_forward(&window, n, x.channels, x_, y_);
+            }
+            Forward::GlobalAvgPool { x, y } => {
+                let ([x_], [y_]) = run.slices([x], [y]);
+                k.gap_forward(x.channels, n, run.plan.area(x), x_, y_);
+            }
+            Forward::Dense { x, weight, bias, y } => {
+                let ([x_], [y_]) = run.slices([x], [y]);
+                let (weight, bias) = (param(weight), bias.map(param));
+                k.dense_forward(n, x.channels, y.channels, x_, weight, bias, y_);
+            }
+            Forward::Dropout { stream, x, y } => {
+                let ([x], [y]) = run.slices([x], [y]);
+                match self.statistics {
+                    LentStatistics::Update(_) => {
+                        k.dropout_forward(run.config.dropout, run.seed(stream), x, y);
+                    }
+                    LentStatistics::Running(_) => k.copy_or_add(x, y, false),
+                }
+            }
+            Forward::DropPath { stream, depth, x, y } => {
+                let ([x_], [y_]) = run.slices([x], [y]);
+                match self.statistics {
+                    LentStatistics::Update(_) => {
+                        let kept = run.kept(stream, depth);
+                        k.scale_images(run.plan.area(x), &kept, x_, y_, false);
+                    }
+                    LentStatistics::Running(_) => k.copy_or_add(x_, y_, false),
+                }
+            }
+            Forward::Shift { x, y } => {
+                let [height, width] = run.plan.size(x);
+                let ([x_], [y_]) = run.slices([x], [y]);
+                k.shift_forward(n, x.channels, height, width, x_, y_);
+            }
+            Forward::Shuffle { groups, x, y } => {
+                let ([x_], [y]) = run.slices([x], [y]);
+                k.shuffle(groups, x.channels, run.row(x), x_, y, false);
+            }
+            Forward::Store { output, x } => {
+                let ([x_], []) = run.slices([x], []);
+                let to = match output {
+                    Output::Logits => self.logits,
+                    Output::Aux => self.aux.expect("checked in `ForwardRun::new`"),
+                };
+                let len = n * x.channels * run.plan.area(x);
+                let ([], [to]) = lend(to, [], [Slot { offset: 0, len }.range()]);
+                k.chwn_to_nchw(n, x.channels * run.plan.area(x), x_, to);
+            }
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Runs plans on the processor: each step is one call of a kernel on slices of the arena.
+
+mod backward;
+mod forward;
+
+use std::ops::Range;
+
+use rand::RngCore;
+use rayon::prelude::*;
+
+use super::memory::Memory;
+use super::pages::zeros;
+use super::threads::min_tiles;
+use super::{GroupSizes, Kernels};
+use crate::device::{BackwardPass, Device, ForwardPass, RunConfig};
+use crate::plan::{Backward, Forward, Group, Plan, Saved, Slot, Step, View};
+use crate::rng::{Pcg64, Purpose, derive, stream};
+use backward::BackwardRun;
+use forward::ForwardRun;
+
+/// The processor. Work is split over the threads of the current rayon pool.
+///
+/// # Determinism
+/// Results have the same bits for any number of threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    kernels: Kernels,
+}
+
+impl Cpu {
+    /// With the kernels of a given instruction set.
+    pub fn new(kernels: Kernels) -> Cpu {
+        Cpu { kernels }
+    }
+}
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Cpu::new(Kernels::detect())
+    }
+}
+
+/// Numbers in a cache line.
+const LINE: usize = 16;
+
+/// Memory of a run on [`Cpu`].
+#[derive(Debug, Default)]
+pub struct CpuWorkspace {
+    /// Values and gradients, where the plan places them. Longer than needed while a smaller batch runs.
+    arena: Vec<f32>,
+    /// Means and inverse deviations of batch normalizations.
+    fixed: Vec<f32>,
+}
+
+impl CpuWorkspace {
+    /// Bytes held, but for the one cache line that the arena is longer so that it can start on one.
+    pub fn bytes(&self) -> usize {
+        (self.arena.len().saturating_sub(LINE) + self.fixed.len()) * size_of::<f32>()
+    }
+
+    /// What a view holds after a pass over `batch` images, `[C, H, W, N]`: its own values for as long as the
+    /// plan has a use for them.
+    ///
+    /// # Panics
+    /// If the workspace was not prepared for the plan and the batch.
+    pub fn values(&mut self, plan: &Plan, view: View, batch: usize) -> &[f32] {
+        &self.parts().0[plan.range(view, batch)]
+    }
+
+    /// The arena from its first whole cache line on, and the fixed part: at batches of whole vectors, every
+    /// vector of the arena is then in one line.
+    fn parts(&mut self) -> (&mut [f32], &mut [f32]) {
+        let start = self.arena.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        (self.arena.get_mut(start..).unwrap_or_default(), &mut self.fixed)
+    }
+}
+
+impl Device for Cpu {
+    type Workspace = CpuWorkspace;
+
+    fn prepare(&self, plan: &Plan, batch: usize, workspace: &mut CpuWorkspace) {
+        let grow = |numbers: &mut Vec<f32>, len: usize| {
+            if numbers.len() < len {
+                // Nothing in it is worth copying, so the old memory goes first. The system zeroes the new
+                // page by page, when it is first touched.
+                *numbers = Vec::new();
+                *numbers = zeros(len);
+            }
+        };
+        grow(&mut workspace.arena, plan.arena_len * batch + LINE);
+        grow(&mut workspace.fixed, plan.fixed_len);
+    }
+
+    fn forward(
+        &self,
+        plan: &Plan,
+        workspace: &mut CpuWorkspace,
+        config: &RunConfig,
+        pass: ForwardPass<'_>,
+    ) {
+        let run = ForwardRun::new(*self, plan, workspace, config, pass);
+        in_pool(|| {
+            let (groups, steps) = (&plan.forward_groups, &plan.forward);
+            run.shared.in_groups(groups, steps, Forward::of_channels, |kernel| run.step(kernel));
+        });
+    }
+
+    fn backward(
+        &self,
+        plan: &Plan,
+        workspace: &mut CpuWorkspace,
+        config: &RunConfig,
+        pass: BackwardPass<'_>,
+    ) {
+        let run = BackwardRun::new(*self, plan, workspace, config, pass);
+        in_pool(|| {
+            let (groups, steps) = (&plan.backward_groups, &plan.backward);
+            run.shared.in_groups(groups, steps, Backward::of_channels, |kernel| run.step(kernel));
+        });
+    }
+}
+
+const CHANNELWISE: &str = "a group of several steps has only such as treat channels on their own";
+
+impl Cpu {
+    /// [`Device::forward`] one step after the other, that calls `after` when one is done, with the step's
+    /// index in [`Plan::forward`]: for profiles.
+    ///
+    /// # Panics
+    /// As [`Device::forward`].
+    pub fn forward_stepwise(
+        &self,
+        plan: &Plan,
+        workspace: &mut CpuWorkspace,
+        config: &RunConfig,
+        pass: ForwardPass<'_>,
+        after: &mut (dyn FnMut(usize) + Send),
+    ) {
+        let run = ForwardRun::new(*self, plan, workspace, config, pass);
+        in_pool(|| {
+            for (index, step) in plan.forward.iter().enumerate() {
+                run.step(&step.kernel);
+                after(index);
+            }
+        });
+    }
+
+    /// [`Device::backward`] one step after the other, that calls `after` when one is done, with the step's
+    /// index in [`Plan::backward`]: for profiles.
+    ///
+    /// # Panics
+    /// As [`Device::backward`].
+    pub fn backward_stepwise(
+        &self,
+        plan: &Plan,
+        workspace: &mut CpuWorkspace,
+        config: &RunConfig,
+        pass: BackwardPass<'_>,
+        after: &mut (dyn FnMut(usize) + Send),
+    ) {
+        let run = BackwardRun::new(*self, plan, workspace, config, pass);
+        in_pool(|| {
+            for (index, step) in plan.backward.iter().enumerate() {
+                run.step(&step.kernel);
+                after(index);
+            }
+        });
+    }
+}
+
+/// Runs a pass on a thread of the pool, where a kernel that splits its work wakes no thread that is awake
+/// already and waits for none to take it over.
+fn in_pool(pass: impl FnOnce() + Send) {
+    rayon::scope(|_| pass());
+}
+
+/// Which of a mix's two draws.
+#[derive(Clone, Copy)]
+enum Direction {
+    Forward = 0,
+    Backward = 1,
+}
+
+/// What the steps of both passes share.
+struct Run<'a> {
+    kernels: Kernels,
+    plan: &'a Plan,
+    config: &'a RunConfig,
+    n: usize,
+    arena: Memory<'a>,
+    /// Means and inverse deviations of batch normalizations.
+    fixed: Memory<'a>,
+    params: &'a [f32],
+}
+
+/// Borrows parts of memory for a step.
+fn lend<'a, const R: usize, const W: usize>(
+    memory: Memory<'a>,
+    reads: [Range<usize>; R],
+    writes: [Range<usize>; W],
+) -> ([&'a [f32]; R], [&'a mut [f32]; W]) {
+    // SAFETY: a step drops its slices before the next one starts. Steps that run at the same time are those of
+    // a group for channels that no two have in common: what they touch of the arena are these channels of
+    // views, which are the same or apart (`plan::groups`), in buffers that do not share memory as long as the
+    // group runs (`plan::buffers`); and of the other stores the slots of these channels.
+    unsafe { memory.borrow(reads, writes) }
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        cpu: Cpu,
+        plan: &'a Plan,
+        workspace: &'a mut CpuWorkspace,
+        config: &'a RunConfig,
+        n: usize,
+        params: &'a [f32],
+    ) -> Run<'a> {
+        assert_eq!(params.len(), plan.params_len, "length of the parameters");
+        let (arena, fixed) = workspace.parts();
+        let (arena, fixed) = (Memory::new(arena), Memory::new(fixed));
+        Run { kernels: cpu.kernels, plan, config, n, arena, fixed, params }
+    }
+
+    /// Runs steps in their groups: a single step whole, several for some channels at a time.
+    fn in_groups<K: Sync>(
+        &self,
+        groups: &[Group],
+        steps: &[Step<K>],
+        of_channels: impl Fn(&K, &Range<usize>) -> Option<K> + Sync,
+        run: impl Fn(&K) + Sync,
+    ) {
+        for group in groups {
+            let steps = &steps[group.steps.clone()];
+            if let [step] = steps {
+                run(&step.kernel);
+                continue;
+            }
+            let (channels, at_once) = (group.channels, group.channels_at_once(self.n));
+            let work = channels * group.area * self.n * steps.len();
+            let blocks = (0..channels.div_ceil(at_once)).into_par_iter();
+            blocks.with_min_len(min_tiles(work)).for_each(|block| {
+                let first = block * at_once;
+                let block = first..channels.min(first + at_once);
+                for step in steps {
+                    run(&of_channels(&step.kernel, &block).expect(CHANNELWISE));
+                }
+            });
+        }
+    }
+
+    fn seed(&self, stream: u64) -> u64 {
+        derive(self.config.dropout_seed, Purpose::Dropout, stream)
+    }
+
+    /// The shares of a mix's first operand, one an image, for a direction.
+    fn shares(&self, node: u64, direction: Direction) -> Vec<f32> {
+        let mut rng = stream(self.config.dropout_seed, Purpose::Mix, 2 * node + direction as u64);
+        (0..self.n).map(|_| unit(&mut rng)).collect()
+    }
+
+    /// What a drop-path node multiplies each image by: 0, or what keeps the mean as it is.
+    fn kept(&self, node: u64, depth: [usize; 2]) -> Vec<f32> {
+        let keep = self.config.drop_path_keep(depth);
+        let mut rng = stream(self.config.dropout_seed, Purpose::DropPath, node);
+        let draw = |_| if unit(&mut rng) < keep { 1.0 / keep } else { 0.0 };
+        (0..self.n).map(draw).collect()
+    }
+
+    /// The sizes of a normalization of single images.
+    fn group_sizes(&self, x: View, groups: usize) -> GroupSizes {
+        GroupSizes { n: self.n, c: x.channels, area: self.plan.area(x), groups }
+    }
+
+    /// Numbers in one channel of a view.
+    fn row(&self, view: View) -> usize {
+        self.n * self.plan.area(view)
+    }
+
+    fn param(&self, slot: Slot) -> &[f32] {
+        &self.params[slot.range()]
+    }
+
+    /// Slices of the arena for the views that a step reads and writes.
+    fn slices<const R: usize, const W: usize>(
+        &self,
+        reads: [View; R],
+        writes: [View; W],
+    ) -> ([&[f32]; R], [&mut [f32]; W]) {
+        let range = |view| self.plan.range(view, self.n);
+        lend(self.arena, reads.map(range), writes.map(range))
+    }
+
+    /// Where a batch normalization keeps its means and inverse deviations.
+    fn saved_mut(&self, saved: Saved) -> [&mut [f32]; 2] {
+        lend(self.fixed, [], [saved.mean.range(), saved.inv_std.range()]).1
+    }
+
+    /// What it has kept there.
+    fn saved(&self, saved: Saved) -> [&[f32]; 2] {
+        lend(self.fixed, [saved.mean.range(), saved.inv_std.range()], []).0
+    }
+}
+
+/// A number from 0 up to, but without, 1, with all 24 bits that such a number can have.
+fn unit(rng: &mut Pcg64) -> f32 {
+    (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32
+}
