@@ -232,7 +232,13 @@ fn product_of_blocks<S: Simd, const MR: usize, const NV: usize>(
     let in_place = if k <= IN_PLACE { n / width * width } else { 0 };
     for j0 in (0..in_place).step_by(width) {
         for (i, left) in left.as_chunks::<MR>().0.chunks_exact(k.max(1)).enumerate() {
-            let sums = multiply_in_place::<S, MR, NV>(simd, left, right, j0);
+            let rows = (0..k).map(|p| {
+                let from = &right.data[p * right.row + j0..][..width];
+                let from = from.as_chunks().0.first_chunk().expect("as long as a block is wide");
+                let row = load_row(simd, from);
+                if right.relu { row.map(|x| simd.relu(x)) } else { row }
+            });
+            let sums = multiply::<S, MR, NV>(simd, left, rows);
             store_block(simd, sums, i * MR, m, &target, j0, width, target.accumulate);
         }
     }
@@ -250,7 +256,8 @@ fn product_of_blocks<S: Simd, const MR: usize, const NV: usize>(
             // runs.
             for (i, left) in left.chunks_exact(depth).enumerate() {
                 for (j, panel) in panels.chunks_exact(depth).enumerate() {
-                    let sums = multiply::<S, MR, NV>(simd, left, panel);
+                    let rows = panel.iter().map(|row| load_row(simd, row));
+                    let sums = multiply::<S, MR, NV>(simd, left, rows);
                     let len = width.min(columns - j * width);
                     store_block(simd, sums, i * MR, m, &target, j0 + j * width, len, accumulate);
                 }
@@ -334,34 +341,6 @@ fn pack_right<S: Simd, const NV: usize>(
     }
 }
 
-/// One block of a product, from a panel of the left side and `NV` vectors from `j0` of the right.
-#[inline(always)]
-fn multiply_in_place<S: Simd, const MR: usize, const NV: usize>(
-    simd: S,
-    left: &[[f32; MR]],
-    right: Right<'_>,
-    j0: usize,
-) -> [[S::Vector; NV]; MR] {
-    let mut sums = [[simd.splat(0.0); NV]; MR];
-    for (p, a) in left.iter().enumerate() {
-        let b = right.data[p * right.row + j0..][..NV * LANES].as_chunks::<LANES>().0;
-        let mut row = [simd.splat(0.0); NV];
-        for v in 0..NV {
-            row[v] = simd.load(&b[v]);
-            if right.relu {
-                row[v] = simd.relu(row[v]);
-            }
-        }
-        for i in 0..MR {
-            let a = simd.splat(a[i]);
-            for v in 0..NV {
-                sums[i][v] = simd.mul_add(a, row[v], sums[i][v]);
-            }
-        }
-    }
-    sums
-}
-
 /// Writes a block of a product: `len` columns from `j` of the rows from `i` on, of `m` that there are.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "a part of `product_of_blocks`")]
@@ -385,19 +364,15 @@ fn store_block<S: Simd, const MR: usize, const NV: usize>(
     }
 }
 
-/// One block of a product, from a panel of each side.
+/// One block of a product, from a panel of the left side and as many rows of vectors of the right.
 #[inline(always)]
 fn multiply<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     left: &[[f32; MR]],
-    right: &[[[f32; LANES]; NV]],
+    right: impl Iterator<Item = [S::Vector; NV]>,
 ) -> [[S::Vector; NV]; MR] {
     let mut sums = [[simd.splat(0.0); NV]; MR];
-    for (a, b) in left.iter().zip(right) {
-        let mut row = [simd.splat(0.0); NV];
-        for v in 0..NV {
-            row[v] = simd.load(&b[v]);
-        }
+    for (a, row) in left.iter().zip(right) {
         for i in 0..MR {
             let a = simd.splat(a[i]);
             for v in 0..NV {
@@ -406,6 +381,16 @@ fn multiply<S: Simd, const MR: usize, const NV: usize>(
         }
     }
     sums
+}
+
+/// The vectors of an array of them.
+#[inline(always)]
+fn load_row<S: Simd, const NV: usize>(simd: S, from: &[[f32; LANES]; NV]) -> [S::Vector; NV] {
+    let mut row = [simd.splat(0.0); NV];
+    for v in 0..NV {
+        row[v] = simd.load(&from[v]);
+    }
+    row
 }
 
 #[inline(always)]
