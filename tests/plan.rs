@@ -6,7 +6,7 @@ use cellc::device::{
     BackwardPass, Cpu, CpuWorkspace, Device, ForwardPass, RunConfig, Statistics, cpu::Kernels,
 };
 use cellc::graph::{Graph, NodeId, Op, TensorType};
-use cellc::plan::{Layout, Mode, Plan};
+use cellc::plan::{Group, Layout, Mode, Plan};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::{Rng, SeedableRng};
@@ -383,6 +383,29 @@ fn one_workspace_serves_all_batch_sizes() {
         assert_eq!(fresh.workspace.bytes(), fresh.plan.arena_bytes(batch));
     }
     assert_eq!(reused.workspace.bytes(), reused.plan.arena_bytes(5));
+}
+
+/// Batches of whole vectors and others, channels in several blocks.
+#[test]
+fn running_channel_by_channel_changes_no_bit() {
+    let graph = nasnet_a(1, 12);
+    for batch in [5, 16] {
+        let problem = Problem::new(&graph, batch, 6);
+        let mut grouped = Runner::new(&graph, TRAIN, &problem.state);
+        let mut alone = Runner::new(&graph, TRAIN, &problem.state);
+        let groups = [&mut alone.plan.forward_groups, &mut alone.plan.backward_groups];
+        for groups in groups {
+            assert!(groups.iter().any(|group| group.steps.len() > 1));
+            let one = |group: &Group, step| Group { steps: step..step + 1, ..group.clone() };
+            let apart = groups.iter().flat_map(|group| group.steps.clone().map(|s| one(group, s)));
+            *groups = apart.collect();
+        }
+        let forward = |runner: &mut Runner| runner.forward(Phase::Train, batch, &problem.image);
+        assert_eq!(forward(&mut grouped), forward(&mut alone));
+        let backward = |runner: &mut Runner| runner.backward(batch, &problem.weights[0], &[]);
+        assert!(backward(&mut grouped) == backward(&mut alone), "gradients differ");
+        assert_eq!(grouped.statistics, alone.statistics);
+    }
 }
 
 #[test]

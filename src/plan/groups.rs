@@ -202,19 +202,21 @@ pub(super) fn form(plan: &mut Plan) {
 }
 
 /// Cuts steps into groups, given whether each treats channels on their own and what it touches: a step joins
-/// the group before it if it touches a view that the group has touched, and no part of another one.
+/// the group before it if it touches a view that the group has touched. All views of a group are the same or
+/// have no channel in common.
 fn groups(plan: &Plan, steps: impl Iterator<Item = (bool, Vec<View>)>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut touched: Vec<View> = Vec::new();
     let mut is_open = false;
     for (index, (is_channelwise, views)) in steps.enumerate() {
-        let known = |view: &View| touched.contains(view);
-        let is_apart = |view: &View| !touched.iter().any(|other| view.overlaps(other));
-        let joins = views.iter().any(known) && views.iter().all(|v| known(v) || is_apart(v));
+        let is_apart = |a: &View, b: &View| a == b || !a.overlaps(b);
+        let among = |others: &[View]| views.iter().all(|a| others.iter().all(|b| is_apart(a, b)));
+        let can_join = is_channelwise && among(&views);
+        let joins = can_join && among(&touched) && views.iter().any(|view| touched.contains(view));
         let channels = views.first().map_or(0, |view| view.channels);
         let area = views.iter().map(|&view| plan.area(view)).max().unwrap_or(0);
         match groups.last_mut() {
-            Some(group) if is_open && is_channelwise && joins && group.channels == channels => {
+            Some(group) if is_open && joins && group.channels == channels => {
                 group.steps.end = index + 1;
                 group.area = group.area.max(area);
             }
@@ -223,7 +225,7 @@ fn groups(plan: &Plan, steps: impl Iterator<Item = (bool, Vec<View>)>) -> Vec<Gr
                 touched.clear();
             }
         }
-        is_open = is_channelwise;
+        is_open = can_join;
         touched.extend(views);
     }
     groups
