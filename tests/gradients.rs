@@ -98,10 +98,10 @@ fn convolution() {
             kernels.conv_backward_data(&w, n, ci, co, &x, &weight, relu_in, &gy, &mut gx, false);
             kernels.conv_backward_weight(&w, n, ci, co, &x, relu_in, &gy, &mut gweight);
             check(&format!("conv {w} x"), &x, &gy, &gx, |x, y| {
-                kernels.conv_forward(&w, n, ci, co, x, &weight, relu_in, y);
+                kernels.conv_forward(&w, n, ci, co, x, &weight, relu_in, None, y, false);
             });
             check(&format!("conv {w} weight"), &weight, &gy, &gweight, |weight, y| {
-                kernels.conv_forward(&w, n, ci, co, &x, weight, relu_in, y);
+                kernels.conv_forward(&w, n, ci, co, &x, weight, relu_in, None, y, false);
             });
         }
     }
@@ -131,10 +131,14 @@ fn convolution_in_groups() {
                 &mut gweight,
             );
             check(&format!("grouped conv {w} x"), &x, &gy, &gx, |x, y| {
-                kernels.grouped_conv_forward(&w, n, ci, co, groups, x, &weight, relu_in, y);
+                kernels.grouped_conv_forward(
+                    &w, n, ci, co, groups, x, &weight, relu_in, None, y, false,
+                );
             });
             check(&format!("grouped conv {w} weight"), &weight, &gy, &gweight, |weight, y| {
-                kernels.grouped_conv_forward(&w, n, ci, co, groups, &x, weight, relu_in, y);
+                kernels.grouped_conv_forward(
+                    &w, n, ci, co, groups, &x, weight, relu_in, None, y, false,
+                );
             });
         }
     }
@@ -174,7 +178,7 @@ fn pools() {
         });
         kernels.avgpool_backward(&w, n, c, &gy, &mut gx, false);
         check(&format!("average pool {w}"), &x, &gy, &gx, |x, y| {
-            kernels.avgpool_forward(&w, n, c, x, y);
+            kernels.avgpool_forward(&w, n, c, x, y, false);
         });
     }
 }
@@ -189,7 +193,18 @@ fn batch_norm() {
         let gy = weights(3, c * row);
         let forward = |x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]| {
             let (mut mean, mut inv_std) = (vec![0.0; c], vec![0.0; c]);
-            kernels.bn_forward_train(c, row, x, gamma, beta, eps, y, &mut mean, &mut inv_std);
+            kernels.bn_forward_train(
+                c,
+                row,
+                x,
+                gamma,
+                beta,
+                eps,
+                y,
+                false,
+                &mut mean,
+                &mut inv_std,
+            );
             (mean, inv_std)
         };
         let mut y = vec![0.0; x.len()];

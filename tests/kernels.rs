@@ -5,7 +5,7 @@
 //! `k * EPSILON * (sum of the products' magnitudes)`; the references return that sum of magnitudes
 //! along with the value.
 
-use cellc::device::cpu::{GroupSizes, Isa, Kernels};
+use cellc::device::cpu::{Affine, GroupSizes, Isa, Kernels};
 use cellc::graph::{Padding, Window};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -237,10 +237,27 @@ fn check_forward(problem: &Problem) -> TestCaseResult {
     let depthwise_weight = numbers(seed ^ 2, ci * w.taps());
     let expected = problem.conv(&x, &weight);
     let expected_depthwise = problem.depthwise(&x, &depthwise_weight);
+    let (scale, shift) = (numbers(seed ^ 7, co), numbers(seed ^ 8, co));
+    let previous = numbers(seed ^ 9, problem.output_len(co));
+    // A scaled weight is rounded, and so is the product with it.
+    let affine_sums = expected.iter().zip(&previous).enumerate().map(|(i, (sum, &previous))| {
+        let channel = i / (n * w.output_area());
+        let [scale, shift, previous] = [scale[channel], shift[channel], previous].map(f64::from);
+        Sum {
+            value: previous + scale * sum.value + shift,
+            magnitude: previous.abs() + scale.abs() * sum.magnitude + shift.abs(),
+            terms: 2 * sum.terms + 2,
+        }
+    });
+    let affine_sums: Vec<Sum> = affine_sums.collect();
     for kernels in available() {
         let mut y = vec![f32::NAN; problem.output_len(co)];
-        kernels.conv_forward(w, n, ci, co, &x, &weight, relu_in, &mut y);
+        kernels.conv_forward(w, n, ci, co, &x, &weight, relu_in, None, &mut y, false);
         assert_sums(&y, &expected, "conv")?;
+        let mut y = previous.clone();
+        let affine = Some(Affine { scale: &scale, shift: &shift });
+        kernels.conv_forward(w, n, ci, co, &x, &weight, relu_in, affine, &mut y, true);
+        assert_sums(&y, &affine_sums, "affine conv")?;
         let mut y = vec![f32::NAN; problem.output_len(ci)];
         kernels.dwconv_forward(w, n, ci, &x, &depthwise_weight, relu_in, &mut y);
         assert_sums(&y, &expected_depthwise, "dwconv")?;
@@ -398,13 +415,16 @@ fn check_pools_with(problem: &Problem, zeros: bool) -> TestCaseResult {
         kernels.maxpool_backward(w, n, c, &x, &gy, &mut gx, false);
         prop_assert_eq!(&gx, &max_gx);
 
-        kernels.avgpool_forward(w, n, c, &x, &mut y);
+        kernels.avgpool_forward(w, n, c, &x, &mut y, false);
         for (o, &y) in y.iter().enumerate() {
             let expected = if counts[o] > 0 { sums[o] / counts[o] as f64 } else { 0.0 };
             // The share of a tap is rounded, and the product with the exact sum.
             let error = (f64::from(y) - expected).abs();
             prop_assert!(error <= f64::from(f32::EPSILON) * expected.abs(), "{y} {expected}");
         }
+        let mut added = gy.clone();
+        kernels.avgpool_forward(w, n, c, &x, &mut added, true);
+        prop_assert!(added.iter().zip(&gy).zip(&y).all(|((added, gy), y)| *added == gy + y));
         kernels.avgpool_backward(w, n, c, &gy, &mut gx, false);
         for (&found, expected) in gx.iter().zip(&avg_gx) {
             // At most 49 windows of gradients of at most 64, each rounded once and added once.
@@ -490,15 +510,37 @@ proptest! {
             let (mut y, mut eval) = (vec![f32::NAN; c * row], vec![f32::NAN; c * row]);
             let (mut mean, mut inv_std) = (vec![f32::NAN; c], vec![f32::NAN; c]);
             kernels.bn_forward_train(
-                c, row, &x, &gamma, &beta, eps, &mut y, &mut mean, &mut inv_std,
+                c, row, &x, &gamma, &beta, eps, &mut y, false, &mut mean, &mut inv_std,
             );
             let (mut running_mean, mut running_var) = (vec![0.5; c], vec![2.0; c]);
             kernels.bn_update_running(
                 &mean, &inv_std, eps, row, 0.1, &mut running_mean, &mut running_var,
             );
             kernels.bn_forward_eval(
-                c, row, &x, &gamma, &beta, &running_mean, &running_var, eps, &mut eval,
+                c, row, &x, &gamma, &beta, &running_mean, &running_var, eps, &mut eval, false,
             );
+            let previous = numbers(seed ^ 3, c * row);
+            let (mut added, mut unused) = (previous.clone(), mean.clone());
+            kernels.bn_forward_train(
+                c, row, &x, &gamma, &beta, eps, &mut added, true, &mut unused, &mut inv_std,
+            );
+            let sum = |i: usize, y: &[f32]| previous[i] + y[i];
+            prop_assert!((0..c * row).all(|i| added[i] == sum(i, &y)));
+            added.copy_from_slice(&previous);
+            kernels.bn_forward_eval(
+                c, row, &x, &gamma, &beta, &running_mean, &running_var, eps, &mut added, true,
+            );
+            prop_assert!((0..c * row).all(|i| added[i] == sum(i, &eval)));
+            let (mut scale, mut shift) = (vec![f32::NAN; c], vec![f32::NAN; c]);
+            kernels.bn_affine(
+                &gamma, &beta, &running_mean, &running_var, eps, &mut scale, &mut shift,
+            );
+            for i in 0..c * row {
+                let (scale, shift) = (scale[i / row], shift[i / row]);
+                let magnitude = (scale * x[i]).abs() + shift.abs() + beta[i / row].abs();
+                let error = (scale * x[i] + shift - eval[i]).abs();
+                prop_assert!(error <= 4.0 * f32::EPSILON * magnitude, "{error} of {magnitude}");
+            }
             for channel in 0..c {
                 let x: Vec<f64> = x[channel * row..][..row].iter().map(|&x| f64::from(x)).collect();
                 let expected_mean = x.iter().sum::<f64>() / row as f64;
@@ -544,7 +586,7 @@ proptest! {
         let expected = problem.conv(&x, &whole);
         for kernels in available() {
             let mut y = vec![f32::NAN; gy.len()];
-            kernels.grouped_conv_forward(w, n, ci, co, groups, &x, &weight, relu_in, &mut y);
+            kernels.grouped_conv_forward(w, n, ci, co, groups, &x, &weight, relu_in, None, &mut y, false);
             assert_sums(&y, &expected, "y")?;
 
             // The gradients of all channels at once, whose definition is tested above. A sum of terms of at
@@ -850,7 +892,7 @@ fn everything(kernels: Kernels) -> Vec<Vec<f32>> {
         let mut y = vec![0.0; gy.len()];
         let mut gx = vec![0.0; x.len()];
         let mut gweight = vec![0.0; weight.len()];
-        kernels.conv_forward(&w, n, ci, co, &x, &weight, true, &mut y);
+        kernels.conv_forward(&w, n, ci, co, &x, &weight, true, None, &mut y, false);
         kernels.conv_backward_data(&w, n, ci, co, &x, &weight, true, &gy, &mut gx, false);
         kernels.conv_backward_weight(&w, n, ci, co, &x, true, &gy, &mut gweight);
         results.extend([y, gx.clone(), gweight]);
@@ -867,7 +909,7 @@ fn everything(kernels: Kernels) -> Vec<Vec<f32>> {
         kernels.maxpool_forward(&w, n, ci, &x, &mut y);
         kernels.maxpool_backward(&w, n, ci, &x, &gy, &mut gx, false);
         results.extend([y.clone(), gx.clone()]);
-        kernels.avgpool_forward(&w, n, ci, &x, &mut y);
+        kernels.avgpool_forward(&w, n, ci, &x, &mut y, false);
         kernels.avgpool_backward(&w, n, ci, &gy, &mut gx, false);
         results.extend([y, gx]);
     }
@@ -875,7 +917,18 @@ fn everything(kernels: Kernels) -> Vec<Vec<f32>> {
     let (x, gy) = (numbers(4, c * row), numbers(5, c * row));
     let (gamma, beta) = (numbers(6, c), numbers(7, c));
     let (mut y, mut mean, mut inv_std) = (vec![0.0; c * row], vec![0.0; c], vec![0.0; c]);
-    kernels.bn_forward_train(c, row, &x, &gamma, &beta, 1e-3, &mut y, &mut mean, &mut inv_std);
+    kernels.bn_forward_train(
+        c,
+        row,
+        &x,
+        &gamma,
+        &beta,
+        1e-3,
+        &mut y,
+        false,
+        &mut mean,
+        &mut inv_std,
+    );
     let (mut gx, mut ggamma, mut gbeta) = (y.clone(), vec![0.0; c], vec![0.0; c]);
     kernels.bn_backward(
         c,
@@ -931,7 +984,7 @@ fn in_groups(kernels: Kernels) -> Vec<Vec<f32>> {
         let weight = numbers(2, co * ci / groups * w.taps());
         let (mut y, mut gx) = (vec![0.0; gy.len()], vec![0.0; x.len()]);
         let mut gweight = vec![0.0; weight.len()];
-        kernels.grouped_conv_forward(&w, n, ci, co, groups, &x, &weight, true, &mut y);
+        kernels.grouped_conv_forward(&w, n, ci, co, groups, &x, &weight, true, None, &mut y, false);
         kernels.grouped_conv_backward_data(
             &w, n, ci, co, groups, &x, &weight, true, &gy, &mut gx, false,
         );

@@ -2,8 +2,11 @@
 
 use cellc::compile::Request;
 use cellc::error::Error;
+use cellc::graph::Graph;
 use cellc::graph::cost::{Cost, Counts, grouped};
-use serde_json::json;
+use cellc::plan::{Mode, Plan};
+use cellc::train::{TrainConfig, TrainMemory};
+use serde_json::{Value, json};
 
 use super::args::{Report, StatsArgs};
 use super::input::{self, Failure};
@@ -41,13 +44,17 @@ pub fn run(args: &StatsArgs) -> Result<(), Failure> {
     } else {
         None
     };
+    let memory = args.batch.map(|batch| Memory::of(&lowered.graph, batch.get()));
     match args.format {
         Report::Json => {
             let aux = with_aux.as_ref().map(|cost| cost.total);
-            let report = json!({
+            let mut report = json!({
                 "file": input.source.name, "net": net, "scale": scale.to_string(),
                 "base": lowered.base, "total": cost.total, "with_aux": aux, "sections": cost.sections,
             });
+            if let Some(memory) = &memory {
+                report["memory"] = memory.json();
+            }
             output(&format!("{report}\n"))
         }
         Report::Text => {
@@ -79,8 +86,48 @@ pub fn run(args: &StatsArgs) -> Result<(), Failure> {
                 "\n{} parameters with batch-norm statistics, without aux\n",
                 grouped(all, ',')
             );
-            output(&(title + &table(&rows, 2) + &note))
+            let memory = memory.map(|memory| memory.text()).unwrap_or_default();
+            output(&(title + &table(&rows, 2) + &note + &memory))
         }
+    }
+}
+
+/// What a network takes in memory beside the program and the data.
+struct Memory {
+    batch: usize,
+    training: TrainMemory,
+    /// Bytes of the workspace of inference.
+    inference: usize,
+}
+
+impl Memory {
+    fn of(graph: &Graph, batch: usize) -> Memory {
+        let training = TrainMemory::of(graph, &TrainConfig { batch, ..TrainConfig::default() });
+        Memory { batch, training, inference: Plan::new(graph, Mode::Infer).arena_bytes(batch) }
+    }
+
+    fn text(&self) -> String {
+        let TrainMemory { workspace, params, batches } = self.training;
+        let [all, workspace, params, batches, inference] =
+            [self.training.total(), workspace, params, batches, self.inference]
+                .map(|bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
+        format!(
+            "training in batches of {}: {all}, of which workspace {workspace}, parameters and their gradients \
+             {params}, images {batches}; inference: workspace {inference}\n",
+            self.batch
+        )
+    }
+
+    fn json(&self) -> Value {
+        let TrainMemory { workspace, params, batches } = self.training;
+        json!({
+            "batch": self.batch,
+            "training_bytes": self.training.total(),
+            "workspace_bytes": workspace,
+            "params_bytes": params,
+            "batches_bytes": batches,
+            "inference_workspace_bytes": self.inference,
+        })
     }
 }
 

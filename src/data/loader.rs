@@ -58,6 +58,12 @@ impl Loader {
         Self::with_threads(batches, threads)
     }
 
+    /// Batches of so many numbers that there are at the same time if one thread makes them ahead: the one in use, the
+    /// one that waits and the one that is made.
+    pub(crate) fn batches_held(numbers: usize) -> usize {
+        if numbers < SMALL { 1 } else { 1 + AHEAD }
+    }
+
     /// A loader with at most this many threads; with none it makes each batch when it is asked for.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Initial values of parameters and statistics.
 
-use rand::RngCore;
+use rand::{Rng, RngCore};
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
 
 use crate::graph::ParamKind;
 use crate::plan::{Layout, LayoutEntry};
@@ -19,22 +21,30 @@ use crate::rng::{Pcg64, Purpose, stream};
 ///
 /// # Determinism
 /// Each parameter has a random stream of its own, so its values depend on the seed, its index in the
-/// layout and its shape.
+/// layout and its shape. They do not depend on the number of threads.
 pub(super) fn initial(layout: &Layout, seed: u64) -> (Vec<f32>, Vec<f32>) {
     let mut params = vec![0.0; layout.params_len()];
     let mut statistics = vec![0.0; layout.statistics_len()];
-    for (index, entry) in layout.entries().iter().enumerate() {
-        let store = if entry.kind.is_trainable() { &mut params } else { &mut statistics };
-        let values = &mut store[entry.slot.range()];
-        match entry.kind {
-            ParamKind::Weight => {
-                let mut rng = stream(seed, Purpose::Init, index as u64);
-                fill_weight(entry, values, &mut rng);
-            }
-            ParamKind::Gamma | ParamKind::RunningVar => values.fill(1.0),
-            ParamKind::Bias | ParamKind::Beta | ParamKind::RunningMean => values.fill(0.0),
+    // The numbers behind those of the entries so far, of both stores.
+    let (mut params_left, mut statistics_left) = ((0, &mut params[..]), (0, &mut statistics[..]));
+    let entries = layout.entries().iter().enumerate().map(|(index, entry)| {
+        let (start, left) =
+            if entry.kind.is_trainable() { &mut params_left } else { &mut statistics_left };
+        assert_eq!(*start, entry.slot.offset, "entries of a store are side by side, in order");
+        *start += entry.slot.len;
+        let (values, rest) = std::mem::take(left).split_at_mut(entry.slot.len);
+        *left = rest;
+        (index, entry, values)
+    });
+    let entries: Vec<(usize, &LayoutEntry, &mut [f32])> = entries.collect();
+    entries.into_par_iter().for_each(|(index, entry, values)| match entry.kind {
+        ParamKind::Weight => {
+            let mut rng = stream(seed, Purpose::Init, index as u64);
+            fill_weight(entry, values, &mut rng);
         }
-    }
+        ParamKind::Gamma | ParamKind::RunningVar => values.fill(1.0),
+        ParamKind::Bias | ParamKind::Beta | ParamKind::RunningMean => values.fill(0.0),
+    });
     (params, statistics)
 }
 
@@ -54,16 +64,9 @@ fn fill_weight(entry: &LayoutEntry, values: &mut [f32], rng: &mut Pcg64) {
     }
 }
 
-/// Normal numbers by Box and Muller's transform: two from two uniform ones.
 fn fill_normal(values: &mut [f32], deviation: f64, rng: &mut Pcg64) {
-    for pair in values.chunks_mut(2) {
-        // In (0, 1], so that the logarithm is finite.
-        let radius = (-2.0 * (1.0 - unit(rng)).ln()).sqrt();
-        let angle = std::f64::consts::TAU * unit(rng);
-        let normals = [radius * angle.cos(), radius * angle.sin()];
-        for (value, normal) in pair.iter_mut().zip(normals) {
-            *value = (deviation * normal) as f32;
-        }
+    for value in values {
+        *value = (deviation * rng.sample::<f64, _>(StandardNormal)) as f32;
     }
 }
 

@@ -102,18 +102,19 @@ impl Plan {
         let v = |view: &View| self.view(*view);
         match kernel {
             Forward::Load { y } => format!("load image -> {}", v(y)),
-            Forward::Conv { window, groups, x, relu_in, weight, y } => {
+            Forward::Conv { window, groups, x, relu_in, weight, norm, y } => {
                 let (groups, x) = (grouped(*groups), self.input(*x, *relu_in));
-                format!("conv {window}{groups} {x} w{weight} -> {}", v(y))
+                let norm = norm.map(|norm| format!(" bn {norm}")).unwrap_or_default();
+                format!("conv {window}{groups} {x} w{weight}{norm} -> {}", self.target(*y))
             }
             Forward::DepthwiseConv { window, x, relu_in, weight, y } => {
                 format!("dwconv {window} {} w{weight} -> {}", self.input(*x, *relu_in), v(y))
             }
-            Forward::BatchNorm { x, gamma, beta, running_mean, running_var, saved, fixed, y } => {
+            Forward::BatchNorm { x, norm, saved, fixed, y } => {
                 let saved = saved.map(|saved| format!(", s{saved}")).unwrap_or_default();
-                let (x, y) = (v(x), v(y));
+                let (x, y) = (v(x), self.target(*y));
                 let bn = if *fixed { "bn_fixed" } else { "bn" };
-                format!("{bn} {x} w{gamma} w{beta} r{running_mean} r{running_var} -> {y}{saved}")
+                format!("{bn} {x} {norm} -> {y}{saved}")
             }
             Forward::GroupNorm { groups, x, gamma, beta, moments, y } => {
                 let (groups, x, y) = (grouped(*groups), v(x), v(y));
@@ -130,7 +131,9 @@ impl Plan {
             }
             Forward::Zero { y } => format!("zero -> {}", v(y)),
             Forward::MaxPool { window, x, y } => format!("maxpool {window} {} -> {}", v(x), v(y)),
-            Forward::AvgPool { window, x, y } => format!("avgpool {window} {} -> {}", v(x), v(y)),
+            Forward::AvgPool { window, x, y } => {
+                format!("avgpool {window} {} -> {}", v(x), self.target(*y))
+            }
             Forward::GlobalAvgPool { x, y } => format!("gap {} -> {}", v(x), v(y)),
             Forward::Dense { x, weight, bias, y } => {
                 let bias = bias.map(|bias| format!(" w{bias}")).unwrap_or_default();

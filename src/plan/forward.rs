@@ -1,12 +1,13 @@
 //! Forward kernels in order, and the buffers of the values.
 //!
 //! An operand of a concatenation is computed directly into its channels of the result, unless another
-//! concatenation already has it there; then it is copied. The concatenation itself is no kernel.
+//! concatenation already has it there; then it is copied. The concatenation itself is no kernel. Nor is a sum
+//! whose second operand is added to the first where that lies.
 
 use crate::graph::{Graph, Node, NodeId, Op, Param, Section, TensorType};
 
 use super::wiring::Wiring;
-use super::{Content, Forward, Layout, Mode, Output, Plan, Saved, Slot, Step, View};
+use super::{Content, Forward, Layout, Mode, Norm, Output, Plan, Saved, Slot, Step, Target, View};
 
 /// Where a node's value lies: in the buffer made for `root`, from channel `channel` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ pub(super) fn emit(plan: &mut Plan, graph: &Graph, wiring: &Wiring, layout: &Lay
         }
         if matches!(graph.node(id).op, Op::Concat) {
             copy_operands(plan, wiring, &values, id, y);
-        } else {
+        } else if !wiring.is_folded_sum(id) {
             let kernel = kernel(graph, wiring, &values, id, y);
             plan.forward.push(Step { kernel, node: id });
         }
@@ -94,7 +95,7 @@ pub(super) fn moment_groups(op: &Op, channels: usize) -> Option<usize> {
     matches!(op, Op::LayerNorm | Op::InstanceNorm).then_some(groups)
 }
 
-/// Gives every live node its place, the last concatenation first, so that nested ones share a buffer.
+/// Gives every live node its place, the last concatenation or sum first, so that nested ones share a buffer.
 fn places(graph: &Graph, wiring: &Wiring) -> Vec<Option<Place>> {
     let mut places: Vec<Option<Place>> = vec![None; graph.nodes.len()];
     for id in wiring.live_nodes().rev() {
@@ -104,6 +105,10 @@ fn places(graph: &Graph, wiring: &Wiring) -> Vec<Option<Place>> {
             for operand in &wiring.operands[id.0] {
                 places[operand.node.0].get_or_insert(Place { root: place.root, channel });
                 channel += graph.ty(operand.node).channels;
+            }
+        } else if wiring.is_folded_sum(id) {
+            for operand in &wiring.operands[id.0] {
+                places[operand.node.0].get_or_insert(place);
             }
         }
     }
@@ -138,25 +143,33 @@ fn kernel(graph: &Graph, wiring: &Wiring, values: &Values, id: NodeId, y: View) 
     let operand = |index: usize| values.view(wiring.operands[id.0][index].node);
     let relu_in = wiring.operands[id.0].first().is_some_and(|operand| operand.relu);
     let slots = &values.params[id.0];
+    let target = Target { view: y, accumulate: wiring.added_to[id.0].is_some() };
     match &graph.node(id).op {
         Op::Input => Forward::Load { y },
         Op::Conv { window, groups, .. } => {
             let (window, groups, weight) = (*window, *groups, slots[0]);
-            Forward::Conv { window, groups, x: operand(0), relu_in, weight, y }
+            let (x, y) = (operand(0), target);
+            Forward::Conv { window, groups, x, relu_in, weight, norm: None, y }
         }
         Op::DepthwiseConv { window } => {
             Forward::DepthwiseConv { window: *window, x: operand(0), relu_in, weight: slots[0], y }
         }
-        Op::BatchNorm => Forward::BatchNorm {
-            x: operand(0),
-            gamma: slots[0],
-            beta: slots[1],
-            running_mean: slots[2],
-            running_var: slots[3],
-            saved: values.saved[id.0],
-            fixed: false,
-            y,
-        },
+        Op::BatchNorm => {
+            let (x, y) = (operand(0), target);
+            let norm = Norm {
+                gamma: slots[0],
+                beta: slots[1],
+                running_mean: slots[2],
+                running_var: slots[3],
+            };
+            if let Some(convolution) = wiring.convolution[id.0]
+                && let Op::Conv { window, groups, .. } = graph.node(convolution).op
+            {
+                let (weight, norm) = (values.params[convolution.0][0], Some(norm));
+                return Forward::Conv { window, groups, x, relu_in, weight, norm, y };
+            }
+            Forward::BatchNorm { x, norm, saved: values.saved[id.0], fixed: false, y }
+        }
         Op::LayerNorm | Op::InstanceNorm => {
             let moments = values.moments(id);
             let (groups, gamma, beta) = (moments.channels / 2, slots[0], slots[1]);
@@ -169,7 +182,7 @@ fn kernel(graph: &Graph, wiring: &Wiring, values: &Values, id: NodeId, y: View) 
         Op::Mul => Forward::Mul { a: operand(0), b: operand(1), y },
         Op::Concat => unreachable!("a concatenation is no kernel"),
         Op::MaxPool { window } => Forward::MaxPool { window: *window, x: operand(0), y },
-        Op::AvgPool { window } => Forward::AvgPool { window: *window, x: operand(0), y },
+        Op::AvgPool { window } => Forward::AvgPool { window: *window, x: operand(0), y: target },
         Op::GlobalAvgPool => Forward::GlobalAvgPool { x: operand(0), y },
         Op::Dense { .. } => {
             Forward::Dense { x: operand(0), weight: slots[0], bias: slots.get(1).copied(), y }

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::{Backward, Forward, Plan, Saved, Slot, Target, View};
+use super::{Backward, Forward, Norm, Plan, Saved, Slot, Target, View};
 
 /// Numbers of the largest view of a few channels, about: several such views stay in the second cache.
 const BLOCK: usize = 1 << 15;
@@ -43,19 +43,13 @@ impl Forward {
                 let (x, y) = (x.of_channels(c), y.of_channels(c));
                 Forward::DepthwiseConv { window, x, relu_in, weight, y }
             }
-            Forward::BatchNorm { x, gamma, beta, running_mean, running_var, saved, fixed, y } => {
-                let part = |slot: Slot| slot.of_channels(c, y.channels);
-                Forward::BatchNorm {
-                    x: x.of_channels(c),
-                    gamma: part(gamma),
-                    beta: part(beta),
-                    running_mean: part(running_mean),
-                    running_var: part(running_var),
-                    saved: saved.map(|saved| saved.of_channels(c)),
-                    fixed,
-                    y: y.of_channels(c),
-                }
-            }
+            Forward::BatchNorm { x, norm, saved, fixed, y } => Forward::BatchNorm {
+                x: x.of_channels(c),
+                norm: norm.of_channels(c, x.channels),
+                saved: saved.map(|saved| saved.of_channels(c)),
+                fixed,
+                y: y.of_channels(c),
+            },
             Forward::Relu { x, y } => Forward::Relu { x: x.of_channels(c), y: y.of_channels(c) },
             Forward::Relu6 { x, y } => Forward::Relu6 { x: x.of_channels(c), y: y.of_channels(c) },
             Forward::Sigmoid { x, y } => {
@@ -173,6 +167,18 @@ impl Slot {
     fn of_channels(self, c: &Range<usize>, channels: usize) -> Slot {
         let each = self.len / channels;
         Slot { offset: self.offset + c.start * each, len: c.len() * each }
+    }
+}
+
+impl Norm {
+    fn of_channels(self, c: &Range<usize>, channels: usize) -> Norm {
+        let part = |slot: Slot| slot.of_channels(c, channels);
+        Norm {
+            gamma: part(self.gamma),
+            beta: part(self.beta),
+            running_mean: part(self.running_mean),
+            running_var: part(self.running_var),
+        }
     }
 }
 

@@ -43,29 +43,48 @@ impl fmt::Display for Saved {
     }
 }
 
+/// The parameters and running statistics of a batch normalization: one number a channel of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Norm {
+    /// Scales.
+    pub gamma: Slot,
+    /// Shifts.
+    pub beta: Slot,
+    /// Means, in the store of running statistics.
+    pub running_mean: Slot,
+    /// Variances, there too.
+    pub running_var: Slot,
+}
+
+impl fmt::Display for Norm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Norm { gamma, beta, running_mean, running_var } = self;
+        write!(f, "w{gamma} w{beta} r{running_mean} r{running_var}")
+    }
+}
+
 /// A kernel of the forward pass.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields are operands, explained in the module's docs")]
 pub enum Forward {
     /// The image, from `[N, C, H, W]`.
     Load { y: View },
-    /// Convolution, of `max(x, 0)` if `relu_in`.
-    Conv { window: Window, groups: usize, x: View, relu_in: bool, weight: Slot, y: View },
+    /// Convolution, of `max(x, 0)` if `relu_in`, and normalized by the running statistics of `norm` if there is one.
+    Conv {
+        window: Window,
+        groups: usize,
+        x: View,
+        relu_in: bool,
+        weight: Slot,
+        norm: Option<Norm>,
+        y: Target,
+    },
     /// Depthwise convolution, of `max(x, 0)` if `relu_in`.
     DepthwiseConv { window: Window, x: View, relu_in: bool, weight: Slot, y: View },
     /// Batch normalization. In training the mean and the inverse deviation of each channel are kept in
     /// the fixed part, at `saved`; a plan for inference has no such place. If it is `fixed`, it computes with
     /// the running statistics in training too, and leaves them alone.
-    BatchNorm {
-        x: View,
-        gamma: Slot,
-        beta: Slot,
-        running_mean: Slot,
-        running_var: Slot,
-        saved: Option<Saved>,
-        fixed: bool,
-        y: View,
-    },
+    BatchNorm { x: View, norm: Norm, saved: Option<Saved>, fixed: bool, y: Target },
     /// Normalization of each image by the moments of each of `groups` equal groups of channels: layer
     /// normalization has one, instance normalization as many as channels. Means and inverse deviations
     /// go to `moments`, whose first half of channels are the means.
@@ -89,7 +108,7 @@ pub enum Forward {
     /// Maximum over the window.
     MaxPool { window: Window, x: View, y: View },
     /// Mean over the window inside the map.
-    AvgPool { window: Window, x: View, y: View },
+    AvgPool { window: Window, x: View, y: Target },
     /// Mean over the map.
     GlobalAvgPool { x: View, y: View },
     /// `W x + b`, or `W x`.
@@ -205,14 +224,18 @@ impl Forward {
                 f(moments, Access::Write);
             }
             Forward::Conv { x, y, .. }
-            | Forward::DepthwiseConv { x, y, .. }
             | Forward::BatchNorm { x, y, .. }
+            | Forward::AvgPool { x, y, .. } => {
+                f(x, Access::Read);
+                let (y, access) = y.into();
+                f(y, access);
+            }
+            Forward::DepthwiseConv { x, y, .. }
             | Forward::Relu { x, y }
             | Forward::Relu6 { x, y }
             | Forward::Sigmoid { x, y }
             | Forward::Copy { x, y }
             | Forward::MaxPool { x, y, .. }
-            | Forward::AvgPool { x, y, .. }
             | Forward::GlobalAvgPool { x, y }
             | Forward::Dense { x, y, .. }
             | Forward::Dropout { x, y, .. }

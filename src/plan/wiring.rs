@@ -25,6 +25,11 @@ pub(super) struct Wiring {
     pub operands: Vec<Vec<Operand>>,
     /// The live nodes that read a node, once for each operand.
     pub users: Vec<Vec<NodeId>>,
+    /// For a batch normalization the convolution whose results it normalizes on their way out; the operands are
+    /// then those of the convolution.
+    pub convolution: Vec<Option<NodeId>>,
+    /// For an operand that is added to another one in its place the sum.
+    pub added_to: Vec<Option<NodeId>>,
     /// The logits.
     pub output: NodeId,
     /// The auxiliary logits, in training.
@@ -44,6 +49,8 @@ impl Wiring {
             live: reachable(graph, &source, output, aux),
             operands: vec![Vec::new(); graph.nodes.len()],
             users: vec![Vec::new(); graph.nodes.len()],
+            convolution: vec![None; graph.nodes.len()],
+            added_to: vec![None; graph.nodes.len()],
             output,
             aux,
         };
@@ -56,7 +63,12 @@ impl Wiring {
         }
         wiring.collect_users();
         wiring.fold_relus(graph);
+        if mode == Mode::Infer {
+            wiring.collect_users();
+            wiring.fold_norms(graph);
+        }
         wiring.collect_users();
+        wiring.fold_sums(graph);
         wiring
     }
 
@@ -68,6 +80,11 @@ impl Wiring {
     /// The live nodes in order of execution.
     pub fn live_nodes(&self) -> impl DoubleEndedIterator<Item = NodeId> + '_ {
         (0..self.live.len()).filter(|&index| self.live[index]).map(NodeId)
+    }
+
+    /// True if a sum is computed by its operands, the second of them adding to the first.
+    pub fn is_folded_sum(&self, node: NodeId) -> bool {
+        self.operands[node.0].iter().any(|operand| self.added_to[operand.node.0] == Some(node))
     }
 
     fn collect_users(&mut self) {
@@ -98,6 +115,59 @@ impl Wiring {
             self.operands[index].clear();
             self.live[index] = false;
         }
+    }
+}
+
+impl Wiring {
+    /// Makes convolutions normalize what only a batch normalization reads, by statistics that are known before.
+    fn fold_norms(&mut self, graph: &Graph) {
+        for (index, node) in graph.nodes.iter().enumerate() {
+            if !matches!(node.op, Op::BatchNorm) || !self.live[index] {
+                continue;
+            }
+            let convolution = self.operands[index][0].node;
+            if matches!(graph.node(convolution).op, Op::Conv { .. })
+                && self.is_only_read_by(convolution, NodeId(index))
+            {
+                self.operands[index] = std::mem::take(&mut self.operands[convolution.0]);
+                self.live[convolution.0] = false;
+                self.convolution[index] = Some(convolution);
+            }
+        }
+    }
+
+    /// Makes the operand of a sum that is computed last add to the other one, where nothing else reads either. Of
+    /// these operations the backward pass needs no result.
+    fn fold_sums(&mut self, graph: &Graph) {
+        for (index, node) in graph.nodes.iter().enumerate() {
+            if !matches!(node.op, Op::Add) || !self.live[index] {
+                continue;
+            }
+            let [mut first, mut last] = [0, 1].map(|side: usize| self.operands[index][side].node);
+            if first > last {
+                (first, last) = (last, first);
+            }
+            let overwritten = matches!(
+                graph.node(first).op,
+                Op::Conv { .. }
+                    | Op::DepthwiseConv { .. }
+                    | Op::BatchNorm
+                    | Op::AvgPool { .. }
+                    | Op::MaxPool { .. }
+                    | Op::Add
+            );
+            let adds =
+                matches!(graph.node(last).op, Op::Conv { .. } | Op::BatchNorm | Op::AvgPool { .. });
+            let sum = NodeId(index);
+            if overwritten && adds && [first, last].iter().all(|&x| self.is_only_read_by(x, sum)) {
+                self.added_to[last.0] = Some(sum);
+            }
+        }
+    }
+
+    /// True if a node's value goes nowhere but once into `user`.
+    fn is_only_read_by(&self, node: NodeId, user: NodeId) -> bool {
+        self.users[node.0] == [user] && !self.is_output(node)
     }
 }
 

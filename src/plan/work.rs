@@ -41,7 +41,7 @@ impl Plan {
 
     fn forward_macs(&self, kernel: &Forward) -> u64 {
         let macs = match kernel {
-            Forward::Conv { window, groups, x, y, .. } => conv_macs(window, *groups, *x, *y),
+            Forward::Conv { window, groups, x, y, .. } => conv_macs(window, *groups, *x, y.view),
             Forward::DepthwiseConv { window, y, .. } => {
                 y.channels * window.output_area() * window.taps()
             }

@@ -194,6 +194,9 @@ pub struct StatsArgs {
     /// Which network.
     #[command(flatten)]
     pub net: NetArgs,
+    /// Say what memory training by the default settings takes with batches of so many images, and inference.
+    #[arg(long, value_name = "IMAGES")]
+    pub batch: Option<NonZeroUsize>,
     /// How to report.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Report,

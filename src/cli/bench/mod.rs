@@ -13,7 +13,7 @@ use cellc::graph::TensorType;
 use cellc::network::Network;
 use cellc::plan::{Mode, Plan};
 use cellc::rng::{Purpose, stream};
-use cellc::train::{TrainConfig, TrainSet, Trainer};
+use cellc::train::{TrainConfig, TrainMemory, TrainSet, Trainer};
 use dfdx::prelude::{Cpu, Module, TensorFromVec};
 use rand::RngCore;
 use serde_json::{Value, json};
@@ -38,11 +38,19 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     let plan_ms = milliseconds(start);
 
     let (batch, steps) = (args.batch.get(), args.steps.get());
+    let config = TrainConfig { epochs: 1, batch, ..TrainConfig::default() };
+    let images = noise(&network, batch * steps_made(args.what, steps));
+    let before = memory_mib("VmRSS:");
     let times = match args.what {
-        Timed::Train => train(&mut network, batch, steps)?,
-        Timed::Infer => infer(&network, batch, steps)?,
+        Timed::Train => train(&mut network, &images, &config, steps)?,
+        Timed::Infer => infer(&network, &images, steps)?,
     };
-    let peak_rss_mib = peak_rss_mib();
+    let peak_rss_mib = memory_mib("VmHWM:");
+    let grown_mib = peak_rss_mib.zip(before).map(|(peak, before)| rounded(peak - before));
+    let planned = match args.what {
+        Timed::Train => TrainMemory::of(&lowered.graph, &config).total(),
+        Timed::Infer => plan.arena_bytes(batch),
+    };
     let median_if = |what: Timed| (what == args.what).then(|| rounded(times[times.len() / 2]));
     let mut report = json!({
         "program": concat!("cellc ", env!("CARGO_PKG_VERSION")),
@@ -58,7 +66,9 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
         "fastest_ms": rounded(times[0]),
         "plan_ms": rounded(plan_ms),
         "workspace_mib": rounded(plan.arena_bytes(batch) as f64 / MIB),
-        "peak_rss_mib": peak_rss_mib,
+        "planned_mib": rounded(planned as f64 / MIB),
+        "grown_mib": grown_mib,
+        "peak_rss_mib": peak_rss_mib.map(f64::floor),
     });
     let profile = args.profile.then(|| profile::of(&plan, &network, batch, steps));
     if args.json {
@@ -81,21 +91,32 @@ fn mode(what: Timed) -> Mode {
     }
 }
 
+/// Batches of images that are needed.
+fn steps_made(what: Timed, steps: usize) -> usize {
+    match what {
+        Timed::Train => WARM_UP + steps,
+        Timed::Infer => 1,
+    }
+}
+
 /// Milliseconds of training steps, sorted.
-fn train(network: &mut Network, batch: usize, steps: usize) -> Result<Vec<f64>, Error> {
-    let images = noise(network, batch * (WARM_UP + steps));
-    let whitening = Whitening::of(&images)?;
+fn train(
+    network: &mut Network,
+    images: &Images,
+    config: &TrainConfig,
+    steps: usize,
+) -> Result<Vec<f64>, Error> {
+    let whitening = Whitening::of(images)?;
     let indices: Vec<usize> = (0..images.len()).collect();
-    let set = TrainSet { images: &images, whitening: &whitening, train: &indices, validation: &[] };
-    let config = TrainConfig { epochs: 1, batch, ..TrainConfig::default() };
-    let mut trainer = Trainer::new(network, set, &config)?;
+    let set = TrainSet { images, whitening: &whitening, train: &indices, validation: &[] };
+    let mut trainer = Trainer::new(network, set, config)?;
     timed(steps, || trainer.advance(&mut |_| ()).map(drop))
 }
 
 /// Milliseconds of forward passes, sorted.
-fn infer(network: &Network, batch: usize, steps: usize) -> Result<Vec<f64>, Error> {
+fn infer(network: &Network, pixels: &Images, steps: usize) -> Result<Vec<f64>, Error> {
     let TensorType { channels, height, width } = network.graph().ty(network.graph().input);
-    let pixels = noise(network, batch);
+    let batch = pixels.len();
     let pixels: Vec<f32> =
         pixels.pixels().unwrap_or_default().iter().map(|&p| f32::from(p) / 64.0 - 2.0).collect();
     let images = Cpu::default().try_tensor_from_vec(pixels, (batch, channels, height, width))?;
@@ -137,12 +158,13 @@ fn rounded(x: f64) -> f64 {
     (x * 100.0).round() / 100.0
 }
 
-/// The most memory that this process has had, where the system says: `VmHWM` of Linux.
-fn peak_rss_mib() -> Option<u64> {
+/// Memory of this process, where the system says: what it has (`VmRSS:` of Linux) or the most that it has had
+/// (`VmHWM:`).
+fn memory_mib(field: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib / 1024)
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    let kib: u32 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(f64::from(kib) / 1024.0)
 }
 
 /// The report as lines of `name value`, without what was not measured.

@@ -1,7 +1,8 @@
 //! Batch normalization: one channel is one contiguous row of the batch.
 //!
-//! Sums over a row are taken in `f64` in interleaved partial sums, and the variance in a second
-//! pass around the mean, so that a large mean costs no digits.
+//! Sums over a row are taken in `f64` in interleaved partial sums, in one pass. The square of an `f32` is exact
+//! there, so that the variance as the mean of the squares less the square of the mean keeps its digits as long as
+//! the mean is less than a hundred thousand deviations, of which an `f32` holds less than two digits.
 
 use rayon::prelude::*;
 
@@ -9,12 +10,12 @@ use super::Kernels;
 use super::isa::for_each_isa;
 use super::threads::min_tiles;
 
-/// Interleaved partial sums of a row.
-const LANES: usize = 32;
+/// Interleaved partial sums of a row: two such sets stay in registers.
+const LANES: usize = 16;
 
 impl Kernels {
     /// Batch normalization with the statistics of the batch:
-    /// `y = gamma * (x - mean) / sqrt(variance + eps) + beta`.
+    /// `y = gamma * (x - mean) / sqrt(variance + eps) + beta`, or `y +=` that if `accumulate`.
     ///
     /// `mean` and `inv_std` receive the mean and `1 / sqrt(variance + eps)` of each channel; the
     /// variance is the biased one.
@@ -35,6 +36,7 @@ impl Kernels {
         beta: &[f32],
         eps: f32,
         y: &mut [f32],
+        accumulate: bool,
         mean: &mut [f32],
         inv_std: &mut [f32],
     ) {
@@ -48,7 +50,7 @@ impl Kernels {
         channels.with_min_len(min_tiles(x.len())).for_each(
             |(((((y, mean), inv_std), x), &gamma), &beta)| {
                 statistics(*self, x, eps, mean, inv_std);
-                normalize(*self, x, *mean, *inv_std * gamma, beta, y);
+                normalize(*self, x, *mean, *inv_std * gamma, beta, accumulate, y);
             },
         );
     }
@@ -90,7 +92,7 @@ impl Kernels {
         }
     }
 
-    /// Batch normalization with given statistics.
+    /// Batch normalization with given statistics, added to `y` if `accumulate`.
     ///
     /// # Shapes
     /// - `x`, `y`: `[C, row]`
@@ -110,6 +112,7 @@ impl Kernels {
         running_var: &[f32],
         eps: f32,
         y: &mut [f32],
+        accumulate: bool,
     ) {
         assert_eq!(x.len(), c * row, "length of the input");
         assert_eq!(y.len(), c * row, "length of the output");
@@ -119,7 +122,8 @@ impl Kernels {
         let channels = y.par_chunks_mut(row.max(1)).zip(x.par_chunks(row.max(1))).zip(statistics);
         channels.with_min_len(min_tiles(x.len())).for_each(
             |((y, x), (((&mean, &var), &gamma), &beta))| {
-                normalize(*self, x, mean, inverse_root(f64::from(var), eps) * gamma, beta, y);
+                let scale = inverse_root(f64::from(var), eps) * gamma;
+                normalize(*self, x, mean, scale, beta, accumulate, y);
             },
         );
     }
@@ -181,6 +185,33 @@ impl Kernels {
 }
 
 impl Kernels {
+    /// [`Kernels::bn_forward_eval`] as a scale and a shift for every channel.
+    ///
+    /// # Shapes
+    /// - all slices: `[C]`
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub fn bn_affine(
+        &self,
+        gamma: &[f32],
+        beta: &[f32],
+        running_mean: &[f32],
+        running_var: &[f32],
+        eps: f32,
+        scale: &mut [f32],
+        shift: &mut [f32],
+    ) {
+        self.bn_keep_running(running_mean, running_var, eps, shift, scale);
+        assert_eq!([gamma.len(), beta.len()], [scale.len(); 2], "lengths of gamma and beta");
+        let channels = scale.iter_mut().zip(shift).zip(gamma.iter().zip(beta));
+        for ((scale, shift), (gamma, beta)) in channels {
+            *scale *= gamma;
+            *shift = beta - *shift * *scale;
+        }
+    }
+
     /// The mean and `1 / sqrt(variance + eps)` that [`Kernels::bn_forward_eval`] computes with, in the form
     /// of those that [`Kernels::bn_forward_train`] leaves.
     ///
@@ -253,22 +284,20 @@ pub(super) fn inverse_root(variance: f64, eps: f32) -> f32 {
 for_each_isa! {
     fn statistics(x: &[f32], eps: f32, mean: &mut f32, inv_std: &mut f32) {
         let row = x.len() as f64;
-        let exact_mean = row_sum(x, x, |x, _| f64::from(x)) / row;
-        let variance = row_sum(x, x, |x, _| {
-            let centered = f64::from(x) - exact_mean;
-            centered * centered
-        }) / row;
+        let [sum, squares] = row_sums(x, x, |x, _| [f64::from(x), f64::from(x) * f64::from(x)]);
+        let exact_mean = sum / row;
         *mean = exact_mean as f32;
-        *inv_std = inverse_root(variance, eps);
+        *inv_std = inverse_root((squares / row - exact_mean * exact_mean).max(0.0), eps);
     }
 }
 
 for_each_isa! {
-    fn normalize(x: &[f32], mean: f32, scale: f32, beta: f32, y: &mut [f32]) {
+    fn normalize(x: &[f32], mean: f32, scale: f32, beta: f32, accumulate: bool, y: &mut [f32]) {
         // Not folded into one multiply-add: with a large mean, that would lose the digits of x -
         // mean.
         for (y, x) in y.iter_mut().zip(x) {
-            *y = (x - mean) * scale + beta;
+            let value = (x - mean) * scale + beta;
+            *y = if accumulate { *y + value } else { value };
         }
     }
 }
@@ -276,8 +305,7 @@ for_each_isa! {
 for_each_isa! {
     /// The sums of `gy` and of `gy * (x - mean)`.
     fn gradient_sums(x: &[f32], gy: &[f32], mean: f32, sums: &mut [f64; 2]) {
-        let centered = |x: f32, gy: f32| f64::from(gy * (x - mean));
-        *sums = [row_sum(gy, gy, |gy, _| f64::from(gy)), row_sum(x, gy, centered)];
+        *sums = row_sums(x, gy, |x, gy| [f64::from(gy), f64::from(gy * (x - mean))]);
     }
 }
 
@@ -296,19 +324,23 @@ for_each_isa! {
     }
 }
 
-/// The sum of `f` over two rows of the same length.
+/// The sums of both results of `f` over two rows of the same length.
 #[inline(always)]
-fn row_sum(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f64) -> f64 {
-    let mut lanes = [0.0; LANES];
+fn row_sums(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> [f64; 2]) -> [f64; 2] {
+    let mut lanes = [[0.0; LANES]; 2];
     let (a, a_rest) = a.as_chunks::<LANES>();
     let (b, b_rest) = b.as_chunks::<LANES>();
     for (a, b) in a.iter().zip(b) {
         for l in 0..LANES {
-            lanes[l] += f(a[l], b[l]);
+            let [first, second] = f(a[l], b[l]);
+            lanes[0][l] += first;
+            lanes[1][l] += second;
         }
     }
-    for (lane, (&a, &b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-        *lane += f(a, b);
+    for (l, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
+        let [first, second] = f(a, b);
+        lanes[0][l] += first;
+        lanes[1][l] += second;
     }
-    lanes.iter().sum()
+    lanes.map(|lanes| lanes.iter().sum())
 }

@@ -3,6 +3,8 @@
 //! A 1x1 kernel at stride 1 multiplies the batch `[C_in, H * W * N]` where it lies; other windows
 //! are gathered into a matrix first (`im2col`), one tile at a time.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Kernels;
@@ -20,6 +22,12 @@ const TILE: usize = 1 << 17;
 /// Output pixels of a tile that needs no gathering.
 const POINTWISE_TILE: usize = 1 << 10;
 
+/// With fewer tiles than these the output channels are cut, too.
+const FEW_TILES: usize = 4;
+
+/// A number of output channels that leaves no row of a block of a product empty.
+const WHOLE_BLOCKS: usize = 24;
+
 /// Rows of the gathered matrix in a tile of the data gradient, about: enough that what multiplies them is not
 /// packed for a few rows at a time.
 const GRADIENT_ROWS: usize = 32;
@@ -30,7 +38,24 @@ const PARTS: usize = 8;
 /// Numbers in all partial sums of a weight gradient together, at most (unless one needs more).
 const PARTIAL_SUMS: usize = 1 << 19;
 
+/// A scale and a shift for every channel: `scale * x + shift`.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine<'a> {
+    /// Factors, `[C]`.
+    pub scale: &'a [f32],
+    /// What is added after them, `[C]`.
+    pub shift: &'a [f32],
+}
+
+impl<'a> Affine<'a> {
+    /// Those of some of the channels.
+    pub(super) fn part(&self, channels: Range<usize>) -> Affine<'a> {
+        Affine { scale: &self.scale[channels.clone()], shift: &self.shift[channels] }
+    }
+}
+
 /// The sizes of one convolution.
+#[derive(Clone, Copy)]
 struct Problem<'w> {
     w: &'w Window,
     n: usize,
@@ -59,6 +84,16 @@ impl Problem<'_> {
         self.ci * self.w.taps()
     }
 
+    /// Output channels of a task: all of them, but a part where there are too few tiles for several threads.
+    fn outputs_at_once(&self) -> usize {
+        let few = self.is_pointwise() && self.output_row() < FEW_TILES * POINTWISE_TILE;
+        if few {
+            self.co.div_ceil(FEW_TILES).next_multiple_of(WHOLE_BLOCKS)
+        } else {
+            self.co.max(1)
+        }
+    }
+
     fn work(&self) -> usize {
         self.co * self.fan_in() * self.output_row() / 16
     }
@@ -84,11 +119,12 @@ impl Problem<'_> {
 }
 
 impl Kernels {
-    /// Convolution: `y = conv(x)`, or `y = conv(max(x, 0))` if `relu_in`.
+    /// Convolution of `x`, or of `max(x, 0)` if `relu_in`, whose channels are then scaled and shifted if `affine` is
+    /// given; added to `y` if `accumulate`.
     ///
     /// # Shapes
     /// - `x`: `[C_in, H, W, N]`, `weight`: `[C_out, C_in, KH, KW]`
-    /// - `y`: `[C_out, H', W', N]`
+    /// - `y`: `[C_out, H', W', N]`, `affine`: `[C_out]` each
     ///
     /// # Cost
     /// `N * H' * W' * C_out * C_in * KH * KW` multiply-adds.
@@ -105,15 +141,45 @@ impl Kernels {
         x: &[f32],
         weight: &[f32],
         relu_in: bool,
+        affine: Option<Affine<'_>>,
         y: &mut [f32],
+        accumulate: bool,
     ) {
         let problem = Problem { w, n, ci, co };
         problem.check(x, y, weight);
-        let (kernels, fan_in) = (*self, problem.fan_in());
+        let (scale, shift) = affine.map(|affine| (affine.scale, affine.shift)).unzip();
+        let lens = [scale, shift].map(|numbers| numbers.map_or(co, |numbers| numbers.len()));
+        assert_eq!(lens, [co, co], "lengths of scale and shift");
+        let rows = problem.outputs_at_once();
+        let outputs = y.par_chunks_mut((rows * problem.output_row()).max(1));
+        let blocks = outputs.zip(weight.par_chunks((rows * problem.fan_in()).max(1))).enumerate();
+        blocks.with_min_len(min_tiles(problem.work())).for_each(|(block, (y, weight))| {
+            let outputs = block * rows..co.min((block + 1) * rows);
+            let problem = Problem { co: outputs.len(), ..problem };
+            let affine = affine.map(|affine| affine.part(outputs));
+            self.some_outputs(&problem, x, weight, relu_in, affine, y, accumulate);
+        });
+    }
+
+    /// The convolution for some of the output channels.
+    #[expect(clippy::too_many_arguments, reason = "a part of `conv_forward`")]
+    fn some_outputs(
+        self,
+        problem: &Problem<'_>,
+        x: &[f32],
+        weight: &[f32],
+        relu_in: bool,
+        affine: Option<Affine<'_>>,
+        y: &mut [f32],
+        accumulate: bool,
+    ) {
+        let &Problem { w, n, co, .. } = problem;
+        let (scale, shift) = affine.map(|affine| (affine.scale, affine.shift)).unzip();
+        let (kernels, fan_in) = (self, problem.fan_in());
         let (unit, units) = problem.units();
         let tile = problem.tile(fan_in);
         let output = SharedOutput::new(y);
-        let left = Left { data: weight, row: fan_in, col: 1 };
+        let left = Left { data: weight, row: fan_in, col: 1, scale };
         with_scratch(packed_len(kernels, co, fan_in), |packed| {
             pack_left(kernels, co, fan_in, left, packed);
             let packed = &*packed;
@@ -124,6 +190,7 @@ impl Kernels {
                 let columns = rows.start * unit..rows.end * unit;
                 // SAFETY: the columns of the tiles are disjoint.
                 let target = unsafe { Target::columns(output, problem.output_row(), columns) };
+                let target = target.accumulate(accumulate).shifted(shift);
                 let gathered = if problem.is_pointwise() { 0 } else { fan_in * pixels };
                 with_scratch(gathered + panels_len(kernels, co, fan_in), |buffer| {
                     let (columns, panels) = buffer.split_at_mut(gathered);
@@ -265,7 +332,8 @@ impl Kernels {
         let (ci, co, row) = (problem.ci, problem.co, problem.input_row());
         let output = SharedOutput::new(gx);
         with_scratch(packed_len(self, ci, co), |packed| {
-            pack_left(self, ci, co, Left { data: weight, row: 1, col: ci }, packed);
+            let left = Left { data: weight, row: 1, col: ci, scale: None };
+            pack_left(self, ci, co, left, packed);
             let packed = &*packed;
             let tiles = row.div_ceil(POINTWISE_TILE);
             (0..tiles).into_par_iter().with_min_len(min_tiles(problem.work())).for_each(|t| {
@@ -308,7 +376,8 @@ impl Kernels {
             with_scratch(sizes.iter().sum(), |buffer| {
                 let (packed, buffer) = buffer.split_at_mut(sizes[0]);
                 let (panels, columns) = buffer.split_at_mut(sizes[1]);
-                let left = Left { data: &weight[first * taps..], row: 1, col: fan_in };
+                let data = &weight[first * taps..];
+                let left = Left { data, row: 1, col: fan_in, scale: None };
                 pack_left(self, rows, co, left, packed);
                 for start in (0..places).step_by(tile) {
                     let places = start..places.min(start + tile);

@@ -1,10 +1,17 @@
 //! Dense layers on `[features, N]`.
 
+use rayon::prelude::*;
+
 use super::Kernels;
 use super::matmul::{
     Left, Right, Target, pack_left, packed_len, panels_len, product, product_of_rows,
 };
 use super::scratch::with_scratch;
+use super::simd::LANES;
+use super::threads::min_tiles;
+
+/// Rows of a weight that a task multiplies with a few images.
+const ROWS: usize = 64;
 
 impl Kernels {
     /// Dense layer: `y = weight x + bias`, or `y = weight x`.
@@ -35,8 +42,33 @@ impl Kernels {
                 y.fill(*bias);
             }
         }
-        let left = Left { data: weight, row: inputs, col: 1 };
+        if n < LANES {
+            if bias.is_none() {
+                y.fill(0.0);
+            }
+            self.add_dots(n, inputs, x, weight, y);
+            return;
+        }
+        let left = Left { data: weight, row: inputs, col: 1, scale: None };
         self.add_product(outputs, n, inputs, left, x, y, bias.is_some());
+    }
+
+    /// Adds the products of a few images with the rows of a weight where they lie: to pack it takes longer.
+    fn add_dots(self, n: usize, inputs: usize, x: &[f32], weight: &[f32], y: &mut [f32]) {
+        with_scratch(x.len(), |images| {
+            for (image, features) in images.chunks_exact_mut(inputs.max(1)).enumerate() {
+                for (to, from) in features.iter_mut().zip(x[image..].iter().step_by(n)) {
+                    *to = *from;
+                }
+            }
+            let images = &*images;
+            let outputs = y.par_chunks_mut((ROWS * n).max(1));
+            let blocks = outputs.zip(weight.par_chunks((ROWS * inputs).max(1)));
+            blocks.with_min_len(min_tiles(weight.len() * n / 16)).for_each(|(y, weight)| {
+                let rows = y.len() / n;
+                product_of_rows(self, rows, n, inputs, weight, inputs, images, inputs, false, y);
+            });
+        });
     }
 
     /// Gradients of [`Kernels::dense_forward`]: `gx` if wanted, with its own `accumulate`; those of
@@ -67,7 +99,7 @@ impl Kernels {
         assert_eq!(gweight.len(), weight.len(), "length of the weight's gradient");
         if let Some((gx, accumulate)) = gx {
             assert_eq!(gx.len(), x.len(), "length of the input's gradient");
-            let left = Left { data: weight, row: 1, col: inputs };
+            let left = Left { data: weight, row: 1, col: inputs, scale: None };
             self.add_product(inputs, n, outputs, left, gy, gx, accumulate);
         }
         product_of_rows(*self, outputs, inputs, n, gy, n, x, n, false, gweight);

@@ -1,6 +1,7 @@
 //! Depthwise convolutions: one window of weights for each channel.
 
 use rayon::prelude::*;
+use smallvec::SmallVec;
 
 use super::Kernels;
 use super::scratch::with_scratch;
@@ -36,7 +37,7 @@ impl Kernels {
         check(w, n, c, x, y, weight);
         let entry = if relu_in { Entry::Rectified } else { Entry::Plain };
         let weight = |channel: usize| &weight[channel * w.taps()..][..w.taps()];
-        window_sums(*self, w, n, x, entry, weight, None, y);
+        window_sums(*self, w, n, x, entry, weight, None, y, false);
     }
 
     /// Gradient of [`Kernels::dwconv_forward`] for `x`.
@@ -90,7 +91,7 @@ impl Kernels {
     ) {
         check(w, n, c, x, gy, gweight);
         let entry = if relu_in { Entry::Rectified } else { Entry::Plain };
-        let layout = Layout::new(Axis::forward(w, 0), Axis::forward(w, 1), n);
+        let layout = Layout::new(*self, Axis::forward(w, 0), Axis::forward(w, 1), n);
         let inputs = x.par_chunks((n * w.input_area()).max(1));
         let gradients = gy.par_chunks((n * w.output_area()).max(1));
         let channels = gweight.par_chunks_mut(w.taps()).zip(inputs).zip(gradients);
@@ -121,14 +122,15 @@ pub(super) fn window_sums<'w>(
     weight: impl Fn(usize) -> &'w [f32] + Sync,
     factors: Option<&[f32]>,
     y: &mut [f32],
+    accumulate: bool,
 ) {
-    let layout = Layout::new(Axis::forward(w, 0), Axis::forward(w, 1), n);
+    let layout = Layout::new(kernels, Axis::forward(w, 0), Axis::forward(w, 1), n);
     let work = y.len() * w.taps() / 8;
     let outputs = y.par_chunks_mut((n * w.output_area()).max(1));
     let channels = outputs.zip(x.par_chunks((n * w.input_area()).max(1))).enumerate();
     channels.with_min_len(min_tiles(work)).for_each(|(channel, (y, x))| {
         with_scratch(layout.buffer_len(), |buffer| {
-            let exit = Exit { factors, ..Exit::whole(w.output) };
+            let exit = Exit { factors, accumulate, ..Exit::whole(w.output) };
             weighted_sums(kernels, &layout, entry, weight(channel), exit, x, y, buffer);
         });
     });
@@ -149,12 +151,12 @@ pub(super) fn window_sums_backward<'w>(
 ) {
     let channel_len = n * w.input_area();
     let pairs = (0..w.stride[0]).flat_map(|y| (0..w.stride[1]).map(move |x| [y, x]));
-    let mut phases: Vec<PhasePair> = pairs.map(|pair| PhasePair::of(w, pair)).collect();
+    let mut phases: SmallVec<[PhasePair; 4]> = pairs.map(|pair| PhasePair::of(w, pair)).collect();
     phases.retain(|PhasePair { y, x }| y.axis.output * x.axis.output > 0);
     let is_all_read = phases.iter().all(PhasePair::is_read);
-    phases.retain(PhasePair::is_read);
-    let layouts = phases.iter().map(|PhasePair { y, x }| Layout::new(y.axis, x.axis, n));
-    let layouts: Vec<Layout> = layouts.collect();
+    phases.retain(|pair| pair.is_read());
+    let layouts = phases.iter().map(|PhasePair { y, x }| Layout::new(kernels, y.axis, x.axis, n));
+    let layouts: SmallVec<[Layout; 4]> = layouts.collect();
     let least = min_tiles(gy.len() * w.taps() / 8);
     let gradients = gy.par_chunks((n * w.output_area()).max(1));
     let channels = gx.par_chunks_mut(channel_len.max(1)).zip(gradients).enumerate();

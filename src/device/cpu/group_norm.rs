@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::Kernels;
 use super::batch_norm::inverse_root;
 use super::isa::for_each_isa;
+use super::scratch::{with_doubles, with_scratch};
 use super::threads::min_tiles;
 
 /// The sizes of one normalization: `[C, area, N]` in `groups` equal groups of channels.
@@ -79,8 +80,6 @@ impl Kernels {
         let (row, least) = (sizes.row(), min_tiles(x.len()));
         let group =
             |channel: usize| channel / sizes.channels() * n..(channel / sizes.channels() + 1) * n;
-        let mut sums = vec![0.0f64; sizes.c * n];
-        let mut totals = vec![0.0f64; groups * n];
         let add_up = |sums: &[f64], totals: &mut [f64]| {
             totals.fill(0.0);
             for (channel, sums) in sums.chunks_exact(n).enumerate() {
@@ -89,21 +88,26 @@ impl Kernels {
                 }
             }
         };
-        let channels = sums.par_chunks_exact_mut(n).zip(x.par_chunks_exact(row));
-        channels.with_min_len(least).for_each(|(sums, x)| sums_of_images(*self, x, sums));
-        add_up(&sums, &mut totals);
-        let exact: Vec<f64> = totals.iter().map(|sum| sum / sizes.count()).collect();
-        let channels = sums.par_chunks_exact_mut(n).zip(x.par_chunks_exact(row)).enumerate();
-        channels.with_min_len(least).for_each(|(channel, (sums, x))| {
-            squares_of_images(*self, x, &exact[group(channel)], sums);
+        with_doubles((sizes.c + 2 * groups) * n, |buffer| {
+            let (sums, buffer) = buffer.split_at_mut(sizes.c * n);
+            let (totals, exact) = buffer.split_at_mut(groups * n);
+            let channels = sums.par_chunks_exact_mut(n).zip(x.par_chunks_exact(row));
+            channels.with_min_len(least).for_each(|(sums, x)| sums_of_images(*self, x, sums));
+            add_up(sums, totals);
+            exact.iter_mut().zip(&*totals).for_each(|(mean, sum)| *mean = sum / sizes.count());
+            let exact = &*exact;
+            let channels = sums.par_chunks_exact_mut(n).zip(x.par_chunks_exact(row)).enumerate();
+            channels.with_min_len(least).for_each(|(channel, (sums, x))| {
+                squares_of_images(*self, x, &exact[group(channel)], sums);
+            });
+            add_up(sums, totals);
+            for ((mean, inv_std), (exact, squares)) in
+                mean.iter_mut().zip(&mut *inv_std).zip(exact.iter().zip(totals))
+            {
+                *mean = *exact as f32;
+                *inv_std = inverse_root(*squares / sizes.count(), eps);
+            }
         });
-        add_up(&sums, &mut totals);
-        for ((mean, inv_std), (exact, squares)) in
-            mean.iter_mut().zip(&mut *inv_std).zip(exact.iter().zip(&totals))
-        {
-            *mean = *exact as f32;
-            *inv_std = inverse_root(squares / sizes.count(), eps);
-        }
         let channels = y.par_chunks_exact_mut(row).zip(x.par_chunks_exact(row));
         let channels = channels.zip(gamma.par_iter().zip(beta)).enumerate();
         channels.with_min_len(least).for_each(|(channel, ((y, x), (&gamma, &beta)))| {
@@ -148,54 +152,48 @@ impl Kernels {
         let group =
             |channel: usize| channel / sizes.channels() * n..(channel / sizes.channels() + 1) * n;
 
-        // For each map the sums of `gy` and of `gy * (x - mean)`.
-        let mut sums = vec![[0.0f64; 2]; c * n];
-        let channels = sums.par_chunks_exact_mut(n).zip(x.par_chunks_exact(row));
-        let channels = channels.zip(gy.par_chunks_exact(row)).enumerate();
-        channels.with_min_len(least).for_each(|(channel, ((sums, x), gy))| {
-            gradient_sums_of_images(*self, x, gy, &mean[group(channel)], sums);
-        });
-        for (channel, (ggamma, gbeta)) in ggamma.iter_mut().zip(&mut *gbeta).enumerate() {
-            let maps = channel * n..(channel + 1) * n;
-            *gbeta += sums[maps.clone()].iter().map(|[sum, _]| sum).sum::<f64>() as f32;
-            let scaled = maps.map(|map| sums[map][1] * f64::from(inv_std[place(map)]));
-            *ggamma += scaled.sum::<f64>() as f32;
-        }
+        with_doubles(2 * (c + groups) * n, |buffer| {
+            let (sums, taken) = buffer.split_at_mut(2 * c * n);
 
-        // For each group of each image, what is taken off its gradients: a constant and a slope.
-        let mut taken = vec![[0.0f64; 2]; groups * n];
-        for (map, [sum, centered]) in sums.iter().enumerate() {
-            let gamma = f64::from(gamma[map / n]);
-            let [constant, slope] = &mut taken[place(map)];
-            *constant += gamma * sum;
-            *slope += gamma * centered;
-        }
-        let channels = gx.par_chunks_exact_mut(row).zip(x.par_chunks_exact(row));
-        let channels = channels.zip(gy.par_chunks_exact(row)).enumerate();
-        channels.with_min_len(least).for_each(|(channel, ((gx, x), gy))| {
-            let coefficients = group(channel).map(|at| {
-                let inv = f64::from(inv_std[at]);
-                let [constant, slope] = taken[at].map(|sum| sum * inv / sizes.count());
-                Coefficients {
-                    scale: gamma[channel] * inv_std[at],
-                    mean: mean[at],
-                    constant: constant as f32,
-                    slope: (slope * inv * inv) as f32,
-                }
+            // For each map the sums of `gy` and of `gy * (x - mean)`.
+            let sums = sums.as_chunks_mut::<2>().0;
+            let channels = sums.par_chunks_exact_mut(n).zip(x.par_chunks_exact(row));
+            let channels = channels.zip(gy.par_chunks_exact(row)).enumerate();
+            channels.with_min_len(least).for_each(|(channel, ((sums, x), gy))| {
+                gradient_sums_of_images(*self, x, gy, &mean[group(channel)], sums);
             });
-            let coefficients: Vec<Coefficients> = coefficients.collect();
-            input_gradient(*self, x, gy, &coefficients, accumulate, gx);
+            for (channel, (ggamma, gbeta)) in ggamma.iter_mut().zip(&mut *gbeta).enumerate() {
+                let maps = channel * n..(channel + 1) * n;
+                *gbeta += sums[maps.clone()].iter().map(|[sum, _]| sum).sum::<f64>() as f32;
+                let scaled = maps.map(|map| sums[map][1] * f64::from(inv_std[place(map)]));
+                *ggamma += scaled.sum::<f64>() as f32;
+            }
+
+            // For each group of each image, what is taken off its gradients: a constant and a slope.
+            let taken = taken.as_chunks_mut::<2>().0;
+            taken.fill([0.0; 2]);
+            for (map, [sum, centered]) in sums.iter().enumerate() {
+                let gamma = f64::from(gamma[map / n]);
+                let [constant, slope] = &mut taken[place(map)];
+                *constant += gamma * sum;
+                *slope += gamma * centered;
+            }
+            let channels = gx.par_chunks_exact_mut(row).zip(x.par_chunks_exact(row));
+            let channels = channels.zip(gy.par_chunks_exact(row)).enumerate();
+            channels.with_min_len(least).for_each(|(channel, ((gx, x), gy))| {
+                with_scratch(4 * n, |buffer| {
+                    let coefficients = buffer.as_chunks_mut::<4>().0;
+                    for (coefficients, at) in coefficients.iter_mut().zip(group(channel)) {
+                        let inv = f64::from(inv_std[at]);
+                        let [constant, slope] = taken[at].map(|sum| sum * inv / sizes.count());
+                        let (constant, slope) = (constant as f32, (slope * inv * inv) as f32);
+                        *coefficients = [gamma[channel] * inv_std[at], mean[at], constant, slope];
+                    }
+                    input_gradient(*self, x, gy, coefficients, accumulate, gx);
+                });
+            });
         });
     }
-}
-
-/// The numbers that the gradient of a map is computed with.
-#[derive(Clone, Copy)]
-struct Coefficients {
-    scale: f32,
-    mean: f32,
-    constant: f32,
-    slope: f32,
 }
 
 for_each_isa! {
@@ -256,17 +254,20 @@ for_each_isa! {
 }
 
 for_each_isa! {
+    /// `coefficients` has for each image a scale, the mean, and what is taken off: a constant and a slope.
     fn input_gradient(
         x: &[f32],
         gy: &[f32],
-        coefficients: &[Coefficients],
+        coefficients: &[[f32; 4]],
         accumulate: bool,
         gx: &mut [f32],
     ) {
         let n = coefficients.len();
         for ((gx, x), gy) in gx.chunks_exact_mut(n).zip(x.chunks_exact(n)).zip(gy.chunks_exact(n)) {
-            for ((gx, c), (x, gy)) in gx.iter_mut().zip(coefficients).zip(x.iter().zip(gy)) {
-                let g = c.scale * gy - c.constant - (x - c.mean) * c.slope;
+            for ((gx, &[scale, mean, constant, slope]), (x, gy)) in
+                gx.iter_mut().zip(coefficients).zip(x.iter().zip(gy))
+            {
+                let g = scale * gy - constant - (x - mean) * slope;
                 *gx = if accumulate { *gx + g } else { g };
             }
         }

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::Kernels;
+use super::{Affine, Kernels};
 use crate::graph::Window;
 
 impl Kernels {
@@ -11,7 +11,7 @@ impl Kernels {
     ///
     /// # Shapes
     /// - `x`: `[C_in, H, W, N]`, `weight`: `[C_out, C_in / groups, KH, KW]`
-    /// - `y`: `[C_out, H', W', N]`
+    /// - `y`: `[C_out, H', W', N]`, `affine`: `[C_out]` each
     ///
     /// # Panics
     /// If a slice does not have the length of its shape, or the groups do not divide the channels.
@@ -26,13 +26,16 @@ impl Kernels {
         x: &[f32],
         weight: &[f32],
         relu_in: bool,
+        affine: Option<Affine<'_>>,
         y: &mut [f32],
+        accumulate: bool,
     ) {
         let [ci, co] = of_group([ci, co], groups);
         let lens = [x.len(), weight.len(), y.len()].map(|len| (len / groups).max(1));
         let parts = y.par_chunks_mut(lens[2]).zip(x.par_chunks(lens[0]));
-        parts.zip(weight.par_chunks(lens[1])).for_each(|((y, x), weight)| {
-            self.conv_forward(w, n, ci, co, x, weight, relu_in, y);
+        parts.zip(weight.par_chunks(lens[1])).enumerate().for_each(|(group, ((y, x), weight))| {
+            let affine = affine.map(|affine| affine.part(group * co..(group + 1) * co));
+            self.conv_forward(w, n, ci, co, x, weight, relu_in, affine, y, accumulate);
         });
     }
 

@@ -51,6 +51,13 @@ impl Isa {
     }
 }
 
+impl Isa {
+    /// True if there are kernels for single windows, see [`for_each_isa`].
+    pub(super) fn is_specialized(self) -> bool {
+        self != Isa::Portable || cfg!(not(target_arch = "x86_64"))
+    }
+}
+
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -75,10 +82,11 @@ impl FromStr for Isa {
 /// [`Kernels`](super::Kernels).
 ///
 /// The body is inlined into one function for each instruction set, and whatever it calls must be
-/// inlined with it to profit. There are two forms: plain loops, which the compiler vectorizes, and
-/// bodies that are generic over [`Simd`](super::simd::Simd). The latter may be generic over
-/// constants, too, whose values follow for each instruction set: `[portable <2>, avx2 <6>, avx512
-/// <8>]`.
+/// inlined with it to profit. There are three forms: plain loops, which the compiler vectorizes;
+/// bodies that are generic over [`Simd`](super::simd::Simd), and maybe over constants, whose values
+/// follow for each instruction set: `[portable <2>, avx2 <6>, avx512 <8>]`; and bodies that are
+/// generic over constants of the caller's, too, behind a semicolon. Where there is vector code the
+/// last form has no portable code, since that would be much of it: the caller has another way.
 macro_rules! for_each_isa {
     (
         $(#[$meta:meta])*
@@ -131,6 +139,67 @@ macro_rules! for_each_isa {
                 // SAFETY: as above.
                 $crate::device::cpu::Isa::Avx512 => unsafe { avx512($($arg),*) },
                 _ => body::<_ $(, $portable)*>($crate::device::cpu::simd::Portable, $($arg),*),
+            }
+        }
+    };
+    (
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident<
+            S: Simd $(, const $param:ident: $kind:ty)*;
+            $(const $own:ident: $own_kind:ty),+
+        >(
+            $simd:ident: S,
+            $($arg:ident: $ty:ty),* $(,)?
+        ) $body:block
+        [
+            avx2 <$($avx2:literal),*>,
+            avx512 <$($avx512:literal),*>,
+            elsewhere <$($elsewhere:literal),*>
+        ]
+    ) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments, reason = "some kernels have many sizes and slices")]
+        $vis fn $name<$(const $own: $own_kind),+>(
+            kernels: $crate::device::cpu::Kernels,
+            $($arg: $ty),*
+        ) {
+            #[inline(always)]
+            fn body<
+                S: $crate::device::cpu::simd::Simd
+                $(, const $param: $kind)*
+                $(, const $own: $own_kind)+
+            >($simd: S, $($arg: $ty),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<$(const $own: $own_kind),+>($($arg: $ty),*) {
+                let simd = $crate::device::cpu::simd::Avx2::new();
+                body::<_ $(, $avx2)* $(, $own)+>(simd, $($arg),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+            fn avx512<$(const $own: $own_kind),+>($($arg: $ty),*) {
+                let simd = $crate::device::cpu::simd::Avx512::new();
+                body::<_ $(, $avx512)* $(, $own)+>(simd, $($arg),*)
+            }
+
+            match kernels.isa() {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: a `Kernels` is only made for an instruction set that the processor has.
+                $crate::device::cpu::Isa::Avx2 => unsafe { avx2::<$($own),+>($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                $crate::device::cpu::Isa::Avx512 => unsafe { avx512::<$($own),+>($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                $crate::device::cpu::Isa::Portable => {
+                    unreachable!("the portable kernels have another way, see `for_each_isa`")
+                }
+                #[cfg(not(target_arch = "x86_64"))]
+                _ => body::<_ $(, $elsewhere)* $(, $own)+>(
+                    $crate::device::cpu::simd::Portable,
+                    $($arg),*
+                ),
             }
         }
     };

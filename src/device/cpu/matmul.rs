@@ -37,6 +37,8 @@ pub(super) struct Left<'a> {
     pub(super) data: &'a [f32],
     pub(super) row: usize,
     pub(super) col: usize,
+    /// What the numbers of each row are multiplied by.
+    pub(super) scale: Option<&'a [f32]>,
 }
 
 /// The right side of a product, element `[k, j]` at `data[k * row + j]`.
@@ -56,13 +58,14 @@ pub(super) struct Target<'a> {
     columns: Range<usize>,
     accumulate: bool,
     mask: Option<&'a [f32]>,
+    shift: Option<&'a [f32]>,
 }
 
 impl<'a> Target<'a> {
     /// A whole matrix with rows of `row` numbers.
     pub(super) fn whole(output: &'a mut [f32], row: usize) -> Target<'a> {
         let output = SharedOutput::new(output);
-        Target { output, row, columns: 0..row, accumulate: false, mask: None }
+        Target { output, row, columns: 0..row, accumulate: false, mask: None, shift: None }
     }
 
     /// Some columns of a matrix with rows of `row` numbers.
@@ -75,12 +78,17 @@ impl<'a> Target<'a> {
         columns: Range<usize>,
     ) -> Target<'a> {
         assert!(columns.start <= columns.end && columns.end <= row, "columns are inside of a row");
-        Target { output, row, columns, accumulate: false, mask: None }
+        Target { output, row, columns, accumulate: false, mask: None, shift: None }
     }
 
     /// Adds to what is there.
     pub(super) fn accumulate(self, accumulate: bool) -> Target<'a> {
         Target { accumulate, ..self }
+    }
+
+    /// Adds a number to each row, one for every row of the left side.
+    pub(super) fn shifted(self, shift: Option<&'a [f32]>) -> Target<'a> {
+        Target { shift, ..self }
     }
 
     /// Where the number at the same place of the mask, a matrix of the same size, is not positive,
@@ -101,9 +109,12 @@ enum Block {
 }
 
 impl Block {
-    /// For a left side of `m` rows.
-    fn of(m: usize) -> Block {
-        if m.next_multiple_of(4) < m.next_multiple_of(8) { Block::Flat } else { Block::Tall }
+    /// For a left side of `m` rows: the flat one, which loads more for as many multiply-adds, where that leaves out
+    /// more than a few missing rows.
+    fn of(kernels: Kernels, m: usize) -> Block {
+        let padded = |block: Block| m.next_multiple_of(block.rows(kernels));
+        let (tall, flat) = (padded(Block::Tall), padded(Block::Flat));
+        if flat + tall / 32 < tall { Block::Flat } else { Block::Tall }
     }
 
     /// Rows, the first constant of the products below.
@@ -128,7 +139,7 @@ impl Block {
 
 /// Length of the buffer for a packed left side `[m, k]`.
 pub(super) fn packed_len(kernels: Kernels, m: usize, k: usize) -> usize {
-    m.next_multiple_of(Block::of(m).rows(kernels)) * k
+    m.next_multiple_of(Block::of(kernels, m).rows(kernels)) * k
 }
 
 /// Columns of the right side that are packed at a time: long enough runs of memory for the
@@ -140,13 +151,13 @@ fn packed_columns(depth: usize, width: usize) -> usize {
 /// Length of the buffer that [`product`] needs.
 pub(super) fn panels_len(kernels: Kernels, m: usize, k: usize) -> usize {
     let depth = k.min(DEPTH);
-    depth * packed_columns(depth, Block::of(m).columns(kernels))
+    depth * packed_columns(depth, Block::of(kernels, m).columns(kernels))
 }
 
 /// Packs a left side `[m, k]`: blocks of [`DEPTH`] along `k`, in each block panels of a few rows,
 /// in each panel one column after the other, missing rows as zeros.
 pub(super) fn pack_left(kernels: Kernels, m: usize, k: usize, left: Left<'_>, packed: &mut [f32]) {
-    let rows = Block::of(m).rows(kernels);
+    let rows = Block::of(kernels, m).rows(kernels);
     assert_eq!(packed.len(), packed_len(kernels, m, k), "length of a packed left side");
     let mut rest = packed;
     for k0 in (0..k).step_by(DEPTH) {
@@ -157,8 +168,12 @@ pub(super) fn pack_left(kernels: Kernels, m: usize, k: usize, left: Left<'_>, pa
             for (p, column) in panel.chunks_exact_mut(rows).enumerate() {
                 for (r, value) in column.iter_mut().enumerate() {
                     let i = i0 + r;
-                    *value =
-                        if i < m { left.data[i * left.row + (k0 + p) * left.col] } else { 0.0 };
+                    *value = if i < m {
+                        let scale = left.scale.map_or(1.0, |scale| scale[i]);
+                        left.data[i * left.row + (k0 + p) * left.col] * scale
+                    } else {
+                        0.0
+                    };
                 }
             }
         }
@@ -178,7 +193,7 @@ pub(super) fn product(
     target: Target<'_>,
     panels: &mut [f32],
 ) {
-    match Block::of(m) {
+    match Block::of(kernels, m) {
         Block::Tall => tall_product(kernels, m, k, left, right, target, panels),
         Block::Flat => flat_product(kernels, m, k, left, right, target, panels),
     }
@@ -239,14 +254,13 @@ fn product_of_blocks<S: Simd, const MR: usize, const NV: usize>(
                 if right.relu { row.map(|x| simd.relu(x)) } else { row }
             });
             let sums = multiply::<S, MR, NV>(simd, left, rows);
-            store_block(simd, sums, i * MR, m, &target, j0, width, target.accumulate);
+            store_block(simd, sums, i * MR, m, &target, true, j0, width);
         }
     }
     let step = packed_columns(k.min(DEPTH), width);
     for k0 in (0..k).step_by(DEPTH) {
         let depth = DEPTH.min(k - k0);
         let left = left[k0 * padded..][..depth * padded].as_chunks::<MR>().0;
-        let accumulate = target.accumulate || k0 > 0;
         for j0 in (in_place..n).step_by(step) {
             let columns = step.min(n - j0);
             let panels = panels[..depth * columns.next_multiple_of(width)].as_chunks_mut().0;
@@ -259,7 +273,7 @@ fn product_of_blocks<S: Simd, const MR: usize, const NV: usize>(
                     let rows = panel.iter().map(|row| load_row(simd, row));
                     let sums = multiply::<S, MR, NV>(simd, left, rows);
                     let len = width.min(columns - j * width);
-                    store_block(simd, sums, i * MR, m, &target, j0 + j * width, len, accumulate);
+                    store_block(simd, sums, i * MR, m, &target, k0 == 0, j0 + j * width, len);
                 }
             }
         }
@@ -341,7 +355,8 @@ fn pack_right<S: Simd, const NV: usize>(
     }
 }
 
-/// Writes a block of a product: `len` columns from `j` of the rows from `i` on, of `m` that there are.
+/// Writes a block of a product, the first along the inner dimension or one to add to it: `len` columns from `j` of
+/// the rows from `i` on, of `m` that there are.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "a part of `product_of_blocks`")]
 fn store_block<S: Simd, const MR: usize, const NV: usize>(
@@ -350,11 +365,17 @@ fn store_block<S: Simd, const MR: usize, const NV: usize>(
     i: usize,
     m: usize,
     target: &Target<'_>,
+    is_first: bool,
     j: usize,
     len: usize,
-    accumulate: bool,
 ) {
-    for (r, sums) in sums.into_iter().enumerate().take(m - i) {
+    let shift = target.shift.filter(|_| is_first);
+    let accumulate = target.accumulate || !is_first;
+    for (r, mut sums) in sums.into_iter().enumerate().take(m - i) {
+        if let Some(shift) = shift {
+            let shift = simd.splat(shift[i + r]);
+            sums = sums.map(|sum| simd.add(sum, shift));
+        }
         let start = (i + r) * target.row + target.columns.start + j;
         // SAFETY: the segment is in a row of the target's columns, which nobody else touches, and no other
         // segment is in use here.

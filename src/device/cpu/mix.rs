@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::Kernels;
 use super::elementwise::scale_maps;
+use super::scratch::with_scratch;
 use super::threads::min_tiles;
 
 impl Kernels {
@@ -17,11 +18,14 @@ impl Kernels {
     /// If the lengths differ or are no multiple of `N * area`.
     pub fn mix_forward(&self, area: usize, shares: &[f32], a: &[f32], b: &[f32], y: &mut [f32]) {
         assert_eq!([a.len(), b.len()], [y.len(); 2], "lengths of the inputs");
-        let rest: Vec<f32> = shares.iter().map(|share| 1.0 - share).collect();
-        let rows = rows(area, shares, a, y).zip(b.par_chunks_exact(shares.len() * area));
-        rows.for_each(|((y, a), b)| {
-            scale_maps(*self, a, shares, false, y);
-            scale_maps(*self, b, &rest, true, y);
+        with_scratch(shares.len(), |rest| {
+            rest.iter_mut().zip(shares).for_each(|(rest, share)| *rest = 1.0 - share);
+            let rest = &*rest;
+            let rows = rows(area, shares, a, y).zip(b.par_chunks_exact(shares.len() * area));
+            rows.for_each(|((y, a), b)| {
+                scale_maps(*self, a, shares, false, y);
+                scale_maps(*self, b, rest, true, y);
+            });
         });
     }
 

@@ -50,6 +50,7 @@ mod simd;
 mod sliding;
 mod threads;
 
+pub use convolution::Affine;
 pub use executor::{Cpu, CpuWorkspace};
 pub use group_norm::GroupSizes;
 pub use isa::Isa;

@@ -24,7 +24,7 @@ impl Kernels {
     /// If a slice does not have the length of its shape.
     pub fn maxpool_forward(&self, w: &Window, n: usize, c: usize, x: &[f32], y: &mut [f32]) {
         check(w, n, c, x, y);
-        let layout = Layout::new(Axis::forward(w, 0), Axis::forward(w, 1), n);
+        let layout = Layout::new(*self, Axis::forward(w, 0), Axis::forward(w, 1), n);
         let work = y.len() * w.taps() / 8;
         let outputs = y.par_chunks_mut((n * w.output_area()).max(1));
         let channels = outputs.zip(x.par_chunks((n * w.input_area()).max(1)));
@@ -61,7 +61,7 @@ impl Kernels {
     ) {
         check(w, n, c, x, gy);
         assert_eq!(gx.len(), x.len(), "length of the input's gradient");
-        let layout = Layout::new(Axis::forward(w, 0), Axis::forward(w, 1), n);
+        let layout = Layout::new(*self, Axis::forward(w, 0), Axis::forward(w, 1), n);
         let work = gy.len() * w.taps() / 4;
         let channel_len = (n * w.input_area()).max(1);
         let gradients = gy.par_chunks((n * w.output_area()).max(1));
@@ -78,18 +78,26 @@ impl Kernels {
     ///
     /// # Shapes
     /// - `x`: `[C, H, W, N]`
-    /// - `y`: `[C, H', W', N]`
+    /// - `y`: `[C, H', W', N]`, added to if `accumulate`
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
-    pub fn avgpool_forward(&self, w: &Window, n: usize, c: usize, x: &[f32], y: &mut [f32]) {
+    pub fn avgpool_forward(
+        &self,
+        w: &Window,
+        n: usize,
+        c: usize,
+        x: &[f32],
+        y: &mut [f32],
+        accumulate: bool,
+    ) {
         check(w, n, c, x, y);
         with_scratch(w.taps() + n * w.output_area(), |buffer| {
             let (ones, shares) = buffer.split_at_mut(w.taps());
             ones.fill(1.0);
             shares_of_taps(w, n, shares);
             let (ones, shares) = (&*ones, &*shares);
-            window_sums(*self, w, n, x, Entry::Plain, |_| ones, Some(shares), y);
+            window_sums(*self, w, n, x, Entry::Plain, |_| ones, Some(shares), y, accumulate);
         });
     }
 

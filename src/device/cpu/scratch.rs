@@ -23,6 +23,16 @@ pub(super) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R 
     result
 }
 
+/// The same with numbers in double precision.
+pub(super) fn with_doubles<R>(len: usize, f: impl FnOnce(&mut [f64]) -> R) -> R {
+    with_scratch(2 * len, |buffer| {
+        // SAFETY: any eight bytes are an `f64`.
+        let (before, doubles, _) = unsafe { buffer.align_to_mut::<f64>() };
+        assert!(before.is_empty(), "a buffer starts on a cache line");
+        f(&mut doubles[..len])
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +45,6 @@ mod tests {
             assert_eq!(outer, [1.0; 8]);
         });
         with_scratch(100, |buffer| assert_eq!(buffer.len(), 100));
+        with_doubles(7, |buffer| assert_eq!(buffer.len(), 7));
     }
 }

@@ -125,12 +125,12 @@ impl<'a> BackwardRun<'a> {
                 k.copy_or_add(gy, gx_, gx.accumulate);
             }
             Backward::Mix { stream, is_first, gy, gx } => {
-                let mut shares = run.shares(stream, Direction::Backward);
-                if !is_first {
-                    shares.iter_mut().for_each(|share| *share = 1.0 - *share);
-                }
+                let mut share = run.shares(stream, Direction::Backward);
+                let share = || if is_first { share() } else { 1.0 - share() };
                 let ([gy_], [gx_]) = run.slices([gy], [gx.view]);
-                k.scale_images(run.plan.area(gy), &shares, gy_, gx_, gx.accumulate);
+                run.with_images(share, |shares| {
+                    k.scale_images(run.plan.area(gy), shares, gy_, gx_, gx.accumulate);
+                });
             }
             Backward::Mul { a, b, gy, ga, gb } => self.mul_backward(a, b, gy, ga, gb),
             Backward::MaxPool { window, x, gy, gx } => {
@@ -170,9 +170,10 @@ impl<'a> BackwardRun<'a> {
                 k.dropout_backward(rate, seed, gy, gx_, gx.accumulate);
             }
             Backward::DropPath { stream, depth, gy, gx } => {
-                let kept = run.kept(stream, depth);
                 let ([gy_], [gx_]) = run.slices([gy], [gx.view]);
-                k.scale_images(run.plan.area(gy), &kept, gy_, gx_, gx.accumulate);
+                run.with_images(run.kept(stream, depth), |kept| {
+                    k.scale_images(run.plan.area(gy), kept, gy_, gx_, gx.accumulate);
+                });
             }
             Backward::Shift { gy, gx } => {
                 let [height, width] = run.plan.size(gy);

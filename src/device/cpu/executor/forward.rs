@@ -1,9 +1,11 @@
 //! The steps of a forward pass.
 
 use super::{Cpu, CpuWorkspace, Direction, Run, lend};
+use crate::device::cpu::Affine;
 use crate::device::cpu::memory::Memory;
+use crate::device::cpu::scratch::with_scratch;
 use crate::device::{ForwardPass, RunConfig, Statistics};
-use crate::plan::{Forward, Output, Plan, Slot};
+use crate::plan::{Forward, Norm, Output, Plan, Slot};
 
 const SAVED: &str = "a plan for inference does not update statistics";
 
@@ -47,6 +49,22 @@ impl<'a> ForwardRun<'a> {
         }
     }
 
+    /// Calls a kernel with a normalization by running statistics as scale and shift of `c` channels, if there is one.
+    fn with_affine(&self, norm: Option<Norm>, c: usize, kernel: impl FnOnce(Option<Affine<'_>>)) {
+        let Some(norm) = norm else { return kernel(None) };
+        let LentStatistics::Running(running) = self.statistics else {
+            panic!("a plan for training normalizes by the batch")
+        };
+        let run = &self.shared;
+        let (gamma, beta) = (run.param(norm.gamma), run.param(norm.beta));
+        let (mean, var) = (&running[norm.running_mean.range()], &running[norm.running_var.range()]);
+        with_scratch(2 * c, |buffer| {
+            let (scale, shift) = buffer.split_at_mut(c);
+            run.kernels.bn_affine(gamma, beta, mean, var, run.config.bn_eps, scale, shift);
+            kernel(Some(Affine { scale, shift }));
+        });
+    }
+
     pub(super) fn step(&self, kernel: &Forward) {
         let run = &self.shared;
         let (k, n) = (&run.kernels, run.n);
@@ -56,39 +74,36 @@ impl<'a> ForwardRun<'a> {
                 let ([], [y_]) = run.slices([], [y]);
                 k.nchw_to_chwn(n, y.channels * run.plan.area(y), self.image, y_);
             }
-            Forward::Conv { window, groups, x, relu_in, weight, y } => {
-                let ([x_], [y_]) = run.slices([x], [y]);
-                let (ci, co, weight) = (x.channels, y.channels, param(weight));
-                k.grouped_conv_forward(&window, n, ci, co, groups, x_, weight, relu_in, y_);
+            Forward::Conv { window, groups, x, relu_in, weight, norm, y } => {
+                let ([x_], [y_]) = run.slices([x], [y.view]);
+                let (ci, co, weight, acc) =
+                    (x.channels, y.view.channels, param(weight), y.accumulate);
+                self.with_affine(norm, co, |affine| {
+                    k.grouped_conv_forward(
+                        &window, n, ci, co, groups, x_, weight, relu_in, affine, y_, acc,
+                    );
+                });
             }
             Forward::DepthwiseConv { window, x, relu_in, weight, y } => {
                 let ([x_], [y_]) = run.slices([x], [y]);
                 k.dwconv_forward(&window, n, x.channels, x_, param(weight), relu_in, y_);
             }
-            Forward::BatchNorm {
-                x,
-                gamma,
-                beta,
-                running_mean,
-                running_var,
-                saved,
-                fixed: is_fixed,
-                y,
-            } => {
-                let ([x_], [y_]) = run.slices([x], [y]);
-                let (c, row, eps) = (x.channels, run.row(x), run.config.bn_eps);
+            Forward::BatchNorm { x, norm, saved, fixed: is_fixed, y } => {
+                let ([x_], [y_]) = run.slices([x], [y.view]);
+                let (c, row, eps, acc) = (x.channels, run.row(x), run.config.bn_eps, y.accumulate);
+                let Norm { gamma, beta, running_mean, running_var } = norm;
                 let (gamma, beta) = (param(gamma), param(beta));
                 match self.statistics {
                     LentStatistics::Update(running) if is_fixed => {
                         let slots = [running_mean.range(), running_var.range()];
                         let ([rm, rv], []) = lend(running, slots, []);
-                        k.bn_forward_eval(c, row, x_, gamma, beta, rm, rv, eps, y_);
+                        k.bn_forward_eval(c, row, x_, gamma, beta, rm, rv, eps, y_, acc);
                         let [mean, inv_std] = run.saved_mut(saved.expect(SAVED));
                         k.bn_keep_running(rm, rv, eps, mean, inv_std);
                     }
                     LentStatistics::Update(running) => {
                         let [mean, inv_std] = run.saved_mut(saved.expect(SAVED));
-                        k.bn_forward_train(c, row, x_, gamma, beta, eps, y_, mean, inv_std);
+                        k.bn_forward_train(c, row, x_, gamma, beta, eps, y_, acc, mean, inv_std);
                         let slots = [running_mean.range(), running_var.range()];
                         let ([], [rm, rv]) = lend(running, [], slots);
                         let momentum = run.config.bn_momentum;
@@ -97,7 +112,7 @@ impl<'a> ForwardRun<'a> {
                     LentStatistics::Running(running) => {
                         let rm = &running[running_mean.range()];
                         let rv = &running[running_var.range()];
-                        k.bn_forward_eval(c, row, x_, gamma, beta, rm, rv, eps, y_);
+                        k.bn_forward_eval(c, row, x_, gamma, beta, rm, rv, eps, y_, acc);
                     }
                 }
             }
@@ -132,12 +147,14 @@ impl<'a> ForwardRun<'a> {
                 k.copy_or_add(x, y, false);
             }
             Forward::Mix { stream, a, b, y } => {
-                let shares = match self.statistics {
-                    LentStatistics::Update(_) => run.shares(stream, Direction::Forward),
-                    LentStatistics::Running(_) => vec![0.5; n],
-                };
                 let ([a, b], [y_]) = run.slices([a, b], [y]);
-                k.mix_forward(run.plan.area(y), &shares, a, b, y_);
+                let mix = |shares: &[f32]| k.mix_forward(run.plan.area(y), shares, a, b, y_);
+                match self.statistics {
+                    LentStatistics::Update(_) => {
+                        run.with_images(run.shares(stream, Direction::Forward), mix);
+                    }
+                    LentStatistics::Running(_) => run.with_images(|| 0.5, mix),
+                }
             }
             Forward::Zero { y } => {
                 let ([], [y]) = run.slices([], [y]);
@@ -148,8 +165,8 @@ impl<'a> ForwardRun<'a> {
                 k.maxpool_forward(&window, n, x.channels, x_, y_);
             }
             Forward::AvgPool { window, x, y } => {
-                let ([x_], [y_]) = run.slices([x], [y]);
-                k.avgpool_forward(&window, n, x.channels, x_, y_);
+                let ([x_], [y_]) = run.slices([x], [y.view]);
+                k.avgpool_forward(&window, n, x.channels, x_, y_, y.accumulate);
             }
             Forward::GlobalAvgPool { x, y } => {
                 let ([x_], [y_]) = run.slices([x], [y]);
@@ -173,8 +190,9 @@ impl<'a> ForwardRun<'a> {
                 let ([x_], [y_]) = run.slices([x], [y]);
                 match self.statistics {
                     LentStatistics::Update(_) => {
-                        let kept = run.kept(stream, depth);
-                        k.scale_images(run.plan.area(x), &kept, x_, y_, false);
+                        run.with_images(run.kept(stream, depth), |kept| {
+                            k.scale_images(run.plan.area(x), kept, x_, y_, false);
+                        });
                     }
                     LentStatistics::Running(_) => k.copy_or_add(x_, y_, false),
                 }

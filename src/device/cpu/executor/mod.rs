@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::memory::Memory;
 use super::pages::zeros;
+use super::scratch::with_scratch;
 use super::threads::min_tiles;
 use super::{GroupSizes, Kernels};
 use crate::device::{BackwardPass, Device, ForwardPass, RunConfig};
@@ -252,18 +253,25 @@ impl<'a> Run<'a> {
         derive(self.config.dropout_seed, Purpose::Dropout, stream)
     }
 
-    /// The shares of a mix's first operand, one an image, for a direction.
-    fn shares(&self, node: u64, direction: Direction) -> Vec<f32> {
-        let mut rng = stream(self.config.dropout_seed, Purpose::Mix, 2 * node + direction as u64);
-        (0..self.n).map(|_| unit(&mut rng)).collect()
+    /// Calls a kernel with a number for each image.
+    fn with_images(&self, draw: impl FnMut() -> f32, kernel: impl FnOnce(&[f32])) {
+        with_scratch(self.n, |numbers| {
+            numbers.fill_with(draw);
+            kernel(numbers);
+        });
     }
 
-    /// What a drop-path node multiplies each image by: 0, or what keeps the mean as it is.
-    fn kept(&self, node: u64, depth: [usize; 2]) -> Vec<f32> {
+    /// Draws the shares of a mix's first operand, one an image, for a direction.
+    fn shares(&self, node: u64, direction: Direction) -> impl FnMut() -> f32 {
+        let mut rng = stream(self.config.dropout_seed, Purpose::Mix, 2 * node + direction as u64);
+        move || unit(&mut rng)
+    }
+
+    /// Draws what a drop-path node multiplies each image by: 0, or what keeps the mean as it is.
+    fn kept(&self, node: u64, depth: [usize; 2]) -> impl FnMut() -> f32 {
         let keep = self.config.drop_path_keep(depth);
         let mut rng = stream(self.config.dropout_seed, Purpose::DropPath, node);
-        let draw = |_| if unit(&mut rng) < keep { 1.0 / keep } else { 0.0 };
-        (0..self.n).map(draw).collect()
+        move || if unit(&mut rng) < keep { 1.0 / keep } else { 0.0 }
     }
 
     /// The sizes of a normalization of single images.

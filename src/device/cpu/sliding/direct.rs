@@ -8,14 +8,13 @@ use std::ops::Range;
 
 use super::axis::Axis;
 use super::layout::{Exit, Layout};
-use super::taps::{STRIP, for_heights, vector};
+use super::taps::{GRADIENT_ROWS, STRIP, fold, for_heights, vector};
+use crate::device::cpu::Kernels;
+use crate::device::cpu::isa::for_each_isa;
 use crate::device::cpu::simd::{LANES, Simd};
 
 /// Rows of input that a block of output rows reaches, at most: eight at a stride of two under seven taps.
 const REACH: usize = 7 * 2 + 7;
-
-/// Rows of gradients in a block of [`Layout::slide_weights_directly`], the same for all instruction sets.
-const GRADIENT_ROWS: usize = 8;
 
 /// A channel of maps, and a row of what is read outside of them, at least as long as any row.
 #[derive(Clone, Copy)]
@@ -43,83 +42,106 @@ pub(super) struct Start {
     pub(super) clipped: f32,
 }
 
-impl Layout {
-    /// True if the maps can be read where they lie.
-    pub(super) fn is_direct(&self) -> bool {
-        self.n.is_multiple_of(LANES) && for_heights!(self.y, self.is_usual::<>(), else false)
-    }
-
-    fn is_usual<const K: usize, const STRIDE: usize, const STEP: usize>(&self) -> bool {
+/// True if maps of `n` images can be read where they lie.
+pub(super) fn is_direct(kernels: Kernels, y: &Axis, n: usize) -> bool {
+    fn is_usual<const K: usize, const STRIDE: usize, const STEP: usize>() -> bool {
         true
     }
+    n.is_multiple_of(LANES) && for_heights!(kernels, y, is_usual[](), else false)
+}
 
-    /// Numbers of the longest row, of the input or the output.
-    pub(super) fn outside_len(&self) -> usize {
-        self.n * self.x.input.max(self.x.output)
-    }
+const USUAL: &str = "`is_direct` knows the windows";
 
-    /// Slides the window over a channel: a result is the fold of `fold(previous, weight, value)` over the taps
-    /// inside the map, column by column.
-    #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "one loop with all that it reads and writes")]
-    pub(super) fn slide_directly<
-        S: Simd,
-        const ROWS: usize,
-        const HALF: usize,
-        const RELU: bool,
-    >(
-        &self,
-        simd: S,
-        source: Source<'_>,
-        weights: &[f32],
-        start: Start,
-        fold: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
-        exit: Exit<'_>,
-        output: &mut [f32],
-    ) {
-        for_heights!(
-            self.y,
-            self.direct_rows::<S, ROWS, HALF, RELU>(
-                simd, source, weights, start, fold, exit, output
-            ),
-            else unreachable!("`is_direct` knows the windows")
-        );
-    }
+/// Slides a window over a channel: a result is the [`fold`] of what the taps inside the map read, column by column;
+/// of `max(x, 0)` if `RELU`.
+#[expect(clippy::too_many_arguments, reason = "one loop with all that it reads and writes")]
+pub(super) fn slide_directly<const MAX: bool, const RELU: bool>(
+    kernels: Kernels,
+    layout: &Layout,
+    source: Source<'_>,
+    weights: &[f32],
+    start: Start,
+    exit: Exit<'_>,
+    output: &mut [f32],
+) {
+    for_heights!(
+        kernels,
+        layout.y,
+        direct_rows[MAX, RELU](kernels, layout, source, weights, start, exit, output),
+        else unreachable!("{USUAL}")
+    );
+}
 
-    #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "a part of `slide_directly`")]
+/// Adds to the sums of each tap the products of a channel of gradients with what the tap has read;
+/// `source.outside` are zeros.
+pub(super) fn slide_weights_directly<const RELU: bool>(
+    kernels: Kernels,
+    layout: &Layout,
+    source: Source<'_>,
+    gradient: &[f32],
+    sums: &mut [[f32; LANES]],
+) {
+    for_heights!(
+        kernels,
+        layout.y,
+        direct_weights[RELU](kernels, layout, source, gradient, sums),
+        else unreachable!("{USUAL}")
+    );
+}
+
+for_each_isa! {
     fn direct_rows<
-        S: Simd,
-        const ROWS: usize,
-        const HALF: usize,
-        const RELU: bool,
-        const K: usize,
-        const STRIDE: usize,
-        const STEP: usize,
+        S: Simd, const ROWS: usize, const HALF: usize;
+        const MAX: bool, const RELU: bool, const K: usize, const STRIDE: usize, const STEP: usize
     >(
-        &self,
         simd: S,
+        layout: &Layout,
         source: Source<'_>,
         weights: &[f32],
         start: Start,
-        fold: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
         exit: Exit<'_>,
         output: &mut [f32],
     ) {
         let mut row = 0;
-        while row < self.y.output {
-            if self.y.output - row > HALF {
-                self.direct_block::<S, ROWS, RELU, K, STRIDE, STEP>(
-                    simd, row, source, weights, start, fold, exit, output,
+        while row < layout.y.output {
+            if layout.y.output - row > HALF {
+                layout.direct_block::<S, ROWS, MAX, RELU, K, STRIDE, STEP>(
+                    simd, row, source, weights, start, exit, output,
                 );
                 row += ROWS;
             } else {
-                self.direct_block::<S, HALF, RELU, K, STRIDE, STEP>(
-                    simd, row, source, weights, start, fold, exit, output,
+                layout.direct_block::<S, HALF, MAX, RELU, K, STRIDE, STEP>(
+                    simd, row, source, weights, start, exit, output,
                 );
                 row += HALF;
             }
         }
+    }
+    [avx2 <4, 2>, avx512 <8, 4>, elsewhere <2, 1>]
+}
+
+for_each_isa! {
+    fn direct_weights<
+        S: Simd;
+        const RELU: bool, const K: usize, const STRIDE: usize, const STEP: usize
+    >(
+        simd: S,
+        layout: &Layout,
+        source: Source<'_>,
+        gradient: &[f32],
+        sums: &mut [[f32; LANES]],
+    ) {
+        for row in (0..layout.y.output).step_by(GRADIENT_ROWS) {
+            layout.direct_weights::<S, RELU, K, STRIDE, STEP>(simd, row, source, gradient, sums);
+        }
+    }
+    [avx2 <>, avx512 <>, elsewhere <>]
+}
+
+impl Layout {
+    /// Numbers of the longest row, of the input or the output.
+    pub(super) fn outside_len(&self) -> usize {
+        self.n * self.x.input.max(self.x.output)
     }
 
     /// `R` rows of results from `row` on, those that there are.
@@ -128,6 +150,7 @@ impl Layout {
     fn direct_block<
         S: Simd,
         const R: usize,
+        const MAX: bool,
         const RELU: bool,
         const K: usize,
         const STRIDE: usize,
@@ -139,7 +162,6 @@ impl Layout {
         source: Source<'_>,
         weights: &[f32],
         start: Start,
-        fold: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
         exit: Exit<'_>,
         output: &mut [f32],
     ) {
@@ -165,7 +187,7 @@ impl Layout {
                             let value = unsafe { vector(rows[r * STRIDE + ky * STEP], at) };
                             let value = simd.load(value);
                             let value = if RELU { simd.relu(value) } else { value };
-                            *sum = fold(*sum, weight, value);
+                            *sum = fold::<S, MAX>(simd, *sum, weight, value);
                         }
                     }
                 }
@@ -199,25 +221,6 @@ impl Layout {
             *to = source.row(first + u as isize, width);
         }
         rows
-    }
-
-    /// Adds to the sums of each tap the products of a channel of gradients with what the tap has read;
-    /// `source.outside` are zeros.
-    #[inline(always)]
-    pub(super) fn slide_weights_directly<S: Simd, const RELU: bool>(
-        &self,
-        simd: S,
-        source: Source<'_>,
-        gradient: &[f32],
-        sums: &mut [[f32; LANES]],
-    ) {
-        for row in (0..self.y.output).step_by(GRADIENT_ROWS) {
-            for_heights!(
-                self.y,
-                self.direct_weights::<S, RELU>(simd, row, source, gradient, sums),
-                else unreachable!("`is_direct` knows the windows")
-            );
-        }
     }
 
     /// The products of a block of rows of gradients.

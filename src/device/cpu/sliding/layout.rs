@@ -1,6 +1,11 @@
 //! One channel of a batch as rows of a padded source: where its numbers lie, and how they get in.
 
+use smallvec::SmallVec;
+
 use super::axis::Axis;
+use super::direct::is_direct;
+use crate::device::cpu::Kernels;
+use crate::device::cpu::isa::for_each_isa;
 use crate::device::cpu::simd::{LANES, relu};
 
 /// Numbers of a source, about: small enough for the second cache beside what goes in and comes out.
@@ -24,11 +29,13 @@ pub(in super::super) struct Layout {
     /// Numbers of a section, a multiple of [`LANES`].
     section: usize,
     /// Offset of each kernel column in a row.
-    pub(super) columns: Vec<usize>,
+    pub(super) columns: SmallVec<[usize; 8]>,
     /// What the sections hold of a map's row.
-    parts: Vec<Part>,
+    parts: SmallVec<[Part; 2]>,
     /// Output rows of a slab: those that share a source.
     pub(super) slab: usize,
+    /// The maps are read where they lie.
+    pub(super) is_direct: bool,
 }
 
 /// The part of a map's row that lies in one section.
@@ -57,24 +64,48 @@ pub(in super::super) enum Entry<'a> {
 
 impl Entry<'_> {
     /// The channel as it enters, but for rectification, in the buffer if its numbers change.
-    #[inline(always)]
-    pub(super) fn scaled<'c>(&self, channel: &'c [f32], buffer: &'c mut [f32]) -> &'c [f32] {
+    pub(super) fn scaled<'c>(
+        &self,
+        kernels: Kernels,
+        channel: &'c [f32],
+        buffer: &'c mut [f32],
+    ) -> &'c [f32] {
         match self {
             Entry::Plain | Entry::Rectified => channel,
             Entry::Scaled(factors) => {
                 let buffer = &mut buffer[..channel.len()];
-                for ((to, &x), &factor) in buffer.iter_mut().zip(channel).zip(*factors) {
-                    *to = x * factor;
-                }
+                scale(kernels, channel, factors, buffer);
                 buffer
             }
         }
     }
 }
 
+for_each_isa! {
+    fn scale(channel: &[f32], factors: &[f32], to: &mut [f32]) {
+        for ((to, x), factor) in to.iter_mut().zip(channel).zip(factors) {
+            *to = x * factor;
+        }
+    }
+}
+
+for_each_isa! {
+    /// [`Layout::pack`]
+    pub(super) fn pack(
+        layout: &Layout,
+        first: usize,
+        channel: &[f32],
+        entry: Entry<'_>,
+        beyond: f32,
+        source: &mut [f32],
+    ) {
+        layout.pack(first, channel, entry, beyond, source);
+    }
+}
+
 impl Layout {
     /// The layout for windows over a channel of `n` images.
-    pub(in super::super) fn new(y: Axis, x: Axis, n: usize) -> Layout {
+    pub(in super::super) fn new(kernels: Kernels, y: Axis, x: Axis, n: usize) -> Layout {
         let stride = x.stride;
         let last = x.last_tap() / stride;
         let reach = x.output + last;
@@ -97,7 +128,8 @@ impl Layout {
         let beyond = y.last_tap() + 1;
         let slab = (SLAB / row.max(1)).saturating_sub(beyond) / y.stride;
         let slab = slab.next_multiple_of(8).max(8).min(y.output.max(1));
-        let layout = Layout { y, x, n, width, section, columns, parts: parts.collect(), slab };
+        let (parts, is_direct) = (parts.collect(), is_direct(kernels, &y, n));
+        let layout = Layout { y, x, n, width, section, columns, parts, slab, is_direct };
         let reach =
             layout.columns.iter().max().map_or(0, |last| last + width.next_multiple_of(LANES));
         assert!(reach <= row, "what a tap reads is inside of a row");
@@ -116,7 +148,7 @@ impl Layout {
 
     /// Length of the buffer that sliding needs.
     pub(in super::super) fn buffer_len(&self) -> usize {
-        if self.is_direct() {
+        if self.is_direct {
             self.outside_len() + self.n * self.y.input * self.x.input
         } else {
             self.slab_len() + self.slab * self.pitch()

@@ -4,33 +4,51 @@
 //! height `K` over `R` rows takes `R + K - 1` loads for each of its columns instead of `R * K`.
 
 use super::layout::{Exit, Layout};
+use crate::device::cpu::Kernels;
+use crate::device::cpu::isa::for_each_isa;
 use crate::device::cpu::simd::{LANES, Simd, masked};
 
 /// Columns that a pass over a block of rows takes at a time, so that they stay in the first cache.
 pub(super) const STRIP: usize = 256;
 
-/// Calls a method with the height of a window as constants: its taps, its stride and the rows from one tap to
-/// the next. Other windows than the usual ones take the last branch.
+/// Calls a function with the height of a window as constants: its taps, its stride and the rows from one tap to
+/// the next. Other windows than the usual ones take the last branch, and so do all where nothing is specialized.
 macro_rules! for_heights {
-    ($axis:expr, $this:ident.$method:ident::<$($generic:ident),*>$args:tt, else $other:expr) => {
+    ($kernels:expr, $axis:expr, $function:ident[$($own:tt),*]$args:tt, else $other:expr) => {
         match ($axis.taps, $axis.stride, $axis.step) {
-            (1, 1, _) => $this.$method::<$($generic,)* 1, 1, 1>$args,
-            (2, 1, 1) => $this.$method::<$($generic,)* 2, 1, 1>$args,
-            (3, 1, 1) => $this.$method::<$($generic,)* 3, 1, 1>$args,
-            (4, 1, 1) => $this.$method::<$($generic,)* 4, 1, 1>$args,
-            (5, 1, 1) => $this.$method::<$($generic,)* 5, 1, 1>$args,
-            (7, 1, 1) => $this.$method::<$($generic,)* 7, 1, 1>$args,
-            (3, 1, 2) => $this.$method::<$($generic,)* 3, 1, 2>$args,
-            (5, 1, 2) => $this.$method::<$($generic,)* 5, 1, 2>$args,
-            (3, 2, 1) => $this.$method::<$($generic,)* 3, 2, 1>$args,
-            (5, 2, 1) => $this.$method::<$($generic,)* 5, 2, 1>$args,
-            (7, 2, 1) => $this.$method::<$($generic,)* 7, 2, 1>$args,
+            _ if !$kernels.isa().is_specialized() => $other,
+            (1, 1, _) => $function::<$($own,)* 1, 1, 1>$args,
+            (2, 1, 1) => $function::<$($own,)* 2, 1, 1>$args,
+            (3, 1, 1) => $function::<$($own,)* 3, 1, 1>$args,
+            (4, 1, 1) => $function::<$($own,)* 4, 1, 1>$args,
+            (5, 1, 1) => $function::<$($own,)* 5, 1, 1>$args,
+            (7, 1, 1) => $function::<$($own,)* 7, 1, 1>$args,
+            (3, 1, 2) => $function::<$($own,)* 3, 1, 2>$args,
+            (5, 1, 2) => $function::<$($own,)* 5, 1, 2>$args,
+            (3, 2, 1) => $function::<$($own,)* 3, 2, 1>$args,
+            (5, 2, 1) => $function::<$($own,)* 5, 2, 1>$args,
+            (7, 2, 1) => $function::<$($own,)* 7, 2, 1>$args,
             _ => $other,
         }
     };
 }
 
 pub(super) use for_heights;
+
+/// Takes what a tap reads, times its weight, to the sum over the taps so far, or to the largest number if `MAX`.
+#[inline(always)]
+pub(super) fn fold<S: Simd, const MAX: bool>(
+    simd: S,
+    folded: S::Vector,
+    weight: S::Vector,
+    x: S::Vector,
+) -> S::Vector {
+    if MAX {
+        simd.select(simd.beats(x, folded), x, folded)
+    } else {
+        simd.add(folded, simd.mul(weight, x))
+    }
+}
 
 /// Rows of results and where they go.
 pub(super) struct Results<'a, 'b> {
@@ -48,35 +66,137 @@ pub(super) struct Results<'a, 'b> {
     pub(super) accumulate: bool,
 }
 
-impl Layout {
-    /// Slides the window over a source: a result is the fold of `fold(previous, weight, value)` over
-    /// the taps, column by column, starting from `init`.
-    #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "one loop with all that it reads and writes")]
-    pub(super) fn slide<S: Simd, const ROWS: usize>(
-        &self,
+/// Slides a window over a source: a result is the [`fold`] of what the taps read, column by column, starting from
+/// `init`.
+pub(super) fn slide<const MAX: bool>(
+    kernels: Kernels,
+    layout: &Layout,
+    source: &[f32],
+    weights: &[f32],
+    init: f32,
+    outputs: usize,
+    results: Results<'_, '_>,
+) {
+    for_heights!(
+        kernels,
+        layout.y,
+        rows_of[MAX](kernels, layout, source, weights, init, outputs, results),
+        else if MAX {
+            any_maxima(kernels, layout, source, weights, init, outputs, results);
+        } else {
+            any_sums(kernels, layout, source, weights, init, outputs, results);
+        }
+    );
+}
+
+for_each_isa! {
+    fn rows_of<
+        S: Simd, const ROWS: usize;
+        const MAX: bool, const K: usize, const STRIDE: usize, const STEP: usize
+    >(
         simd: S,
+        layout: &Layout,
         source: &[f32],
         weights: &[f32],
         init: f32,
-        fold: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
         outputs: usize,
-        mut results: Results<'_, '_>,
+        results: Results<'_, '_>,
     ) {
-        for_heights!(
-            self.y,
-            self.rows_of::<S, ROWS>(simd, source, weights, init, fold, outputs, &mut results),
-            else self.rows_of::<S, ROWS, 0, 0, 0>(
-                simd, source, weights, init, fold, outputs, &mut results,
-            )
-        )
+        layout.rows_of::<S, ROWS, MAX, K, STRIDE, STEP>(
+            simd, source, weights, init, outputs, results,
+        );
     }
+    [avx2 <2>, avx512 <8>, elsewhere <2>]
+}
 
+for_each_isa! {
+    fn any_sums<S: Simd, const ROWS: usize>(
+        simd: S,
+        layout: &Layout,
+        source: &[f32],
+        weights: &[f32],
+        init: f32,
+        outputs: usize,
+        results: Results<'_, '_>,
+    ) {
+        layout.rows_of::<S, ROWS, false, 0, 0, 0>(simd, source, weights, init, outputs, results);
+    }
+    [portable <2>, avx2 <2>, avx512 <8>]
+}
+
+for_each_isa! {
+    fn any_maxima<S: Simd, const ROWS: usize>(
+        simd: S,
+        layout: &Layout,
+        source: &[f32],
+        weights: &[f32],
+        init: f32,
+        outputs: usize,
+        results: Results<'_, '_>,
+    ) {
+        layout.rows_of::<S, ROWS, true, 0, 0, 0>(simd, source, weights, init, outputs, results);
+    }
+    [portable <2>, avx2 <2>, avx512 <8>]
+}
+
+/// Adds to the sums of each tap the products of gradients, rows of [`Layout::width`] numbers, with what the tap has
+/// read from the source.
+pub(super) fn slide_weights(
+    kernels: Kernels,
+    layout: &Layout,
+    source: &[f32],
+    gradient: &[f32],
+    sums: &mut [[f32; LANES]],
+) {
+    for_heights!(
+        kernels,
+        layout.y,
+        weights_of[](kernels, layout, source, gradient, sums),
+        else any_weights(kernels, layout, source, gradient, sums)
+    );
+}
+
+/// Rows of gradients in a block, the same for all instruction sets, because sums are taken in the order of the
+/// blocks.
+pub(super) const GRADIENT_ROWS: usize = 8;
+
+for_each_isa! {
+    fn weights_of<S: Simd; const K: usize, const STRIDE: usize, const STEP: usize>(
+        simd: S,
+        layout: &Layout,
+        source: &[f32],
+        gradient: &[f32],
+        sums: &mut [[f32; LANES]],
+    ) {
+        layout.weights_of::<S, GRADIENT_ROWS, K, STRIDE, STEP>(simd, source, gradient, sums);
+    }
+    [avx2 <>, avx512 <>, elsewhere <>]
+}
+
+for_each_isa! {
+    fn any_weights<S: Simd>(
+        simd: S,
+        layout: &Layout,
+        source: &[f32],
+        gradient: &[f32],
+        sums: &mut [[f32; LANES]],
+    ) {
+        for ky in 0..layout.y.taps {
+            let source = &source[ky * layout.y.step * layout.row()..];
+            let sums = &mut sums[ky * layout.x.taps..][..layout.x.taps];
+            layout.weights_of::<S, GRADIENT_ROWS, 1, 0, 0>(simd, source, gradient, sums);
+        }
+    }
+    [portable <>, avx2 <>, avx512 <>]
+}
+
+impl Layout {
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "a part of `slide`")]
     fn rows_of<
         S: Simd,
         const ROWS: usize,
+        const MAX: bool,
         const K: usize,
         const STRIDE: usize,
         const STEP: usize,
@@ -86,26 +206,22 @@ impl Layout {
         source: &[f32],
         weights: &[f32],
         init: f32,
-        fold: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
         outputs: usize,
-        results: &mut Results<'_, '_>,
+        mut results: Results<'_, '_>,
     ) {
+        let results = &mut results;
         let mut row = 0;
         while row < outputs {
             if outputs - row >= ROWS {
-                self.block::<S, ROWS, K, STRIDE, STEP>(
-                    simd, row, source, weights, init, fold, results,
+                self.block::<S, ROWS, MAX, K, STRIDE, STEP>(
+                    simd, row, source, weights, init, results,
                 );
                 row += ROWS;
             } else if ROWS > 2 && outputs - row >= 2 {
-                self.block::<S, 2, K, STRIDE, STEP>(
-                    simd, row, source, weights, init, fold, results,
-                );
+                self.block::<S, 2, MAX, K, STRIDE, STEP>(simd, row, source, weights, init, results);
                 row += 2;
             } else {
-                self.block::<S, 1, K, STRIDE, STEP>(
-                    simd, row, source, weights, init, fold, results,
-                );
+                self.block::<S, 1, MAX, K, STRIDE, STEP>(simd, row, source, weights, init, results);
                 row += 1;
             }
         }
@@ -114,14 +230,20 @@ impl Layout {
     /// `R` rows of results. A window of `K` taps every `STEP` rows at the stride `STRIDE`, or any if `K` is 0.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "a part of `slide`")]
-    fn block<S: Simd, const R: usize, const K: usize, const STRIDE: usize, const STEP: usize>(
+    fn block<
+        S: Simd,
+        const R: usize,
+        const MAX: bool,
+        const K: usize,
+        const STRIDE: usize,
+        const STEP: usize,
+    >(
         &self,
         simd: S,
         row: usize,
         source: &[f32],
         weights: &[f32],
         init: f32,
-        fold: impl Fn(S::Vector, S::Vector, S::Vector) -> S::Vector + Copy,
         results: &mut Results<'_, '_>,
     ) {
         assert!(source.len() >= self.source_len(row + R), "the windows are inside of the source");
@@ -142,7 +264,7 @@ impl Layout {
                             // SAFETY: the row is one of the windows', by the assertion above; the
                             // column is inside of a row, by the one in `Layout::new`.
                             let value = simd.load(unsafe { vector(source, start) });
-                            *sum = fold(*sum, weight, value);
+                            *sum = fold::<S, MAX>(simd, *sum, weight, value);
                         }
                     }
                 } else {
@@ -152,7 +274,7 @@ impl Layout {
                             let start = base + (r * self.y.stride + ky * self.y.step) * pitch;
                             // SAFETY: as above.
                             let value = simd.load(unsafe { vector(source, start) });
-                            *sum = fold(*sum, weight, value);
+                            *sum = fold::<S, MAX>(simd, *sum, weight, value);
                         }
                     }
                 }
@@ -161,27 +283,6 @@ impl Layout {
                 results.write(simd, row + r, column, sum);
             }
         }
-    }
-
-    /// Adds to the sums of each tap the products of gradients, rows of [`Layout::width`] numbers, with
-    /// what the tap has read from the source.
-    #[inline(always)]
-    pub(super) fn slide_weights<S: Simd, const ROWS: usize>(
-        &self,
-        simd: S,
-        source: &[f32],
-        gradient: &[f32],
-        sums: &mut [[f32; LANES]],
-    ) {
-        for_heights!(
-            self.y,
-            self.weights_of::<S, ROWS>(simd, source, gradient, sums),
-            else for ky in 0..self.y.taps {
-                let source = &source[ky * self.y.step * self.row()..];
-                let sums = &mut sums[ky * self.x.taps..][..self.x.taps];
-                self.weights_of::<S, ROWS, 1, 0, 0>(simd, source, gradient, sums);
-            }
-        )
     }
 
     #[inline(always)]
@@ -339,13 +440,7 @@ impl Results<'_, '_> {
 impl Exit<'_> {
     /// Writes the results of rows that do not lie together in the map, in order from row `row` on.
     #[inline(always)]
-    pub(super) fn scatter(
-        &self,
-        layout: &Layout,
-        row: usize,
-        results: &[f32],
-        channel: &mut [f32],
-    ) {
+    fn scatter(&self, layout: &Layout, row: usize, results: &[f32], channel: &mut [f32]) {
         let (n, width) = (layout.n, self.map[1] * layout.n);
         for (r, from) in results.chunks_exact(layout.pitch()).enumerate() {
             let start = (self.first[0] + (row + r) * self.stride[0]) * width + self.first[1] * n;
@@ -369,6 +464,19 @@ impl Exit<'_> {
                 }
             }
         }
+    }
+}
+
+for_each_isa! {
+    /// [`Exit::scatter`]
+    pub(super) fn scatter(
+        exit: Exit<'_>,
+        layout: &Layout,
+        row: usize,
+        results: &[f32],
+        channel: &mut [f32],
+    ) {
+        exit.scatter(layout, row, results, channel);
     }
 }
 
