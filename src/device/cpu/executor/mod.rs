@@ -1,5 +1,6 @@
 //! Runs plans on the processor: each step is one call of a kernel on slices of the arena.
 
+mod awake;
 mod backward;
 mod forward;
 
@@ -16,6 +17,7 @@ use super::{GroupSizes, Kernels};
 use crate::device::{BackwardPass, Device, ForwardPass, RunConfig};
 use crate::plan::{Backward, Forward, Group, Plan, Saved, Slot, Step, View};
 use crate::rng::{Pcg64, Purpose, derive, stream};
+use awake::in_pool;
 use backward::BackwardRun;
 use forward::ForwardRun;
 
@@ -167,12 +169,6 @@ impl Cpu {
             }
         });
     }
-}
-
-/// Runs a pass on a thread of the pool, where a kernel that splits its work wakes no thread that is awake
-/// already and waits for none to take it over.
-fn in_pool(pass: impl FnOnce() + Send) {
-    rayon::scope(|_| pass());
 }
 
 /// Which of a mix's two draws.
