@@ -25,21 +25,24 @@ pub(super) fn initial(layout: &Layout, seed: u64) -> (Vec<f32>, Vec<f32>) {
     let mut statistics = vec![0.0; layout.statistics_len()];
     for (index, entry) in layout.entries().iter().enumerate() {
         let store = if entry.kind.is_trainable() { &mut params } else { &mut statistics };
-        let values = &mut store[entry.slot.range()];
-        match entry.kind {
-            ParamKind::Weight => {
-                let mut rng = stream(seed, Purpose::Init, index as u64);
-                fill_weight(entry, values, &mut rng);
-            }
-            ParamKind::Gamma | ParamKind::RunningVar => values.fill(1.0),
-            ParamKind::Bias | ParamKind::Beta | ParamKind::RunningMean => values.fill(0.0),
-        }
+        let LayoutEntry { path: _, shape, kind, slot } = entry;
+        let rng = &mut stream(seed, Purpose::Init, index as u64);
+        fill(*kind, shape, &mut store[slot.range()], rng);
     }
     (params, statistics)
 }
 
-fn fill_weight(entry: &LayoutEntry, values: &mut [f32], rng: &mut Pcg64) {
-    match entry.shape[..] {
+/// The values of one parameter or statistic before any training; only a weight draws numbers.
+pub(crate) fn fill(kind: ParamKind, shape: &[usize], values: &mut [f32], rng: &mut Pcg64) {
+    match kind {
+        ParamKind::Weight => fill_weight(shape, values, rng),
+        ParamKind::Gamma | ParamKind::RunningVar => values.fill(1.0),
+        ParamKind::Bias | ParamKind::Beta | ParamKind::RunningMean => values.fill(0.0),
+    }
+}
+
+fn fill_weight(shape: &[usize], values: &mut [f32], rng: &mut Pcg64) {
+    match shape[..] {
         [out_channels, _, kh, kw] => {
             let deviation = (2.0 / (out_channels * kh * kw) as f64).sqrt();
             fill_normal(values, deviation, rng);
