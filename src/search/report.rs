@@ -37,6 +37,10 @@ const ROWS: usize = 2_000;
 pub(super) struct Report<'s> {
     /// The space that is searched.
     pub space: &'s SearchSpace,
+    /// Name of the strategy.
+    pub strategy: &'s str,
+    /// Seed of the search.
+    pub seed: u64,
     /// All trials in order.
     pub records: &'s [Record],
     /// Trials wanted in all, at least those there are.
@@ -68,11 +72,7 @@ impl Report<'_> {
     }
 
     fn write(&self, page: &mut String) -> fmt::Result {
-        let name = &self.space.name;
-        let (strategy, seed) = match self.records.first() {
-            Some(record) => (record.strategy.as_str(), record.seed.to_string()),
-            None => ("", String::new()),
-        };
+        let (name, strategy, seed) = (&self.space.name, self.strategy, self.seed);
         report::begin(page, &format!("Search of {name} by {strategy}, seed {seed}"))?;
         let count = |is_counted: fn(&Record) -> bool| {
             self.records.iter().filter(|record| is_counted(record)).count()

@@ -109,7 +109,7 @@ fn a_search_with_shared_weights_is_the_same_however_often_it_is_stopped() {
 
     // Stopped after each epoch and some trials, gone on with by another number of threads.
     let stopped = tempfile::tempdir().unwrap();
-    for workers in 1..10 {
+    for workers in 1..12 {
         let mut events = 0;
         let mut stop = |event: Event<'_>| match event {
             Event::Learned { .. } | Event::Recorded { .. } => {

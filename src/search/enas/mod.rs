@@ -162,8 +162,10 @@ impl<'a> Enas<'a> {
 
     /// A genotype as a child in the store; none if it has no network or too large a one.
     fn child(&mut self, genotype: &Genotype) -> Option<SharedChild> {
-        let (lowered, _) = self.sharing.architectures.admitted(genotype).ok()?;
-        Some(self.store.child(&lowered))
+        let architectures = self.sharing.architectures;
+        let (lowered, _) = architectures.admitted(genotype).ok()?;
+        let written = architectures.as_written(genotype).ok()?;
+        Some(self.store.child(&written, &lowered.graph))
     }
 
     fn run_config(&self) -> RunConfig {

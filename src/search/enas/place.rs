@@ -14,6 +14,9 @@
 //! for block 2 in one child and for block 4 in the next; a weight for each set of them would be trained in one
 //! step out of dozens. What cannot be cut, a convolution in groups, belongs to all tensors that it reads.
 //!
+//! All of this is told from the network as it is written: simplification merges what two blocks have in common,
+//! and would make one's names depend on the other.
+//!
 //! # Source
 //! `_enas_layer`, `_enas_conv` and `final_conv` in `micro_child.py` of melodyguan/enas.
 
@@ -40,9 +43,9 @@ pub(super) struct Piece {
     pub shape: Vec<usize>,
 }
 
-/// The pieces of a parameter of `node`.
-pub(super) fn cut(lowered: &Lowered, node: &Node, param: &Param) -> Cut {
-    let choices: String = match lowered.made_by.get(&node.path) {
+/// The pieces of a parameter of `node`, a node of the network as it is written.
+pub(super) fn cut(written: &Lowered, node: &Node, param: &Param) -> Cut {
+    let choices: String = match written.made_by.get(&node.path) {
         None => String::new(),
         Some(choices) => {
             let text = |Taken { decision, option }: &Taken| format!(" {decision}={option}");
@@ -51,7 +54,7 @@ pub(super) fn cut(lowered: &Lowered, node: &Node, param: &Param) -> Cut {
     };
     let key =
         |tensors: &str, shape: &[usize]| format!("{}{choices} of {tensors} {shape:?}", param.path);
-    let tensors = tensors_read(&lowered.graph, node);
+    let tensors = tensors_read(&written.graph, node);
     if let Some(axis) = channel_axis(&node.op, param.kind)
         && param.shape[axis] == tensors.iter().map(|(_, channels)| channels).sum::<usize>()
     {

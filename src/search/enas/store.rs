@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 use super::place::{Cut, Piece, cut};
 use crate::device::{BackwardPass, Cpu, CpuWorkspace, Device, ForwardPass, RunConfig, Statistics};
-use crate::graph::ParamKind;
 use crate::graph::lower::Lowered;
+use crate::graph::{Graph, Node, ParamKind};
 use crate::network::{NamedTensor, fill_fresh};
 use crate::plan::{Layout, Mode, Plan, Slot};
 use crate::rng::{Purpose, stream};
@@ -115,44 +115,48 @@ impl SharedStore {
         self.places.values().map(|place| place.slot.len).sum()
     }
 
-    /// A network as a child, for training and evaluation.
+    /// A network as a child, for training and evaluation, from the graph as it is written and the simplified
+    /// one.
     ///
     /// # Cost
     /// That of planning it: milliseconds.
-    pub(super) fn child(&mut self, lowered: &Lowered) -> SharedChild {
-        let (layout, own, cuts) = self.lay_out(lowered);
+    pub(super) fn child(&mut self, written: &Lowered, graph: &Graph) -> SharedChild {
+        let (layout, own, cuts) = self.lay_out(written, graph);
         let mode = Mode::Train { dropout: true, drop_path: false, image_gradient: false };
-        SharedChild { plan: Plan::with_layout(&lowered.graph, mode, &layout), own, cuts }
+        SharedChild { plan: Plan::with_layout(graph, mode, &layout), own, cuts }
     }
 
     /// Where a network's parameters are read, where they live, and which are put together.
-    pub(super) fn lay_out(&mut self, lowered: &Lowered) -> (Layout, Vec<Slot>, Vec<Joined>) {
-        let graph = &lowered.graph;
-        let (mut own, mut cuts) = (Vec::new(), Vec::new());
-        let mut offsets: BTreeMap<&str, usize> = BTreeMap::new();
-        for node in &graph.nodes {
-            for param in node.params.iter().map(|id| &graph.params[id.0]) {
-                if !param.kind.is_trainable() {
-                    continue;
-                }
-                let Cut { outer, inner, pieces } = cut(lowered, node, param);
-                let slots: Vec<Slot> =
-                    pieces.iter().map(|piece| self.place(piece, param.kind)).collect();
-                own.extend_from_slice(&slots);
-                let slot = match slots[..] {
-                    [whole] => whole,
-                    _ => {
-                        let slot = self.join(&pieces, param.len());
-                        let channels = pieces.iter().map(|piece| piece.channels);
-                        let pieces = slots.into_iter().zip(channels).collect();
-                        cuts.push(Joined { slot, outer, inner, pieces });
-                        slot
-                    }
-                };
-                offsets.insert(&param.path, slot.offset);
-            }
+    pub(super) fn lay_out(
+        &mut self,
+        written: &Lowered,
+        graph: &Graph,
+    ) -> (Layout, Vec<Slot>, Vec<Joined>) {
+        let mut node_of: BTreeMap<&str, &Node> = BTreeMap::new();
+        for node in &written.graph.nodes {
+            let paths = node.params.iter().map(|id| written.graph.params[id.0].path.as_str());
+            node_of.extend(paths.map(|path| (path, node)));
         }
-        (Layout::in_store(graph, |param| offsets[param.path.as_str()]), own, cuts)
+        let (mut own, mut cuts) = (Vec::new(), Vec::new());
+        let layout = Layout::in_store(graph, |param| {
+            let Cut { outer, inner, pieces } = cut(written, node_of[param.path.as_str()], param);
+            let slots: Vec<Slot> =
+                pieces.iter().map(|piece| self.place(piece, param.kind)).collect();
+            own.extend_from_slice(&slots);
+            if let [whole] = slots[..] {
+                return whole.offset;
+            }
+            let slot = self.join(&pieces, param.len());
+            let channels = pieces.iter().map(|piece| piece.channels);
+            cuts.push(Joined {
+                slot,
+                outer,
+                inner,
+                pieces: slots.into_iter().zip(channels).collect(),
+            });
+            slot.offset
+        });
+        (layout, own, cuts)
     }
 
     /// The place of a piece, a fresh one if there is none yet.
