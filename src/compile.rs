@@ -193,8 +193,8 @@ impl From<Diagnostics> for Fault {
 /// [`Fault::Request`] for an unknown net, or a genotype missing or not of the module's space;
 /// [`Fault::Cells`] where the cells do not fit image, scale or net.
 pub fn network(module: &Module, request: &Request) -> Result<Lowered, Fault> {
-    let Lowered { graph, scale, base, cells } = lower_only(module, request)?;
-    Ok(Lowered { graph: passes::simplified(graph), scale, base, cells })
+    let lowered = lower_only(module, request)?;
+    Ok(Lowered { graph: passes::simplified(lowered.graph), ..lowered })
 }
 
 /// Lowers the requested network without simplifying it.

@@ -156,6 +156,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The operating system refused an address to listen at.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// Address and port.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
     /// A run folder holds a ledger that does not fit the requested search.
     #[error("ledger `{}`, line {line}: {fault}", path.display())]
     Ledger {

@@ -35,6 +35,11 @@ pub enum Purpose {
     Bench,
     /// Images that scores of fresh networks look at.
     Proxy,
+    /// Children that train shared weights, one stream for each step, and the order of their images.
+    Share,
+    /// Children that train a controller by shared weights, one stream for each, and the order of the images
+    /// that reward them.
+    Reward,
 }
 
 /// A generator for `purpose`, number `index` within it, under `seed`.

@@ -340,3 +340,34 @@ fn scores_of_fresh_networks_are_no_percentages() {
     let unknown = refused(folder.path(), &[&common[..], &["--evaluator", "proxy:grasp"]].concat());
     assert!(unknown.contains("`grasp` is none of `synflow`, `naswot` and `params`"), "{unknown}");
 }
+
+#[test]
+fn shared_weights_choose_what_is_trained_and_stand_beside_other_strategies() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let common = "search nasbench201_space --limit 120 --base 2 --batch 20 --epochs 1";
+    let common: Vec<&str> = common.split(' ').collect();
+    let enas = "--strategy enas --set enas.epochs=2 --set enas.controller_updates=1 --trials 2";
+    let enas: Vec<&str> = enas.split(' ').collect();
+    let report = fine(folder.path(), &[&common[..], &enas].concat());
+    assert!(report.contains("2 trials on digits by enas"), "{report}");
+    let run = folder.path().join("runs/nasbench201-digits-enas-0");
+    let ledger = fs::read_to_string(run.join("ledger.jsonl")).expect("a ledger");
+    assert_eq!(ledger.matches("\"strategy\":\"enas\"").count(), 2, "{ledger}");
+    let page = fs::read_to_string(run.join("report.html")).expect("a report");
+    assert!(page.contains("<h2>Shared weights</h2>\n<p>2 epochs; "), "{page}");
+
+    let beside = ["--beside", "runs/nasbench201-digits-enas-0"];
+    let random = ["--strategy", "random", "--trials", "3"];
+    fine(folder.path(), &[&common[..], &random, &beside].concat());
+    let page = folder.path().join("runs/nasbench201-digits-random-0/report.html");
+    let page = fs::read_to_string(page).expect("a report");
+    assert!(page.contains("<h2>Strategies compared</h2>"), "{page}");
+    assert!(page.contains("<td>nasbench201-digits-enas-0</td><td>enas</td><td>2</td>"), "{page}");
+    assert!(!page.contains("another space or evaluator"), "{page}");
+
+    let nowhere = [&common[..], &random, &["--beside", "runs/none", "--name", "other"]].concat();
+    assert!(refused(folder.path(), &nowhere).contains("runs/none/config.toml"));
+    let table = [&SEARCH[..], &["--strategy", "enas", "--trials", "2"]].concat();
+    let message = refused(self::folder().path(), &table);
+    assert!(message.contains("only children that are trained here share weights"), "{message}");
+}

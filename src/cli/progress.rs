@@ -17,8 +17,9 @@ impl Progress {
         let is_terminal = std::io::stderr().is_terminal();
         let target =
             if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let template =
-            format!("{{elapsed_precise}} {{bar:30}} {{pos}}/{{len}} {unit} {{msg}} (eta {{eta}})");
+        let template = format!(
+            "{{elapsed_precise}} {{bar:30}} {{pos}}/{{len}} {unit} (eta {{eta}})\n{{wide_msg}}"
+        );
         let style = ProgressStyle::with_template(&template)
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(length as u64), target).with_style(style);

@@ -2,6 +2,8 @@
 
 mod compare;
 mod evaluator;
+mod serve;
+mod status;
 mod strategy;
 
 use std::ops::ControlFlow;
@@ -13,7 +15,7 @@ use cellc::graph::cost::grouped;
 use cellc::graph::lower::Scale;
 use cellc::search::{
     self, Evaluator, Event, FailureKind, Objective, Objectives, Record, Retrain, RunFolder,
-    SearchConfig,
+    SearchConfig, SharedEpoch,
 };
 
 use super::args::SearchArgs;
@@ -22,6 +24,8 @@ use super::output;
 use super::progress::Progress;
 use super::table::table;
 use evaluator::{Reward, Scorer};
+use serve::Server;
+use status::Status;
 
 /// How much larger than the children the network of the suggested command is.
 const RETRAIN_N: usize = 2;
@@ -50,6 +54,7 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         objectives,
         budget: args.budget.clone(),
         retrain: Retrain { count: args.retrain, epochs: args.retrain_epochs },
+        beside: args.beside.clone(),
     };
     let space = scorer.space();
     let kind = scorer.kind(args);
@@ -80,24 +85,40 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     } else {
         RunFolder::New(folder.clone())
     };
-    let mut best = f64::NEG_INFINITY;
+    let server = args.serve.map(|port| Server::start(folder.clone(), port)).transpose()?;
+    if let Some(server) = &server {
+        progress.line(&format!("live at {}", server.url()));
+    }
+    let mut status = Status::new(reward, workers);
     let history =
         search::run(space, evaluator, &config, &run_folder, &|| start.elapsed(), &mut |event| {
             match event {
                 Event::Resumed { trials } => {
                     progress.line(&format!("resumed after {trials} trials"))
                 }
+                Event::Learned { epoch, epochs } => {
+                    progress.line(&learned(epoch, epochs));
+                    status.learn(epoch);
+                    progress.set(0, status.to_string());
+                }
                 Event::Retrained { record } => progress.line(&again(record, reward)),
                 Event::Recorded { record, is_best } => {
-                    best = best.max(record.reward());
                     progress.line(&line(record, reward, is_best));
-                    progress.set(record.trial, format!("best {}", reward.text(best)));
+                    status.record(record);
+                    progress.set(record.trial, status.to_string());
+                }
+                Event::Updated { trial, metrics } => {
+                    status.update(metrics);
+                    progress.set(trial, status.to_string());
                 }
                 _ => {}
             }
             ControlFlow::Continue(())
         });
     progress.finish();
+    if let Some(server) = server {
+        server.finish();
+    }
     let history = history.map_err(|error| match error {
         // The one error with a way out that only the command line knows.
         Error::RunExists { path } => Failure::Hint(
@@ -179,6 +200,18 @@ fn line(record: &Record, reward: Reward, is_best: bool) -> String {
         (Err(failure), _) => format!("failed: {failure}"),
     };
     format!("trial {:>4}  {what}{}", record.trial, if is_best { "  best so far" } else { "" })
+}
+
+/// One epoch of shared weights.
+fn learned(epoch: &SharedEpoch, epochs: usize) -> String {
+    let SharedEpoch { epoch, train_loss, train_accuracy, reward, entropy, params, .. } = epoch;
+    format!(
+        "shared weights, epoch {epoch}/{epochs}: loss {train_loss:.3}, accuracy {:.1} %; controller: reward \
+         {:.1} %, entropy {entropy:.2}; {} params",
+        100.0 * train_accuracy,
+        100.0 * reward,
+        grouped(*params as u64, ',')
+    )
 }
 
 /// One trial that was trained again.

@@ -37,19 +37,24 @@ pub(super) fn initial(layout: &Layout, seed: u64) -> (Vec<f32>, Vec<f32>) {
         (index, entry, values)
     });
     let entries: Vec<(usize, &LayoutEntry, &mut [f32])> = entries.collect();
-    entries.into_par_iter().for_each(|(index, entry, values)| match entry.kind {
-        ParamKind::Weight => {
-            let mut rng = stream(seed, Purpose::Init, index as u64);
-            fill_weight(entry, values, &mut rng);
-        }
-        ParamKind::Gamma | ParamKind::RunningVar => values.fill(1.0),
-        ParamKind::Bias | ParamKind::Beta | ParamKind::RunningMean => values.fill(0.0),
+    entries.into_par_iter().for_each(|(index, entry, values)| {
+        let rng = &mut stream(seed, Purpose::Init, index as u64);
+        fill(entry.kind, &entry.shape, values, rng);
     });
     (params, statistics)
 }
 
-fn fill_weight(entry: &LayoutEntry, values: &mut [f32], rng: &mut Pcg64) {
-    match entry.shape[..] {
+/// The values of one parameter or statistic before any training; only a weight draws numbers.
+pub(crate) fn fill(kind: ParamKind, shape: &[usize], values: &mut [f32], rng: &mut Pcg64) {
+    match kind {
+        ParamKind::Weight => fill_weight(shape, values, rng),
+        ParamKind::Gamma | ParamKind::RunningVar => values.fill(1.0),
+        ParamKind::Bias | ParamKind::Beta | ParamKind::RunningMean => values.fill(0.0),
+    }
+}
+
+fn fill_weight(shape: &[usize], values: &mut [f32], rng: &mut Pcg64) {
+    match shape[..] {
         [out_channels, _, kh, kw] => {
             let deviation = (2.0 / (out_channels * kh * kw) as f64).sqrt();
             fill_normal(values, deviation, rng);

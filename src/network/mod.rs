@@ -32,6 +32,7 @@ use crate::plan::{Layout, LayoutEntry, Mode, Plan};
 pub use checkpoint::{NamedTensor, StateFault};
 pub(crate) use checkpoint::{read_safetensors, write_safetensors};
 pub use freeze::Freeze;
+pub(crate) use init::fill as fill_fresh;
 pub use module::{Images, Logits};
 pub use params::{Len, Params};
 

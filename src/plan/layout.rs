@@ -56,16 +56,30 @@ pub struct Layout {
 impl Layout {
     /// The parameters of a graph in their order there, without gaps.
     pub fn of(graph: &Graph) -> Layout {
+        let mut end = 0;
+        Layout::in_store(graph, |param| {
+            let offset = end;
+            end += param.len();
+            offset
+        })
+    }
+
+    /// The parameters of a graph in a store that holds more than them: each trained one from where
+    /// `offset_of` says, the statistics in their order without gaps. The store is counted as far as the last
+    /// parameter reaches.
+    pub fn in_store(graph: &Graph, mut offset_of: impl FnMut(&Param) -> usize) -> Layout {
         let mut layout = Layout::default();
-        for Param { path, shape, kind } in &graph.params {
-            let len = shape.iter().product();
-            let end = if kind.is_trainable() {
-                &mut layout.params_len
+        for param in &graph.params {
+            let Param { path, shape, kind } = param;
+            let len = param.len();
+            let slot = if kind.is_trainable() {
+                let slot = Slot { offset: offset_of(param), len };
+                layout.params_len = layout.params_len.max(slot.range().end);
+                slot
             } else {
-                &mut layout.statistics_len
+                layout.statistics_len += len;
+                Slot { offset: layout.statistics_len - len, len }
             };
-            let slot = Slot { offset: *end, len };
-            *end += len;
             layout.index.insert(path.clone(), layout.entries.len());
             layout.entries.push(LayoutEntry {
                 path: path.clone(),

@@ -42,7 +42,7 @@
 //! - A device runs a whole pass on one thread of its pool, which hands out parts of kernels to the others.
 //!   Handing every kernel to the pool takes 1@96, of 556 kernels, 24 % longer. The others look for work until the
 //!   pass is done instead of falling asleep between two kernels: without that, medians of three alternating runs on
-//!   two cores with AVX2 were 10 % longer (2@768) and 4 % (1@96), and those of inference 9 % (2@768).
+//!   two cores with AVX2 were 12 % longer (2@768) and 3 % (1@96), and those of inference 9 % (2@768).
 //! - Steps that treat every channel on its own and touch the same maps are a [`Group`]: they run for a few
 //!   channels, one step after the other, before the next few, so that a map that one leaves in the second cache
 //!   is still there for the next: the gradients of a depthwise convolution for its weight and its input and the

@@ -14,11 +14,17 @@ const EDGE: f64 = 12.0;
 /// The most marks on an axis.
 const MARKS: usize = 6;
 
-/// Strokes of the first, the second and the third curve, apart for those who see no colors as well.
-const STYLES: [&str; 3] = [
+/// The most curves of a chart.
+pub(crate) const CURVES: usize = 6;
+
+/// Strokes of the first curve, the second and so on, apart for those who see no colors as well.
+const STYLES: [&str; CURVES] = [
     "stroke=\"#1f4e79\"",
     "stroke=\"#a33c00\" stroke-dasharray=\"6 3\"",
     "stroke=\"#3c7a3c\" stroke-dasharray=\"2 3\"",
+    "stroke=\"#7a3c7a\" stroke-dasharray=\"10 3\"",
+    "stroke=\"#8a6d00\" stroke-dasharray=\"6 3 2 3\"",
+    "stroke=\"#444444\" stroke-dasharray=\"10 3 2 3 2 3\"",
 ];
 
 /// One curve of a chart.
@@ -57,7 +63,7 @@ pub(crate) struct Chart<'a> {
     pub what: &'a str,
     /// What they are drawn over.
     pub axis: Axis<'a>,
-    /// At most as many as there are strokes; no more are drawn.
+    /// At most [`CURVES`]; no more are drawn.
     pub curves: Vec<Curve>,
 }
 

@@ -6,7 +6,7 @@ mod chart;
 
 use std::fmt::{self, Write};
 
-pub(crate) use chart::{Axis, Chart, Curve, Shape, marks, short};
+pub(crate) use chart::{Axis, CURVES, Chart, Curve, Shape, marks, short};
 
 /// Begins a page under a title.
 pub(crate) fn begin(page: &mut String, title: &str) -> fmt::Result {

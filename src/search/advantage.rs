@@ -25,6 +25,11 @@ impl Baseline {
         rewards.iter().map(|reward| reward - baseline).collect()
     }
 
+    /// The same average as it was when it was `average`.
+    pub(super) fn restore(&mut self, average: f64) {
+        self.average = Some(average);
+    }
+
     /// The average, 0 before the first batch.
     pub(super) fn average(&self) -> f64 {
         self.average.unwrap_or(0.0)

@@ -130,17 +130,25 @@ impl Architectures {
 
     /// The network of a point.
     pub(super) fn network(&self, genotype: &Genotype) -> Result<Lowered, Fault> {
+        compile::network(&self.module, &self.request(genotype))
+    }
+
+    /// The same network before it is simplified.
+    pub(super) fn as_written(&self, genotype: &Genotype) -> Result<Lowered, Fault> {
+        compile::lower_only(&self.module, &self.request(genotype))
+    }
+
+    fn request(&self, genotype: &Genotype) -> Request {
         let request = Request {
             width: Width::Base(self.scale.base),
             genotype: Some(genotype.clone()),
             drop_path: self.drop_path,
             ..Request::new(&self.net, Scale { n: self.scale.n, f: 0 })
         };
-        let request = match self.data {
+        match self.data {
             Some((image, classes)) => request.with_data(image, classes),
             None => request,
-        };
-        compile::network(&self.module, &request)
+        }
     }
 
     /// The network of a point as [`Evaluator::network`](super::Evaluator::network) gives it.

@@ -3,6 +3,7 @@
 
 use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::budget::{Paused, Stepwise};
+use super::enas::Sharing;
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
 use super::objective::NetScale;
 use crate::data::{Dataset, HoldOut, Split, split};
@@ -115,6 +116,11 @@ impl Evaluator for TrainEvaluator {
 
     fn stepwise(&self) -> Option<&dyn Stepwise> {
         Some(self)
+    }
+
+    fn sharing(&self) -> Option<Sharing<'_>> {
+        let TrainEvaluator { architectures, data, split, config, data_name: _ } = self;
+        Some(Sharing { architectures, data, split, train: &config.train })
     }
 
     fn requirements(&self) -> Requirements<'_> {

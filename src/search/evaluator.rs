@@ -9,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Stepwise;
+use super::enas::Sharing;
 use super::objective::NetScale;
 use crate::graph::Graph;
 use crate::space::{Genotype, Requirements};
@@ -30,6 +31,11 @@ pub trait Evaluator: Sync {
 
     /// This evaluator as one that trains in steps, for [budgets](super::budget); `None` if it does not.
     fn stepwise(&self) -> Option<&dyn Stepwise> {
+        None
+    }
+
+    /// What children need to share weights, for [`enas`](super::enas); `None` if they cannot.
+    fn sharing(&self) -> Option<Sharing<'_>> {
         None
     }
 

@@ -34,16 +34,19 @@ pub fn space_hash(space: &SearchSpace) -> String {
 
 /// The seed for training the architecture `id`: the same for whichever trial finds it.
 pub fn train_seed(seed: u64, id: &str) -> u64 {
-    let mut hash = Fnv1a::new();
-    hash.text(id);
-    derive(seed, Purpose::Trial, hash.0)
+    derive(seed, Purpose::Trial, text_number(id))
 }
 
 /// 16 hexadecimal digits that stand for a text.
 pub(super) fn text_hash(text: &str) -> String {
+    format!("{:016x}", text_number(text))
+}
+
+/// The number that [`text_hash`] writes.
+pub(super) fn text_number(text: &str) -> u64 {
     let mut hash = Fnv1a::new();
     hash.text(text);
-    format!("{:016x}", hash.0)
+    hash.0
 }
 
 /// The text of `config.toml`: everything that the ledger of a run depends on, and nothing else. The

@@ -4,7 +4,7 @@
 //! before it counts. A line that a kill cut short is removed when the file is opened; any other line
 //! that is not a record is an error, never skipped.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -222,6 +222,31 @@ pub(super) fn lines<'r>(records: impl IntoIterator<Item = &'r Record>) -> String
     records.into_iter().map(line).collect()
 }
 
+/// The records of a file that a search may be writing to.
+///
+/// # Errors
+/// [`Error::Read`], or [`Error::Ledger`] for a line that is no record.
+pub(super) fn read(path: &Path) -> Result<Vec<Record>, Error> {
+    let bytes = fs::read(path).map_err(Error::read(path))?;
+    parse(path, whole_lines(&bytes))
+}
+
+/// A file's bytes without a last line that was cut short.
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)]
+}
+
+fn parse(path: &Path, lines: &[u8]) -> Result<Vec<Record>, Error> {
+    let record = |(index, line)| {
+        serde_json::from_slice(line).map_err(|error| Error::Ledger {
+            path: path.to_owned(),
+            line: index + 1,
+            fault: error.to_string(),
+        })
+    };
+    lines.split_inclusive(|&byte| byte == b'\n').enumerate().map(record).collect()
+}
+
 /// An open file of records.
 #[derive(Debug)]
 pub(super) struct RecordFile {
@@ -247,22 +272,12 @@ impl RecordFile {
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(Error::read(path))?;
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        if whole < bytes.len() {
-            file.set_len(whole as u64).map_err(Error::write(path))?;
+        let whole = whole_lines(&bytes);
+        if whole.len() < bytes.len() {
+            file.set_len(whole.len() as u64).map_err(Error::write(path))?;
             file.sync_data().map_err(Error::write(path))?;
         }
-        let records = bytes[..whole]
-            .split_inclusive(|&byte| byte == b'\n')
-            .enumerate()
-            .map(|(index, line)| {
-                serde_json::from_slice(line).map_err(|error| Error::Ledger {
-                    path: path.to_owned(),
-                    line: index + 1,
-                    fault: error.to_string(),
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        let records = parse(path, whole)?;
         Ok((RecordFile { path: path.to_owned(), file }, records))
     }
 

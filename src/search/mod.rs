@@ -6,7 +6,7 @@
 //!
 //! | file | what it decides |
 //! |---|---|
-//! | [`strategy`] | which architectures next; [`random`], [`local`], [`evolution`], [`q_learning`], and [`ppo`] and [`reinforce`] with their controller in [`policy`] |
+//! | [`strategy`] | which architectures next; [`random`], [`local`], [`evolution`], [`q_learning`], [`ppo`] and [`reinforce`] with their controller in [`policy`], and [`enas`] with shared weights |
 //! | [`evaluator`] | how good one is; [`child`] trains it, [`table`] looks it up, [`command`] asks a program, [`proxy`] looks at it untrained |
 //! | [`budget`] | how long one is trained, and which are trained again in the end |
 //! | [`objective`] | what is wanted of it: the largest reward, limits on its costs, a Pareto front |
@@ -17,10 +17,11 @@
 //! # Determinism
 //! One seed gives one ledger, byte for byte except for its times, whatever the number of workers and
 //! however often the run was killed and resumed: a resumed run asks its strategy again from the start
-//! and tells it the recorded rewards.
+//! and tells it the recorded rewards. What a strategy learns before that is in a checkpoint.
 
 mod advantage;
 mod architecture;
+mod event;
 mod identity;
 mod optimizer;
 mod proposed;
@@ -33,6 +34,7 @@ pub mod budget;
 pub mod child;
 pub mod command;
 pub mod comparison;
+pub mod enas;
 pub mod evaluator;
 pub mod evolution;
 pub mod ledger;
@@ -51,6 +53,7 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use architecture::{ChildScale, SpaceFault};
@@ -58,7 +61,9 @@ pub use budget::{Budget, Paused, Retrain, Stepwise};
 pub use child::{ChildConfig, TrainEvaluator};
 pub use command::{CommandConfig, CommandEvaluator};
 pub use comparison::{ComparisonConfig, compare};
+pub use enas::{EnasConfig, SharedEpoch, Sharing};
 pub use evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+pub use event::{Event, SearchHistory, StopReason};
 pub use evolution::EvolutionConfig;
 pub use identity::{space_hash, train_seed};
 pub use ledger::{Record, Size};
@@ -73,17 +78,20 @@ pub use strategy::{Metrics, Strategy, StrategyConfig};
 pub use table::{KeyFormat, Table, TableConfig, TableEvaluator};
 
 use crate::error::Error;
+use crate::rng::{Purpose, stream};
+use crate::space::sampler::Hunt;
 use crate::space::{Genotype, Requirements, SearchSpace};
 use budget::Race;
 use objective::pareto::{self, Point};
 use objective::{Appraiser, Costs, Counted};
 use report::Report;
+use report::beside::Other;
 use run_dir::{RunDir, cell_name};
 use strategy::at_least_one;
 use workers::{Done, Job, Workers, size, with_workers};
 
 /// The least time between two writings of the report while a search runs.
-const REPORT_EVERY: Duration = Duration::from_secs(5);
+const REPORT_EVERY: Duration = Duration::from_secs(2);
 
 /// Reads a monotonic clock; the library reads none itself. Only the `secs` of a ledger come from it, and how
 /// often the report is written.
@@ -109,6 +117,8 @@ pub struct SearchConfig {
     pub budget: Budget,
     /// Which are trained again in the end; none if it is of none.
     pub retrain: Retrain,
+    /// Folders of other runs that the report shows beside this one. They change nothing of the search.
+    pub beside: Vec<PathBuf>,
 }
 
 impl Default for SearchConfig {
@@ -122,6 +132,7 @@ impl Default for SearchConfig {
             objectives: Objectives::default(),
             budget: Budget::Whole,
             retrain: Retrain::default(),
+            beside: Vec::new(),
         }
     }
 }
@@ -141,69 +152,6 @@ impl SearchConfig {
         }
         self.retrain.check(evaluator.stepwise())
     }
-}
-
-/// Something that happened in a search.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// The folder holds this many trials of an earlier process.
-    Resumed {
-        /// Trials in its ledger.
-        trials: usize,
-    },
-    /// A trial was evaluated. These come in the order in which the evaluations end.
-    Evaluated {
-        /// The trial.
-        record: &'a Record,
-    },
-    /// One of the best was trained again, and is in `retrained.jsonl`.
-    Retrained {
-        /// The trial with its new outcome.
-        record: &'a Record,
-    },
-    /// A trial is in the ledger. These come in order of trials.
-    Recorded {
-        /// The trial.
-        record: &'a Record,
-        /// True if no trial so far is better.
-        is_best: bool,
-    },
-    /// The strategy has learned from a batch.
-    Updated {
-        /// Last trial of the batch.
-        trial: usize,
-        /// What the strategy says about it.
-        metrics: &'a Metrics,
-    },
-}
-
-/// Why a search ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StopReason {
-    /// All trials are done.
-    Trials,
-    /// The receiver of events asked for it.
-    Requested,
-}
-
-/// A finished search.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SearchHistory {
-    /// All trials of the ledger in order.
-    pub trials: Vec<Record>,
-    /// Index of the trial with the largest reward, the first of equals; none if all failed.
-    pub best: Option<usize>,
-    /// Indices of the trials on the Pareto front, the largest first coordinate first; none unless one is
-    /// asked for.
-    pub front: Vec<usize>,
-    /// The best trials with the outcomes of their second training, in the order of the first.
-    pub retrained: Vec<Record>,
-    /// What the strategy said about each batch, with the batch's last trial.
-    pub updates: Vec<(usize, Metrics)>,
-    /// Why it ended.
-    pub stop: StopReason,
 }
 
 /// Searches `space`.
@@ -238,11 +186,20 @@ pub fn run(
         true => evaluator.requirements(),
         false => evaluator.requirements().within(&counted),
     };
-    let mut strategy = config.strategy.build(space, config.seed)?;
+    let mut strategy = config.strategy.build(space, config.seed, evaluator.sharing())?;
     config.budget.check(evaluator.stepwise(), config.trials, strategy.batch())?;
     // Before there is a folder: a space whose requirements cannot be met leaves none behind.
-    let first_batch = strategy.ask(1, requirements)?;
+    let first_batch = match strategy.lessons() {
+        None => Some(strategy.ask(1, requirements)?),
+        Some(_) => {
+            let rng = &mut stream(config.seed, Purpose::Sample, 0);
+            Hunt::new(space, requirements).run(rng, |rng| space.sample(rng))?;
+            None
+        }
+    };
     let settings = identity::config_text(space, config, evaluator);
+    let others = config.beside.iter().map(|folder| Other::read(folder, &settings));
+    let others = others.collect::<Result<Vec<Other>, Error>>()?;
     let run_dir = RunDir::open(folder, &settings, space)?;
     let provenance = Provenance {
         space: space.name.clone(),
@@ -271,7 +228,11 @@ pub fn run(
             first_of,
             begun,
             unevaluated,
+            others,
             retrained: Vec::new(),
+            learned: Vec::new(),
+            updates: Vec::new(),
+            reported: clock(),
         };
         search.run(strategy, first_batch)
     })
@@ -298,15 +259,23 @@ struct Search<'a> {
     begun: Vec<Job>,
     /// Trials of the current batch that failed before they could be evaluated.
     unevaluated: Vec<(Record, Option<String>)>,
+    /// Runs that the report shows too.
+    others: Vec<Other>,
     /// What was trained again.
     retrained: Vec<Record>,
+    /// What the strategy learned before it was asked.
+    learned: Vec<SharedEpoch>,
+    /// What it said about each batch, with the batch's last trial.
+    updates: Vec<(usize, Metrics)>,
+    /// When the report was written last.
+    reported: Duration,
 }
 
 impl Search<'_> {
     fn run(
         mut self,
-        mut strategy: Box<dyn Strategy>,
-        first_batch: Vec<Genotype>,
+        mut strategy: Box<dyn Strategy + '_>,
+        mut first_batch: Option<Vec<Genotype>>,
     ) -> Result<SearchHistory, Error> {
         self.run_dir.restore_cells(|record| {
             self.evaluator.cell_text(&record.genotype, &self.provenance_of(record))
@@ -316,10 +285,10 @@ impl Search<'_> {
         if known > 0 {
             flow = (self.on_event)(Event::Resumed { trials: known });
         }
-        let mut updates = Vec::new();
+        if flow.is_continue() {
+            flow = self.learn(&mut *strategy)?;
+        }
         let mut first = 1;
-        let mut first_batch = Some(first_batch);
-        let mut reported = (self.clock)();
         while first <= self.config.trials && flow.is_continue() {
             let genotypes = match first_batch.take() {
                 Some(genotypes) => genotypes,
@@ -337,14 +306,10 @@ impl Search<'_> {
                 if end - 1 > known && flow.is_continue() {
                     flow = (self.on_event)(Event::Updated { trial: end - 1, metrics: &metrics });
                 }
-                updates.push((end - 1, metrics));
+                self.updates.push((end - 1, metrics));
             }
             first = end;
-            let now = (self.clock)();
-            if now.saturating_sub(reported) >= REPORT_EVERY {
-                self.write_report()?;
-                reported = now;
-            }
+            self.write_report_in_time()?;
         }
         if flow.is_continue() {
             flow = self.retrain()?;
@@ -353,13 +318,23 @@ impl Search<'_> {
         let stop = if flow.is_break() { StopReason::Requested } else { StopReason::Trials };
         let (trials, best) = (self.run_dir.records().to_vec(), self.run_dir.best());
         let front = front(&trials, &self.config.objectives.pareto);
-        let retrained = self.retrained;
-        Ok(SearchHistory { trials, best, front, retrained, updates, stop })
+        let (retrained, learned, updates) = (self.retrained, self.learned, self.updates);
+        Ok(SearchHistory { trials, best, front, retrained, learned, updates, stop })
     }
 
     fn provenance_of(&self, record: &Record) -> Provenance {
         let (trial, reward, epochs) = (record.trial, record.reward(), record.epochs());
         Provenance { trial, reward, epochs, ..self.provenance.clone() }
+    }
+
+    /// Writes the report if the last time was long enough ago.
+    fn write_report_in_time(&mut self) -> Result<(), Error> {
+        let now = (self.clock)();
+        if now.saturating_sub(self.reported) >= REPORT_EVERY {
+            self.write_report()?;
+            self.reported = now;
+        }
+        Ok(())
     }
 
     fn write_report(&self) -> Result<(), Error> {
@@ -376,12 +351,17 @@ impl Search<'_> {
         let best = best(records, report::CELLS).into_iter();
         let report = Report {
             space: self.space,
+            strategy: self.config.strategy.name(),
+            seed: self.config.seed,
             records,
             trials: self.config.trials.max(records.len()),
             settings: &self.settings,
             pareto,
             front,
             retrained: &self.retrained,
+            others: &self.others,
+            learned: &self.learned,
+            updates: &self.updates,
             cells: best.map(|record| (record, cell_name(record), cell(record))).collect(),
         };
         self.run_dir.write_report(&report.html())
@@ -409,6 +389,9 @@ impl Search<'_> {
                 let record = &self.run_dir.records()[index];
                 let is_best = self.run_dir.best() == Some(index);
                 flow = join(flow, (self.on_event)(Event::Recorded { record, is_best }));
+            }
+            if new > 0 {
+                self.write_report_in_time()?;
             }
             if flow.is_break() {
                 self.workers.cancel();

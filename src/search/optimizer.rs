@@ -42,6 +42,36 @@ impl Adam {
     }
 }
 
+impl Adam {
+    /// How many updates there were, and both moments of each parameter: all that later updates depend on.
+    pub(super) fn state(
+        &mut self,
+        parameters: &[&mut Matrix],
+    ) -> Result<(i32, Vec<[Vec<f32>; 2]>), CpuError> {
+        let mut moments = Vec::with_capacity(parameters.len());
+        for parameter in parameters {
+            let first = self.moment1.get_or_alloc_mut(&**parameter)?.to_vec();
+            moments.push([first, self.moment2.get_or_alloc_mut(&**parameter)?.to_vec()]);
+        }
+        Ok((self.updates, moments))
+    }
+
+    /// Takes over what another one remembered of parameters with the same shapes.
+    pub(super) fn load_state(
+        &mut self,
+        parameters: &[&mut Matrix],
+        updates: i32,
+        moments: &[[Vec<f32>; 2]],
+    ) -> Result<(), CpuError> {
+        self.updates = updates;
+        for (parameter, [first, second]) in parameters.iter().zip(moments) {
+            self.moment1.get_or_alloc_mut(&**parameter)?.copy_from_slice(first);
+            self.moment2.get_or_alloc_mut(&**parameter)?.copy_from_slice(second);
+        }
+        Ok(())
+    }
+}
+
 /// Scales all gradients so that their joint Euclidean norm is at most `max_grad_norm`; gives the norm
 /// before that.
 pub(super) fn clip_grad_norm(

@@ -49,6 +49,8 @@ pub struct Policy {
     /// Input, forget, cell and output gate.
     gates: [Gate; 4],
     heads: Vec<Head>,
+    /// Logits `l` are `c * tanh(l)`, if there is such a `c`.
+    tanh_constant: Option<f32>,
 }
 
 /// `x W + h V + b`.
@@ -119,7 +121,15 @@ impl Policy {
                 }),
             })
             .collect();
-        Policy { space, device, start, gates, heads }
+        Policy { space, device, start, gates, heads, tanh_constant: None }
+    }
+
+    /// The same with logits that stay within `-constant..constant`, so that no option becomes certain.
+    ///
+    /// # Source
+    /// Bello et al., "Neural Combinatorial Optimization with Reinforcement Learning"; ENAS's controllers.
+    pub(super) fn with_tanh_constant(self, constant: f64) -> Self {
+        Policy { tanh_constant: Some(constant as f32), ..self }
     }
 
     /// Draws one genotype for each generator.
@@ -139,7 +149,7 @@ impl Policy {
 
     /// All weights, always in the same order.
     pub(super) fn parameters_mut(&mut self) -> Vec<&mut Matrix> {
-        let Policy { space: _, device: _, start, gates, heads } = self;
+        let Policy { space: _, device: _, start, gates, heads, tanh_constant: _ } = self;
         let mut all = vec![start];
         for Gate { input, recurrent, bias } in gates {
             all.extend([input, recurrent, bias]);
@@ -208,6 +218,10 @@ impl Policy {
 
             let bias = rows(tape, &head.bias, &first_row, &self.device);
             let logits = on(tape, |t| h.clone().put_tape(t).matmul(head.weight.clone()) + bias);
+            let logits = match self.tanh_constant {
+                None => logits,
+                Some(constant) => on(tape, |t| logits.put_tape(t).tanh() * constant),
+            };
             let logits = match &head.prior {
                 None => logits,
                 Some(prior) => {

@@ -165,19 +165,21 @@ impl Reinforce {
 }
 
 /// What a step did.
-struct Step {
-    policy_loss: f64,
-    entropy: f64,
-    grad_norm: f64,
+pub(super) struct Step {
+    pub(super) policy_loss: f64,
+    /// Mean over active decisions in nats, before the step.
+    pub(super) entropy: f64,
+    pub(super) grad_norm: f64,
 }
 
-/// One step of the optimizer on the loss of a batch.
-fn step(
+/// One step of the optimizer on the loss of a batch, with an entropy bonus of weight `ent_coef`.
+pub(super) fn step(
     policy: &mut Policy,
     optimizer: &mut Adam,
     rollout: &Rollout,
     advantages: &[f64],
-    config: &ReinforceConfig,
+    ent_coef: f64,
+    max_grad_norm: f64,
 ) -> Step {
     let mut tape = Recording::default();
     let unrolled = policy.evaluate(&mut tape, &rollout.genotypes.iter().collect::<Vec<_>>());
@@ -191,12 +193,12 @@ fn step(
 
     let policy_loss = on(&mut tape, |t| (unrolled.log_prob.put_tape(t) * costs).sum::<(), _>());
     let entropy = on(&mut tape, |t| (unrolled.entropy.put_tape(t) * weights).sum::<(), _>());
-    let bonus = on(&mut tape, |t| entropy.clone().put_tape(t) * (-config.ent_coef as f32));
+    let bonus = on(&mut tape, |t| entropy.clone().put_tape(t) * (-ent_coef as f32));
     let loss = policy_loss.clone().put_tape(tape) + bonus;
 
     let mut gradients = loss.backward();
     let parameters = policy.parameters_mut();
-    let grad_norm = clip_grad_norm(&parameters, &mut gradients, config.max_grad_norm)
+    let grad_norm = clip_grad_norm(&parameters, &mut gradients, max_grad_norm)
         .expect("tensors on the CPU only fail when memory runs out");
     optimizer
         .update(parameters, &mut gradients)
@@ -246,7 +248,9 @@ impl Strategy for Reinforce {
         if config.norm_adv {
             normalize(&mut advantages);
         }
-        let step = pool.install(|| step(policy, optimizer, &rollout, &advantages, config));
+        let ReinforceConfig { ent_coef, max_grad_norm, .. } = *config;
+        let step = pool
+            .install(|| step(policy, optimizer, &rollout, &advantages, ent_coef, max_grad_norm));
         vec![
             ("mean_reward", mean_reward(results)),
             ("baseline", self.baseline.average()),

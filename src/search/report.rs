@@ -1,13 +1,19 @@
 //! A search as one HTML page: its reward over the trials, what the best accuracy costs or the Pareto front,
 //! which options were chosen when, the best cells as pictures and text, and all trials.
 
+pub(super) mod beside;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
+use beside::Other;
+
+use super::enas::SharedEpoch;
 use super::ledger::Record;
 use super::objective::{MeasureKind, Objective};
 use super::run_dir::cell_name;
+use super::strategy::Metrics;
 use crate::compile;
 use crate::draw;
 use crate::graph::cost::grouped;
@@ -31,6 +37,10 @@ const ROWS: usize = 2_000;
 pub(super) struct Report<'s> {
     /// The space that is searched.
     pub space: &'s SearchSpace,
+    /// Name of the strategy.
+    pub strategy: &'s str,
+    /// Seed of the search.
+    pub seed: u64,
     /// All trials in order.
     pub records: &'s [Record],
     /// Trials wanted in all, at least those there are.
@@ -43,6 +53,12 @@ pub(super) struct Report<'s> {
     pub front: Vec<&'s Record>,
     /// The best trials with the outcomes of their second training.
     pub retrained: &'s [Record],
+    /// Runs that are shown beside it.
+    pub others: &'s [Other],
+    /// What the strategy learned before it was asked.
+    pub learned: &'s [SharedEpoch],
+    /// What it said about each batch, with the batch's last trial.
+    pub updates: &'s [(usize, Metrics)],
     /// The best trials' cells: path from the folder, and text.
     pub cells: Vec<(&'s Record, String, String)>,
 }
@@ -56,11 +72,7 @@ impl Report<'_> {
     }
 
     fn write(&self, page: &mut String) -> fmt::Result {
-        let name = &self.space.name;
-        let (strategy, seed) = match self.records.first() {
-            Some(record) => (record.strategy.as_str(), record.seed.to_string()),
-            None => ("", String::new()),
-        };
+        let (name, strategy, seed) = (&self.space.name, self.strategy, self.seed);
         report::begin(page, &format!("Search of {name} by {strategy}, seed {seed}"))?;
         let count = |is_counted: fn(&Record) -> bool| {
             self.records.iter().filter(|record| is_counted(record)).count()
@@ -76,7 +88,10 @@ impl Report<'_> {
             self.space.decisions.len(),
             self.space.size()
         )?;
+        self.shared_weights(page)?;
         self.rewards(page)?;
+        self.entropy(page)?;
+        beside::write(page, self.records, self.others)?;
         match self.pareto.is_empty() {
             true => self.costs(page)?,
             false => self.front(page)?,
@@ -87,6 +102,45 @@ impl Report<'_> {
         self.table(page)?;
         report::listing(page, "Settings", self.settings)?;
         report::end(page)
+    }
+
+    /// What children scored with shared weights, epoch by epoch, and how undecided their controller was.
+    fn shared_weights(&self, page: &mut String) -> fmt::Result {
+        let Some(last) = self.learned.last() else { return Ok(()) };
+        let curve = |name: &str, of: fn(&SharedEpoch) -> f64| Curve {
+            name: name.into(),
+            shape: Shape::Line,
+            points: self.learned.iter().map(|epoch| (epoch.epoch as f64, of(epoch))).collect(),
+        };
+        writeln!(
+            page,
+            "<h2>Shared weights</h2>\n<p>{} epochs; {} parameters are shared by the children so far.</p>",
+            self.learned.len(),
+            grouped(last.params as u64, ',')
+        )?;
+        let curves = vec![
+            curve("held-out images, mean reward of the controller", |epoch| epoch.reward),
+            curve("training images", |epoch| epoch.train_accuracy),
+        ];
+        Chart { what: "accuracy", axis: Axis::Count("epoch"), curves }.write(page)?;
+        let curves = vec![curve("entropy of a decision", |epoch| epoch.entropy)];
+        Chart { what: "nats", axis: Axis::Count("epoch"), curves }.write(page)
+    }
+
+    /// How undecided a controller was after each batch of trials, if the strategy has one.
+    fn entropy(&self, page: &mut String) -> fmt::Result {
+        let of_batch = |(trial, metrics): &(usize, Metrics)| {
+            let (_, entropy) = metrics.iter().find(|(name, _)| *name == "entropy")?;
+            Some((*trial as f64, *entropy))
+        };
+        let points: Vec<(f64, f64)> = self.updates.iter().filter_map(of_batch).collect();
+        if points.is_empty() {
+            return Ok(());
+        }
+        writeln!(page, "<h2>Controller</h2>")?;
+        let curves =
+            vec![Curve { name: "entropy of a decision".into(), shape: Shape::Line, points }];
+        Chart { what: "nats", axis: Axis::Count("trial"), curves }.write(page)
     }
 
     fn rewards(&self, page: &mut String) -> fmt::Result {
@@ -101,16 +155,11 @@ impl Report<'_> {
             window.iter().map(|(_, reward)| reward).sum::<f64>() / window.len() as f64
         };
         let averages = (0..scored.len()).map(|end| (scored[end].0, average(end))).collect();
-        let best = scored.iter().scan(f64::NEG_INFINITY, |best, &(trial, reward)| {
-            *best = best.max(reward);
-            Some((trial, *best))
-        });
-        let best = best.collect();
         let curve = |name: &str, shape, points| Curve { name: name.into(), shape, points };
         let curves = vec![
             curve("trial", Shape::Dots, scored.clone()),
             curve(&format!("mean of the last {WINDOW}"), Shape::Plain, averages),
-            curve("best so far", Shape::Plain, best),
+            curve("best so far", Shape::Plain, beside::best_so_far(self.records)),
         ];
         writeln!(page, "<h2>Reward</h2>")?;
         Chart { what: "reward", axis: Axis::Count("trial"), curves }.write(page)

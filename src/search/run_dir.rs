@@ -1,6 +1,6 @@
 //! The folder of a run: `config.toml`, `ledger.jsonl`, `pending.jsonl`, `cells/`, `best.cell` and
 //! `report.html`; in a search for a Pareto front also `front.jsonl` and `front/`, and where the best are
-//! trained again `retrained.jsonl`.
+//! trained again `retrained.jsonl`; weights that a strategy shares are in `shared.safetensors`.
 //!
 //! `ledger.jsonl` is the truth and is always in order of trials. A trial that finishes before an
 //! earlier one waits in `pending.jsonl`; that file is emptied only after all of it is in the ledger,
@@ -241,6 +241,11 @@ impl RunDir {
     /// Replaces the report.
     pub(super) fn write_report(&self, page: &str) -> Result<(), Error> {
         replace_text(&self.dir.join("report.html"), page)
+    }
+
+    /// Where the folder has a file of this name.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     fn cell_path(&self, record: &Record) -> PathBuf {

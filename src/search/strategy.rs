@@ -1,9 +1,10 @@
 //! The search strategy: which architectures to try next, given the rewards so far.
 //!
-//! A strategy takes no file, no clock and no evaluator, so it is replayed exactly by asking it again
-//! and telling it the recorded rewards. To add one: write its file, implement [`Strategy`], add a
+//! A strategy takes no file and no clock, so it is replayed exactly by asking it again and telling it the
+//! recorded rewards; what it learns by itself before, it keeps as a state. To add one: write its file, implement [`Strategy`], add a
 //! variant to [`StrategyConfig`].
 
+use super::enas::{Enas, EnasConfig, Lessons, Sharing};
 use super::evolution::{Evolution, EvolutionConfig};
 use super::local::{LocalConfig, LocalSearch};
 use super::objective::pareto::Point;
@@ -33,6 +34,11 @@ pub trait Strategy {
         first_trial: usize,
         requirements: Requirements<'_>,
     ) -> Result<Vec<Genotype>, Error>;
+
+    /// What it learns before it is asked for the first time; `None` if that is nothing.
+    fn lessons(&mut self) -> Option<&mut dyn Lessons> {
+        None
+    }
 
     /// The results of the batch asked for last, in order of trials. Returns what a log of the search
     /// should show about the update, by name.
@@ -79,6 +85,8 @@ pub enum StrategyConfig {
     Local(LocalConfig),
     /// Q-learning in a table.
     QLearning(QLearningConfig),
+    /// Shared weights.
+    Enas(EnasConfig),
 }
 
 impl StrategyConfig {
@@ -91,6 +99,7 @@ impl StrategyConfig {
             StrategyConfig::Evolution(_) => "evolution",
             StrategyConfig::Local(_) => "local",
             StrategyConfig::QLearning(_) => "q-learning",
+            StrategyConfig::Enas(_) => "enas",
         }
     }
 
@@ -101,7 +110,8 @@ impl StrategyConfig {
             StrategyConfig::Ppo(_)
             | StrategyConfig::Reinforce(_)
             | StrategyConfig::Local(_)
-            | StrategyConfig::QLearning(_) => false,
+            | StrategyConfig::QLearning(_)
+            | StrategyConfig::Enas(_) => false,
         }
     }
 
@@ -114,14 +124,20 @@ impl StrategyConfig {
             StrategyConfig::Evolution(config) => config.settings(),
             StrategyConfig::Local(config) => config.settings(),
             StrategyConfig::QLearning(config) => config.settings(),
+            StrategyConfig::Enas(config) => config.settings(),
         }
     }
 
-    /// The strategy at the start of a search.
+    /// The strategy at the start of a search; `sharing` if the children of its evaluator can share weights.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting out of range.
-    pub fn build(&self, space: &SearchSpace, seed: u64) -> Result<Box<dyn Strategy>, Error> {
+    /// [`Error::Config`] for a setting out of range, or for shared weights where there can be none.
+    pub fn build<'a>(
+        &self,
+        space: &SearchSpace,
+        seed: u64,
+        sharing: Option<Sharing<'a>>,
+    ) -> Result<Box<dyn Strategy + 'a>, Error> {
         let space = space.clone();
         Ok(match self {
             StrategyConfig::Random => Box::new(RandomSearch::new(space, seed)),
@@ -130,6 +146,15 @@ impl StrategyConfig {
             StrategyConfig::Evolution(config) => Box::new(Evolution::new(space, config, seed)?),
             StrategyConfig::Local(config) => Box::new(LocalSearch::new(space, config, seed)?),
             StrategyConfig::QLearning(config) => Box::new(QLearning::new(space, config, seed)?),
+            StrategyConfig::Enas(config) => {
+                let sharing = sharing.ok_or_else(|| Error::Config {
+                    setting: "strategy",
+                    value: self.name().into(),
+                    reason: "only children that are trained here share weights, with `--evaluator train`"
+                        .into(),
+                })?;
+                Box::new(Enas::new(space, config, seed, sharing)?)
+            }
         })
     }
 }
@@ -164,6 +189,12 @@ pub(super) fn above_zero(setting: &'static str, value: f64) -> Result<(), Error>
 pub(super) fn share(setting: &'static str, value: f64) -> Result<(), Error> {
     let is_fine = (0.0..=1.0).contains(&value);
     refuse_unless(is_fine, setting, &value.to_string(), "it must be in [0, 1]")
+}
+
+/// Refuses what is not from 0 up to, but without, 1.
+pub(super) fn below_one(setting: &'static str, value: f64) -> Result<(), Error> {
+    let is_fine = (0.0..1.0).contains(&value);
+    refuse_unless(is_fine, setting, &value.to_string(), "it must be in [0, 1)")
 }
 
 fn refuse_unless(

@@ -66,7 +66,7 @@ pub(crate) fn classify(
 
 /// Number of rows of `[N, classes]` whose largest entry is at the row's label; of equal entries the
 /// first counts, and a row with NaN is never right.
-pub(super) fn count_correct(logits: &[f32], labels: &[u16]) -> usize {
+pub(crate) fn count_correct(logits: &[f32], labels: &[u16]) -> usize {
     let Some(classes) = logits.len().checked_div(labels.len()) else { return 0 };
     let is_correct = |(row, &label): (&[f32], &u16)| {
         let label = usize::from(label);

@@ -29,7 +29,7 @@ pub use checkpoint::{Checkpoint, restore};
 pub use clip::clip_norm;
 pub use config::TrainConfig;
 pub use evaluate::accuracy;
-pub(crate) use evaluate::classify;
+pub(crate) use evaluate::{classify, count_correct};
 pub use event::{EpochRecord, Event, History};
 pub use memory::TrainMemory;
 pub use optimizer::{Adam, Optimizer, OptimizerKind, RmsProp, Rule, Sgd};
@@ -41,6 +41,7 @@ pub use state::{Progress, TrainState};
 #[cfg(feature = "tensorboard")]
 pub use tensorboard::EventFile;
 pub use trainer::Trainer;
+pub(crate) use trainer::targets;
 pub use transfer::adopt_body;
 
 use crate::data::{Images, Whitening};

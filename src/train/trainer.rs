@@ -281,7 +281,7 @@ impl<'a> Trainer<'a> {
 }
 
 /// Rows `[N, classes]`: `1 - smoothing` at the label, and `smoothing / classes` more everywhere.
-fn targets(labels: &[u16], classes: usize, smoothing: f64) -> Vec<f32> {
+pub(crate) fn targets(labels: &[u16], classes: usize, smoothing: f64) -> Vec<f32> {
     let mut rows = vec![(smoothing / classes as f64) as f32; labels.len() * classes];
     for (row, &label) in rows.chunks_exact_mut(classes).zip(labels) {
         row[usize::from(label)] += (1.0 - smoothing) as f32;

@@ -10,6 +10,7 @@ mod prefilters;
 mod records;
 mod requirements;
 mod resume;
+mod sharing;
 mod strategies;
 mod table;
 mod tabular;

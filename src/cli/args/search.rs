@@ -24,6 +24,8 @@ pub enum Strategy {
     Local,
     /// Q-learning in a table, as MetaQNN does it.
     QLearning,
+    /// Weights shared by all children and a controller that learns from them, as ENAS does it.
+    Enas,
 }
 
 /// Settings of a strategy.
@@ -199,6 +201,13 @@ pub struct SearchArgs {
     /// Folder of runs.
     #[arg(long, default_value = "runs")]
     pub out: PathBuf,
+    /// Show another run beside this one in the report, such as one by another strategy. May be given more than
+    /// once.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "compare")]
+    pub beside: Vec<PathBuf>,
+    /// Show the report live at 127.0.0.1 while the search runs, at this port or any free one.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0", conflicts_with = "compare")]
+    pub serve: Option<u16>,
     /// Name of this run's folder; by default from space, data, strategy and seed.
     #[arg(long)]
     pub name: Option<String>,

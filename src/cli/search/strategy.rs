@@ -3,7 +3,8 @@
 use cellc::diagnostic::suggest;
 use cellc::error::Error;
 use cellc::search::{
-    EvolutionConfig, LocalConfig, PpoConfig, QLearningConfig, ReinforceConfig, StrategyConfig,
+    EnasConfig, EvolutionConfig, LocalConfig, PpoConfig, QLearningConfig, ReinforceConfig,
+    StrategyConfig,
 };
 use toml::{Table, Value};
 
@@ -44,6 +45,8 @@ fn config(strategy: Strategy, preset: Preset) -> StrategyConfig {
         Strategy::Local => StrategyConfig::Local(LocalConfig::default()),
         Strategy::QLearning if is_paper => StrategyConfig::QLearning(QLearningConfig::paper()),
         Strategy::QLearning => StrategyConfig::QLearning(QLearningConfig::default()),
+        Strategy::Enas if is_paper => StrategyConfig::Enas(EnasConfig::paper()),
+        Strategy::Enas => StrategyConfig::Enas(EnasConfig::default()),
     }
 }
 
@@ -64,6 +67,7 @@ fn assign(configs: &mut [StrategyConfig], assignment: &str) -> Result<(), String
         StrategyConfig::Evolution(config) => change(config, path, key, value, &[]),
         StrategyConfig::Local(config) => change(config, path, key, value, &[]),
         StrategyConfig::QLearning(config) => change(config, path, key, value, &[]),
+        StrategyConfig::Enas(config) => change(config, path, key, value, &[]),
         StrategyConfig::Random => Err("random search has no settings".into()),
         other => Err(format!("`{}` has no settings here", other.name())),
     }

@@ -70,10 +70,11 @@ impl<'m> Lowering<'m> {
                 frame.locals[local.0]
             }
             ExprKind::Choice { decision, options } => {
-                self.expr(&options[self.genotype[*decision]], frame)
+                let option = self.take(*decision);
+                self.expr(&options[option], frame)
             }
-            ExprKind::Apply { op, args } => {
-                let op = self.chosen(op);
+            ExprKind::Apply { op: written, args } => {
+                let op = self.chosen(written);
                 if let OpUseKind::Primitive { primitive: Primitive::Concat, .. } = op.kind {
                     return self.concat(args, expr.span, frame);
                 }
@@ -85,10 +86,10 @@ impl<'m> Lowering<'m> {
                 }
                 if let [left, right] = args.as_slice() {
                     let (a, b) = self.both(left, right, frame);
-                    return self.apply(op, &[a?, b?], frame);
+                    return self.apply(written, &[a?, b?], frame);
                 }
                 let args = self.args(args, frame);
-                self.apply(op, &args.into_iter().collect::<Option<Vec<_>>>()?, frame)
+                self.apply(written, &args.into_iter().collect::<Option<Vec<_>>>()?, frame)
             }
             ExprKind::Combine { combine, left, right } => {
                 let chosen = match combine {
@@ -106,6 +107,9 @@ impl<'m> Lowering<'m> {
                     }
                     CombineUse::Apply(op) => {
                         let (a, b) = self.both(left, right, frame);
+                        if let Combine::Choice { decision, .. } = combine {
+                            self.take(*decision);
+                        }
                         self.apply(op, &[a?, b?], frame)
                     }
                 }
@@ -124,6 +128,15 @@ impl<'m> Lowering<'m> {
         op
     }
 
+    /// [`chosen`](Self::chosen), for a value that depends on it.
+    fn take_op<'o>(&mut self, op: &'o OpUse) -> &'o OpUse {
+        let mut op = op;
+        while let OpUseKind::Choice { decision, options } = &op.kind {
+            op = &options[self.take(*decision)];
+        }
+        op
+    }
+
     /// Applies one operation to tensors.
     pub(super) fn apply(
         &mut self,
@@ -131,7 +144,7 @@ impl<'m> Lowering<'m> {
         args: &[NodeId],
         frame: &mut Frame,
     ) -> Option<NodeId> {
-        let op = self.chosen(op);
+        let op = self.take_op(op);
         let outer_site = self.site;
         if !frame.is_foreign {
             self.site = op.span;
@@ -419,7 +432,9 @@ impl<'m> Lowering<'m> {
             self.graph.wire_shape(&op, inputs)
         } else {
             let path = self.path(name);
-            self.graph.wire(op, inputs, self.section, path)
+            let wired = self.graph.wire(op, inputs, self.section, path);
+            self.note_choices(&wired);
+            wired
         };
         let fault = match wired {
             Ok(node) => return self.within_limits(node, frame, span),
@@ -497,6 +512,15 @@ impl<'m> Lowering<'m> {
         }
         self.faults.push(diagnostic);
         None
+    }
+
+    /// Notes what made a node, if it has parameters.
+    fn note_choices(&mut self, wired: &Result<NodeId, ShapeFault>) {
+        let Ok(id) = wired else { return };
+        let node = self.graph.node(*id);
+        if !node.params.is_empty() && !self.trail.is_empty() {
+            self.made_by.insert(node.path.clone(), self.trail.clone());
+        }
     }
 
     /// Where the next node of this operation stands.

@@ -25,6 +25,7 @@ pub(super) struct CellPlace<'a> {
 impl Lowering<'_> {
     /// Builds one cell; gives its outputs in order.
     pub(super) fn cell(&mut self, cell: &Cell, place: CellPlace) -> Option<Vec<NodeId>> {
+        let taken = self.trail.len();
         let size = self.graph.ty(place.inputs[0]).size();
         let stride = place.entry.and_then(|(entry, _)| entry.stride).unwrap_or(cell.stride);
         let is_first = place.is_first;
@@ -71,6 +72,7 @@ impl Lowering<'_> {
             })
             .collect();
         let outputs = outputs.into_iter().collect::<Option<Vec<_>>>()?;
+        self.trail.truncate(taken);
         if self.shapes.is_some() {
             return Some(outputs);
         }

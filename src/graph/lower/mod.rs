@@ -175,6 +175,17 @@ pub struct Lowered {
     pub base: usize,
     /// The cells in order, with the shapes of their named tensors.
     pub cells: Vec<CellShapes>,
+    /// For nodes with parameters that come of a choice, by path, the choices that made them.
+    pub made_by: BTreeMap<String, Vec<Taken>>,
+}
+
+/// A decision and the option it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Taken {
+    /// Index of the decision.
+    pub decision: usize,
+    /// Index of its option.
+    pub option: usize,
 }
 
 /// Shapes of the named tensors of one cell of a network.
@@ -321,8 +332,9 @@ fn build(
     let f = lowering.net(target);
     work.add(&lowering);
     let cells = std::mem::take(&mut lowering.cells);
+    let made_by = std::mem::take(&mut lowering.made_by);
     let graph = lowering.finish()?;
-    Ok(Lowered { graph, scale: Scale { n: target.n, f }, base, cells })
+    Ok(Lowered { graph, scale: Scale { n: target.n, f }, base, cells, made_by })
 }
 
 fn assert_is_point(module: &Module, genotype: &Genotype) {
@@ -394,6 +406,10 @@ struct Lowering<'m> {
     counters: BTreeMap<String, usize>,
     /// The cells built so far.
     cells: Vec<CellShapes>,
+    /// The choices that the value at hand comes of, within the block, or the side of a combination, around.
+    trail: Vec<Taken>,
+    /// Those that made nodes with parameters, by path.
+    made_by: BTreeMap<String, Vec<Taken>>,
     /// Whether the edges of cells have drop path.
     drop_path: bool,
     /// What is known of calls, if only shapes are wanted.
@@ -488,6 +504,8 @@ impl<'m> Lowering<'m> {
             prefix: String::new(),
             counters: BTreeMap::new(),
             cells: Vec::new(),
+            trail: Vec::new(),
+            made_by: BTreeMap::new(),
             drop_path: false,
             shapes: None,
             is_stopped: false,
@@ -544,13 +562,23 @@ impl<'m> Lowering<'m> {
         }
     }
 
-    /// Runs `inner` with `part` added to the path of its nodes.
+    /// Runs `inner` with `part` added to the path of its nodes; the choices it takes are its own.
     fn within<T>(&mut self, part: &str, inner: impl FnOnce(&mut Self) -> T) -> T {
-        let length = self.prefix.len();
+        let (length, taken) = (self.prefix.len(), self.trail.len());
         self.prefix.push('.');
         self.prefix.push_str(part);
         let result = inner(self);
         self.prefix.truncate(length);
+        self.trail.truncate(taken);
         result
+    }
+
+    /// The option that a decision takes, which the value at hand depends on from here on.
+    fn take(&mut self, decision: usize) -> usize {
+        let taken = Taken { decision, option: self.genotype[decision] };
+        if self.shapes.is_none() && !self.trail.contains(&taken) {
+            self.trail.push(taken);
+        }
+        taken.option
     }
 }

@@ -91,7 +91,8 @@ impl Lowering<'_> {
             }
             ValueKind::Not(inner) => Static::Bool(!self.cond(inner, frame)?),
             ValueKind::Choice { decision, options } => {
-                return self.value(&options[self.genotype[*decision]], frame);
+                let option = self.take(*decision);
+                return self.value(&options[option], frame);
             }
         })
     }

@@ -146,7 +146,7 @@ pub fn compare(
         }
     }
     for strategy in strategies {
-        strategy.build(table.space(), config.first_seed)?;
+        strategy.build(table.space(), config.first_seed, None)?;
     }
     let tasks = strategies.len() * config.seeds;
     let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -196,7 +196,7 @@ fn one_run(
     seed: u64,
     trials: usize,
 ) -> Result<Run, Error> {
-    let mut strategy = strategy.build(table.space(), seed)?;
+    let mut strategy = strategy.build(table.space(), seed, None)?;
     let mut outcomes: BTreeMap<String, Option<Score>> = BTreeMap::new();
     let mut run = Run { best: Vec::new(), tops: Vec::new(), repeats: 0, failed: 0 };
     // Rewards of different classes, the largest first.

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::graph::Graph;
 use crate::rng::{Purpose, stream};
 use crate::search::budget::Stepwise;
+use crate::search::enas::Sharing;
 use crate::search::evaluator::{Evaluation, Evaluator, Failure, Provenance};
 use crate::search::objective::NetScale;
 use crate::space::{Genotype, Preference, Requirements, SearchSpace};
@@ -123,6 +124,10 @@ impl Evaluator for Prefiltered<'_> {
 
     fn stepwise(&self) -> Option<&dyn Stepwise> {
         self.inner.stepwise()
+    }
+
+    fn sharing(&self) -> Option<Sharing<'_>> {
+        self.inner.sharing()
     }
 
     fn cell_text(&self, genotype: &Genotype, provenance: &Provenance) -> String {
