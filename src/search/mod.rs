@@ -12,7 +12,7 @@
 //! | [`objective`] | what is wanted of it: the largest reward, limits on its costs, a Pareto front |
 //! | [`ledger`] | what is remembered of it |
 //! | [`comparison`] | which strategy finds better ones |
-//! | `workers` | who evaluates them; [`task`] is what another process must know for that |
+//! | `workers`, [`task`] | who evaluates them: threads here, or workers that take tasks from a `queue` (feature `nats`) |
 //! | `report` | what people see of it, `report.html` in the run's folder |
 //!
 //! # Determinism
@@ -43,6 +43,8 @@ pub mod policy;
 pub mod ppo;
 pub mod proxy;
 pub mod q_learning;
+#[cfg(feature = "nats")]
+pub mod queue;
 pub mod random;
 pub mod reinforce;
 pub mod strategy;
@@ -69,6 +71,8 @@ pub use objective::{Limit, Measure, MeasureKind, NetScale, Objective, Objectives
 pub use ppo::PpoConfig;
 pub use proxy::{Prefilter, Prefiltered, Proxy, ProxyEvaluator, ProxyKind};
 pub use q_learning::QLearningConfig;
+#[cfg(feature = "nats")]
+pub use queue::QueueConfig;
 pub use reinforce::ReinforceConfig;
 pub use run_dir::RunFolder;
 pub use strategy::{Metrics, Strategy, StrategyConfig};
@@ -237,6 +241,38 @@ pub fn run(
 ) -> Result<SearchHistory, Error> {
     prepare(space, evaluator, config, folder, clock, on_event, |search| {
         with_workers(evaluator, config.workers, clock, search)
+    })
+}
+
+/// Searches `space` as [`run`] does, the architectures being scored by [workers](queue::work) that take
+/// them from a queue. Of `evaluator` only the [task](Evaluator::task) is sent; it is asked for everything
+/// but scores.
+///
+/// # Errors
+/// As [`run`]; [`Error::Config`] for an evaluator without a task; [`Error::Queue`] if there is no server, or
+/// it was away for too long. The run can be resumed then.
+///
+/// # Determinism
+/// See [`queue`].
+#[cfg(feature = "nats")]
+pub fn run_over(
+    queue: &QueueConfig,
+    space: &SearchSpace,
+    evaluator: &dyn Evaluator,
+    config: &SearchConfig,
+    folder: &RunFolder,
+    clock: Clock<'_>,
+    on_event: OnEvent<'_>,
+) -> Result<SearchHistory, Error> {
+    // Before there is a folder, too.
+    let way = queue::Way::open(queue, evaluator)?;
+    prepare(space, evaluator, config, folder, clock, on_event, |search| {
+        let mut controller = way.of_search(|fresh| folder.queue_name(fresh))?;
+        let history = search(&mut controller)?;
+        if history.stop == StopReason::Trials {
+            controller.close();
+        }
+        Ok(history)
     })
 }
 
