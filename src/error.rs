@@ -164,6 +164,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The server of a queue is not there, or refuses something.
+    #[error("queue `{url}`: {fault}")]
+    Queue {
+        /// Its address, without secrets.
+        url: String,
+        /// What is wrong.
+        fault: String,
+    },
     /// A run folder holds a ledger that does not fit the requested search.
     #[error("ledger `{}`, line {line}: {fault}", path.display())]
     Ledger {

@@ -22,12 +22,14 @@ mod lsp;
 #[cfg(feature = "images")]
 mod predict;
 mod progress;
+mod queue;
 mod search;
 mod settings;
 mod show;
 mod stats;
 mod table;
 mod train;
+mod worker;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "onnx")]
         Command::Export(args) => export::run(args),
         Command::Search(args) => search::run(args),
+        Command::Worker(args) => worker::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Draw(args) => draw::run(args),

@@ -8,20 +8,21 @@ mod strategy;
 
 use std::ops::ControlFlow;
 use std::thread::available_parallelism;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cellc::error::Error;
 use cellc::graph::cost::grouped;
 use cellc::graph::lower::Scale;
 use cellc::search::{
-    self, Evaluator, Event, FailureKind, Objective, Objectives, Record, Retrain, RunFolder,
-    SearchConfig, SharedEpoch,
+    Evaluator, Event, FailureKind, Objective, Objectives, Record, Retrain, RunFolder, SearchConfig,
+    SharedEpoch,
 };
 
 use super::args::SearchArgs;
 use super::input::{self, Failure};
 use super::output;
 use super::progress::Progress;
+use super::queue;
 use super::table::table;
 use evaluator::{Reward, Scorer};
 use serve::Server;
@@ -40,6 +41,10 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         return compare::run(args, &scorer);
     }
     let strategy = strategy::resolve(&[args.strategy], args.preset, &args.set)?.swap_remove(0);
+    let queue = match &args.queue {
+        Some(url) => Some(queue::with_attempts(queue::queue(url, &args.access)?, args.attempts)),
+        None => None,
+    };
     let workers = workers(args);
     let objectives = Objectives {
         limits: args.require.clone(),
@@ -63,13 +68,20 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     });
     let folder = args.out.join(&name);
     output(&format!(
-        "space {}: {} decisions, {:.2e} architectures; {} trials {} by {}, {workers} workers\n",
+        "space {}: {} decisions, {:.2e} architectures; {} trials {} by {}, {}\n",
         space.name,
         space.decisions.len(),
         space.size(),
         args.trials,
         scorer.source(),
         config.strategy.name(),
+        match &queue {
+            Some(queue) => {
+                let (program, found) = (program(), queue::worker_args(queue));
+                format!("scored by `{program} worker {found} {}`", Scorer::worker_args(args))
+            }
+            None => format!("{workers} workers"),
+        },
     ))?;
 
     let reward = scorer.reward();
@@ -90,31 +102,38 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         progress.line(&format!("live at {}", server.url()));
     }
     let mut status = Status::new(reward, workers);
-    let history =
-        search::run(space, evaluator, &config, &run_folder, &|| start.elapsed(), &mut |event| {
-            match event {
-                Event::Resumed { trials } => {
-                    progress.line(&format!("resumed after {trials} trials"))
-                }
-                Event::Learned { epoch, epochs } => {
-                    progress.line(&learned(epoch, epochs));
-                    status.learn(epoch);
-                    progress.set(0, status.to_string());
-                }
-                Event::Retrained { record } => progress.line(&again(record, reward)),
-                Event::Recorded { record, is_best } => {
-                    progress.line(&line(record, reward, is_best));
-                    status.record(record);
-                    progress.set(record.trial, status.to_string());
-                }
-                Event::Updated { trial, metrics } => {
-                    status.update(metrics);
-                    progress.set(trial, status.to_string());
-                }
-                _ => {}
+    let mut on_event = |event: Event<'_>| {
+        match event {
+            Event::Resumed { trials } => progress.line(&format!("resumed after {trials} trials")),
+            Event::Learned { epoch, epochs } => {
+                progress.line(&learned(epoch, epochs));
+                status.learn(epoch);
+                progress.set(0, status.to_string());
             }
-            ControlFlow::Continue(())
-        });
+            Event::Retrained { record } => progress.line(&again(record, reward)),
+            Event::Recorded { record, is_best } => {
+                progress.line(&line(record, reward, is_best));
+                status.record(record);
+                progress.set(record.trial, status.to_string());
+            }
+            Event::Updated { trial, metrics } => {
+                status.update(metrics);
+                progress.set(trial, status.to_string());
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    };
+    let clock = || start.elapsed();
+    let history = queue::run_search(
+        queue.as_ref(),
+        space,
+        evaluator,
+        &config,
+        &run_folder,
+        &clock,
+        &mut on_event,
+    );
     progress.finish();
     if let Some(server) = server {
         server.finish();
@@ -159,10 +178,9 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
                 Some(scale) => format!("{RETRAIN_N}@{}", scale.f * RETRAIN_WIDEN),
                 None => "N@F".into(),
             };
-            // As the user called the program, so that the line can be pasted into the same shell.
-            let program = std::env::args().next().unwrap_or_else(|| "cellc".into());
             format!(
-                "{found}); train it larger: {program} train {} --scale {retrain} --data {data}\n",
+                "{found}); train it larger: {} train {} --scale {retrain} --data {data}\n",
+                program(),
                 file.display()
             )
         }
@@ -176,6 +194,19 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
             }
         }
         Scorer::Command(..) => format!("{found})\n"),
+    })
+}
+
+/// The program as the user called it, so that a line with it can be pasted into the same shell.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "cellc".into())
+}
+
+/// Seconds as an argument has them.
+pub fn duration(setting: &'static str, secs: f64) -> Result<Duration, Error> {
+    Duration::try_from_secs_f64(secs).map_err(|error| {
+        let (value, reason) = (secs.to_string(), error.to_string());
+        Error::Config { setting, value, reason }
     })
 }
 

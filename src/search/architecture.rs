@@ -1,9 +1,12 @@
 //! The points of a file's space as architectures: their identity, network, cost and text. Every evaluator
 //! of this crate is built on it, so that one architecture has one id and one text whoever scores it.
 
+use serde::{Deserialize, Serialize};
+
 use super::evaluator::{Failure, FailureKind, Provenance};
-use super::identity::text_hash;
+use super::identity::{space_hash, text_hash};
 use super::objective::NetScale;
+use super::task::{Scoring, Task};
 use crate::compile::{self, Fault, Request};
 use crate::diagnostic::Diagnostics;
 use crate::error::Error;
@@ -17,7 +20,8 @@ use crate::space::{self, Genotype, Requirements, SearchSpace};
 use crate::syntax::{self, ast};
 
 /// Which network a point of a space is, and how large it may be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChildScale {
     /// The net that cells are put into; if `None`, the one that the file means, see
     /// [`Module::default_net`].
@@ -217,13 +221,25 @@ impl Architectures {
             + &self.text(genotype)
     }
 
+    /// The file with everything it uses.
+    fn whole_file(&self) -> String {
+        syntax::print(&write_out(&self.file, &self.module))
+    }
+
+    /// What another process must know to score these by `scoring`.
+    pub(super) fn task(&self, scoring: Scoring) -> Task {
+        let (file, space_hash) = (self.whole_file(), space_hash(self.space()));
+        let scale = ChildScale { net: Some(self.net.clone()), ..self.scale.clone() };
+        Task { file, space_hash, scale, scoring }
+    }
+
     /// What rewards depend on as far as it is the file and the scale, as names and values.
     pub(super) fn settings(&self) -> Vec<(String, String)> {
         let ChildScale { net: _, n, base, max_params } = &self.scale;
         [
             // The file defines more than the space: operations and nets decide rewards as well, those of
             // used files too.
-            ("file", text_hash(&syntax::print(&write_out(&self.file, &self.module)))),
+            ("file", text_hash(&self.whole_file())),
             ("net", self.net.clone()),
             ("n", n.to_string()),
             ("base", base.to_string()),

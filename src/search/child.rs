@@ -5,7 +5,9 @@ use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::budget::{Paused, Stepwise};
 use super::enas::Sharing;
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+use super::identity::data_hash;
 use super::objective::NetScale;
+use super::task::{Scoring, Task};
 use crate::data::{Dataset, HoldOut, Split, split};
 use crate::error::Error;
 use crate::graph::Graph;
@@ -45,7 +47,11 @@ pub struct TrainEvaluator {
     data: Dataset,
     /// The data set as the user named it.
     data_name: String,
+    /// Hash of the data set.
+    data_hash: String,
     split: Split,
+    /// Seed of the split.
+    seed: u64,
     config: ChildConfig,
 }
 
@@ -90,7 +96,8 @@ impl TrainEvaluator {
                 reason: "no image would be held out, so no child would have a reward".into(),
             }));
         }
-        Ok(TrainEvaluator { architectures, data, data_name: data_name.into(), split, config })
+        let (data_name, data_hash) = (data_name.into(), data_hash(&data));
+        Ok(TrainEvaluator { architectures, data, data_name, data_hash, split, seed, config })
     }
 
     /// The space that is searched.
@@ -119,7 +126,7 @@ impl Evaluator for TrainEvaluator {
     }
 
     fn sharing(&self) -> Option<Sharing<'_>> {
-        let TrainEvaluator { architectures, data, split, config, data_name: _ } = self;
+        let TrainEvaluator { architectures, data, split, config, .. } = self;
         Some(Sharing { architectures, data, split, train: &config.train })
     }
 
@@ -129,6 +136,13 @@ impl Evaluator for TrainEvaluator {
 
     fn network(&self, genotype: &Genotype, at: Option<&NetScale>) -> Result<Graph, String> {
         self.architectures.measured(genotype, at)
+    }
+
+    fn task(&self) -> Option<Task> {
+        let ChildConfig { scale: _, validation, train } = &self.config;
+        let (data, train) = (self.data_hash.clone(), Box::new(train.clone()));
+        let scoring = Scoring::Train { data, validation: *validation, seed: self.seed, train };
+        Some(self.architectures.task(scoring))
     }
 
     fn settings(&self) -> Vec<(String, String)> {
@@ -168,6 +182,14 @@ impl Stepwise for TrainEvaluator {
         {}
         let score = self.score(&trainer.averaged(), &lowered, counts, until)?;
         Ok((score, Paused::new(trainer.state())))
+    }
+
+    fn save(&self, paused: Paused) -> Option<Vec<u8>> {
+        Some(paused.into_state::<TrainState>()?.into_bytes())
+    }
+
+    fn restore(&self, bytes: &[u8]) -> Option<Paused> {
+        TrainState::from_bytes(bytes).ok().map(Paused::new)
     }
 
     fn evaluate_for(

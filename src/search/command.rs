@@ -29,6 +29,7 @@ use serde::Deserialize;
 use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
 use super::objective::NetScale;
+use super::task::{Scoring, Task};
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::source::{Loader, SourceFile};
@@ -202,6 +203,11 @@ impl Evaluator for CommandEvaluator {
 
     fn network(&self, genotype: &Genotype, at: Option<&NetScale>) -> Result<Graph, String> {
         self.architectures.measured(genotype, at)
+    }
+
+    /// The program is not part of it.
+    fn task(&self) -> Option<Task> {
+        Some(self.architectures.task(Scoring::Command))
     }
 
     fn settings(&self) -> Vec<(String, String)> {

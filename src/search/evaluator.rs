@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::budget::Stepwise;
 use super::enas::Sharing;
 use super::objective::NetScale;
+use super::task::Task;
 use crate::graph::Graph;
 use crate::space::{Genotype, Requirements};
 
@@ -57,6 +58,11 @@ pub trait Evaluator: Sync {
         Err("this evaluator builds no networks".into())
     }
 
+    /// What another process must know to score as this evaluator does; `None` if none can.
+    fn task(&self) -> Option<Task> {
+        None
+    }
+
     /// Everything else that the scores depend on (data set, epochs, scale, batch size ...) as names
     /// and values. A run is resumed only under equal settings.
     fn settings(&self) -> Vec<(String, String)> {
@@ -65,7 +71,7 @@ pub trait Evaluator: Sync {
 }
 
 /// The score of one architecture and what it cost.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// What the search maximizes; finite.
     pub reward: f64,
@@ -107,6 +113,8 @@ pub enum FailureKind {
     TooSlow,
     /// The evaluation took longer than it may.
     TimedOut,
+    /// Every process that began it ended before it did.
+    Crashed,
     /// Anything else, such as a data set that cannot be read.
     Error,
 }
@@ -127,6 +135,7 @@ impl fmt::Display for Failure {
             FailureKind::Rejected => "rejected",
             FailureKind::TooSlow => "too slow",
             FailureKind::TimedOut => "timed out",
+            FailureKind::Crashed => "crashed",
             FailureKind::Error => "error",
         };
         write!(f, "{kind}: {}", self.reason)

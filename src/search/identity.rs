@@ -5,6 +5,7 @@
 
 use super::SearchConfig;
 use super::evaluator::Evaluator;
+use crate::data::{Dataset, Whitening};
 use crate::rng::{Purpose, derive};
 use crate::space::{SearchSpace, When};
 
@@ -35,6 +36,23 @@ pub fn space_hash(space: &SearchSpace) -> String {
 /// The seed for training the architecture `id`: the same for whichever trial finds it.
 pub fn train_seed(seed: u64, id: &str) -> u64 {
     derive(seed, Purpose::Trial, text_number(id))
+}
+
+/// 16 hexadecimal digits that stand for all of a data set that a reward can depend on: its training images
+/// with their labels. Images that are decoded at each use count by number, shape and whitening.
+pub(super) fn data_hash(data: &Dataset) -> String {
+    let mut hash = Fnv1a::new();
+    let ty = data.train.ty();
+    for number in [ty.channels, ty.height, ty.width, data.classes, data.train.len()] {
+        hash.number(number as u64);
+    }
+    data.train.labels().iter().for_each(|&label| hash.bytes(&label.to_le_bytes()));
+    hash.bytes(data.train.pixels().unwrap_or_default());
+    let Whitening { mean, std } = &data.whitening;
+    for value in [mean, std].into_iter().flatten() {
+        hash.bytes(&value.to_le_bytes());
+    }
+    format!("{:016x}", hash.0)
 }
 
 /// 16 hexadecimal digits that stand for a text.

@@ -12,6 +12,7 @@
 //! | [`objective`] | what is wanted of it: the largest reward, limits on its costs, a Pareto front |
 //! | [`ledger`] | what is remembered of it |
 //! | [`comparison`] | which strategy finds better ones |
+//! | `workers`, [`task`] | who evaluates them: threads here, or workers that take tasks from a `queue` (feature `nats`) |
 //! | `report` | what people see of it, `report.html` in the run's folder |
 //!
 //! # Determinism
@@ -44,10 +45,13 @@ pub mod policy;
 pub mod ppo;
 pub mod proxy;
 pub mod q_learning;
+#[cfg(feature = "nats")]
+pub mod queue;
 pub mod random;
 pub mod reinforce;
 pub mod strategy;
 pub mod table;
+pub mod task;
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -72,10 +76,13 @@ pub use objective::{Limit, Measure, MeasureKind, NetScale, Objective, Objectives
 pub use ppo::PpoConfig;
 pub use proxy::{Prefilter, Prefiltered, Proxy, ProxyEvaluator, ProxyKind};
 pub use q_learning::QLearningConfig;
+#[cfg(feature = "nats")]
+pub use queue::QueueConfig;
 pub use reinforce::ReinforceConfig;
 pub use run_dir::RunFolder;
 pub use strategy::{Metrics, Strategy, StrategyConfig};
 pub use table::{KeyFormat, Table, TableConfig, TableEvaluator};
+pub use task::{Scoring, Task};
 
 use crate::error::Error;
 use crate::rng::{Purpose, stream};
@@ -88,7 +95,7 @@ use report::Report;
 use report::beside::Other;
 use run_dir::{RunDir, cell_name};
 use strategy::at_least_one;
-use workers::{Done, Job, Workers, size, with_workers};
+use workers::{Course, Done, Job, Workers, size, with_workers};
 
 /// The least time between two writings of the report while a search runs.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -180,6 +187,56 @@ pub fn run(
     clock: Clock<'_>,
     on_event: OnEvent<'_>,
 ) -> Result<SearchHistory, Error> {
+    prepare(space, evaluator, config, folder, clock, on_event, |search| {
+        with_workers(evaluator, config.workers, clock, search)
+    })
+}
+
+/// Searches `space` as [`run`] does, the architectures being scored by [workers](queue::work) that take
+/// them from a queue. Of `evaluator` only the [task](Evaluator::task) is sent; it is asked for everything
+/// but scores.
+///
+/// # Errors
+/// As [`run`]; [`Error::Config`] for an evaluator without a task; [`Error::Queue`] if there is no server, or
+/// it was away for too long. The run can be resumed then.
+///
+/// # Determinism
+/// See [`queue`].
+#[cfg(feature = "nats")]
+pub fn run_over(
+    queue: &QueueConfig,
+    space: &SearchSpace,
+    evaluator: &dyn Evaluator,
+    config: &SearchConfig,
+    folder: &RunFolder,
+    clock: Clock<'_>,
+    on_event: OnEvent<'_>,
+) -> Result<SearchHistory, Error> {
+    // Before there is a folder, too.
+    let way = queue::Way::open(queue, evaluator)?;
+    prepare(space, evaluator, config, folder, clock, on_event, |search| {
+        let mut controller = way.of_search(|fresh| folder.queue_name(fresh))?;
+        let history = search(&mut controller)?;
+        if history.stop == StopReason::Trials {
+            controller.close();
+        }
+        Ok(history)
+    })
+}
+
+/// A search that has everything but somebody to score.
+type Prepared<'s> = Box<dyn FnOnce(&mut dyn Workers) -> Result<SearchHistory, Error> + 's>;
+
+/// Opens the run and leaves it to `employ` to find workers for it.
+fn prepare(
+    space: &SearchSpace,
+    evaluator: &dyn Evaluator,
+    config: &SearchConfig,
+    folder: &RunFolder,
+    clock: Clock<'_>,
+    on_event: OnEvent<'_>,
+    employ: impl FnOnce(Prepared<'_>) -> Result<SearchHistory, Error>,
+) -> Result<SearchHistory, Error> {
     config.check(evaluator)?;
     let counted = Counted::new(evaluator, &config.objectives.limits);
     let requirements = match counted.is_empty() {
@@ -210,7 +267,7 @@ pub fn run(
         reward: 0.0,
         epochs: 0,
     };
-    with_workers(evaluator, config.workers, clock, |workers| {
+    let search = |workers: &mut dyn Workers| {
         let (first_of, begun, unevaluated) = (BTreeMap::new(), Vec::new(), Vec::new());
         let objectives = &config.objectives;
         let search = Search {
@@ -235,7 +292,8 @@ pub fn run(
             reported: clock(),
         };
         search.run(strategy, first_batch)
-    })
+    };
+    employ(Box::new(search))
 }
 
 /// A search in progress.
@@ -250,7 +308,7 @@ struct Search<'a> {
     /// For every trial, but for its number and reward.
     provenance: Provenance,
     run_dir: RunDir,
-    workers: Workers<'a>,
+    workers: &'a mut dyn Workers,
     clock: Clock<'a>,
     on_event: OnEvent<'a>,
     /// The trial that evaluates (or evaluated) each id.
@@ -396,7 +454,7 @@ impl Search<'_> {
             if flow.is_break() {
                 self.workers.cancel();
             }
-            let mut done = self.workers.next();
+            let mut done = self.workers.next()?;
             if done.is_empty() {
                 let Some((stopped, promoted)) = race.next_rung().filter(|_| flow.is_continue())
                 else {
@@ -457,19 +515,9 @@ impl Search<'_> {
         }
         self.first_of.insert(id.clone(), trial);
         let train_seed = train_seed(self.config.seed, &id);
-        let (genotype, costs) = (genotype.clone(), Costs::new());
-        let job = Job {
-            id,
-            genotype,
-            train_seed,
-            costs,
-            stops: Vec::new(),
-            paused: None,
-            curve: Vec::new(),
-            time: Duration::ZERO,
-            retrain: None,
-            provenance,
-        };
+        let course = Course::whole(genotype.clone(), train_seed);
+        let (costs, time) = (Costs::new(), Duration::ZERO);
+        let job = Job { id, course, paused: None, costs, time, provenance };
         match failure {
             None => self.begun.push(job),
             Some(failure) => self.fail(job, failure),
@@ -482,7 +530,7 @@ impl Search<'_> {
     fn start(&mut self, race: &Race) -> Result<(), Error> {
         let mut jobs = Vec::new();
         for mut job in mem::take(&mut self.begun) {
-            let (costs, admission) = self.appraiser.appraise(&job.genotype)?;
+            let (costs, admission) = self.appraiser.appraise(&job.course.genotype)?;
             job.costs = costs;
             match admission {
                 Ok(()) => jobs.push(race.begin(job)),
@@ -494,7 +542,7 @@ impl Search<'_> {
     }
 
     fn fail(&mut self, job: Job, failure: Failure) {
-        let size = size(self.evaluator, &job.genotype);
+        let size = size(self.evaluator, &job.course.genotype);
         let done = Done { job, outcome: Err((failure, size)), time: Duration::ZERO };
         self.unevaluated.push(record(done));
     }
@@ -530,15 +578,15 @@ fn record(done: Done) -> (Record, Option<String>) {
     let record = Record {
         trial: job.provenance.trial,
         id: job.id,
-        genotype: job.genotype,
+        genotype: job.course.genotype,
         outcome,
         costs: job.costs,
-        curve: job.curve,
+        curve: job.course.curve,
         failed_size,
         repeat_of: None,
         strategy: job.provenance.strategy,
         seed: job.provenance.seed,
-        train_seed: job.train_seed,
+        train_seed: job.course.train_seed,
         secs: (time.as_secs_f64() * 1e3).round() / 1e3,
     };
     (record, cell_text)

@@ -1,6 +1,7 @@
 //! The folder of a run: `config.toml`, `ledger.jsonl`, `pending.jsonl`, `cells/`, `best.cell` and
 //! `report.html`; in a search for a Pareto front also `front.jsonl` and `front/`, and where the best are
-//! trained again `retrained.jsonl`; weights that a strategy shares are in `shared.safetensors`.
+//! trained again `retrained.jsonl`; weights that a strategy shares are in `shared.safetensors`. A run whose jobs
+//! go through a queue also has `queue.id`.
 //!
 //! `ledger.jsonl` is the truth and is always in order of trials. A trial that finishes before an
 //! earlier one waits in `pending.jsonl`; that file is emptied only after all of it is in the ledger,
@@ -32,6 +33,19 @@ impl RunFolder {
     /// Where the folder has the cell of a trial.
     pub fn cell_of(record: &Record) -> PathBuf {
         cell_name(record).into()
+    }
+
+    /// The name of the run in a queue: that of an earlier process, or `fresh`, which is then on the disk.
+    /// The folder must be there.
+    #[cfg(feature = "nats")]
+    pub(super) fn queue_name(&self, fresh: &str) -> Result<String, Error> {
+        let (RunFolder::New(dir) | RunFolder::Resume(dir)) = self;
+        let path = dir.join("queue.id");
+        if path.try_exists().map_err(Error::read(&path))? {
+            return fs::read_to_string(&path).map_err(Error::read(&path));
+        }
+        storage::write_atomically(&path, fresh.as_bytes())?;
+        Ok(fresh.to_owned())
     }
 }
 

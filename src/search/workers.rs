@@ -1,10 +1,11 @@
-//! Worker threads that evaluate architectures.
+//! Workers that evaluate architectures, and those of them that are threads of this process.
 //!
-//! Each worker has a thread pool of its own, of one thread, so that a child trained beside others
+//! Each thread has a thread pool of its own, of one thread, so that a child trained beside others
 //! takes no more than its share and no result depends on who else is at work. A panic inside an
 //! evaluation ends that evaluation only.
 
 use std::any::Any;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -13,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use serde::{Deserialize, Serialize};
 
 use super::Clock;
 use super::budget::Paused;
@@ -27,26 +29,42 @@ use crate::space::Genotype;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) id: String,
-    pub(super) genotype: Genotype,
-    pub(super) train_seed: u64,
-    /// What is known of its costs.
-    pub(super) costs: Costs,
-    /// Where to stop on the way, the last one where this job ends; the evaluator decides if there are none.
-    pub(super) stops: Vec<Stop>,
+    /// What is to be done with it.
+    pub(super) course: Course,
     /// Where an earlier job has left it.
     pub(super) paused: Option<Paused>,
-    /// Epochs and reward at every stop so far.
-    pub(super) curve: Vec<(usize, f64)>,
+    /// What is known of its costs.
+    pub(super) costs: Costs,
     /// The time of earlier jobs.
     pub(super) time: Duration,
-    /// Epochs of a training that is planned for them alone, in place of the search's own evaluation.
-    pub(super) retrain: Option<usize>,
-    /// For the header of the cell; the worker fills in reward and epochs.
+    /// For the header of the cell; reward and epochs are filled in where it is written.
     pub(super) provenance: Provenance,
 }
 
+/// How an architecture is evaluated; plain data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Course {
+    pub(super) genotype: Genotype,
+    pub(super) train_seed: u64,
+    /// Where to stop on the way, the last one where this job ends; the evaluator decides if there are none.
+    pub(super) stops: Vec<Stop>,
+    /// Epochs and reward at every stop so far.
+    pub(super) curve: Vec<(usize, f64)>,
+    /// Epochs of a training that is planned for them alone, in place of the search's own evaluation.
+    pub(super) retrain: Option<usize>,
+}
+
+impl Course {
+    /// The search's own evaluation, from the beginning to the end.
+    pub(super) fn whole(genotype: Genotype, train_seed: u64) -> Self {
+        Course { genotype, train_seed, stops: Vec::new(), curve: Vec::new(), retrain: None }
+    }
+}
+
 /// Where an evaluation is looked at.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Stop {
     /// Epochs that are done then.
     pub(super) until: usize,
@@ -73,8 +91,23 @@ pub(super) struct Done {
     pub(super) time: Duration,
 }
 
-/// The caller's end of the queue. Dropping it ends the workers after the jobs they are at.
-pub(super) struct Workers<'a> {
+/// Who does the jobs of a search, wherever that is. What comes of a job does not depend on it.
+pub(super) trait Workers {
+    /// Queues a job.
+    fn submit(&mut self, job: Job);
+
+    /// Waits for a job to finish and takes all that have finished by then; empty when none is left.
+    ///
+    /// # Errors
+    /// Those of the way to the workers. A job that fails is a finished one.
+    fn next(&mut self) -> Result<Vec<Done>, Error>;
+
+    /// Drops the jobs that no worker has begun.
+    fn cancel(&mut self);
+}
+
+/// The caller's end of a queue to threads. Dropping it ends them after the jobs they are at.
+struct Pool<'a> {
     jobs: Sender<Job>,
     done: Receiver<Option<Done>>,
     cancelled: &'a AtomicBool,
@@ -82,15 +115,13 @@ pub(super) struct Workers<'a> {
     outstanding: usize,
 }
 
-impl Workers<'_> {
-    /// Queues a job.
-    pub(super) fn submit(&mut self, job: Job) {
+impl Workers for Pool<'_> {
+    fn submit(&mut self, job: Job) {
         self.outstanding += 1;
         self.jobs.send(job).expect("workers live until this end of the queue is dropped");
     }
 
-    /// Waits for a job to finish and takes all that have finished by then; empty when none is left.
-    pub(super) fn next(&mut self) -> Vec<Done> {
+    fn next(&mut self) -> Result<Vec<Done>, Error> {
         let mut finished = Vec::new();
         while self.outstanding > 0 && finished.is_empty() {
             let first = self.done.recv().expect("workers answer every job, even one that panics");
@@ -99,22 +130,21 @@ impl Workers<'_> {
                 finished.extend(answer);
             }
         }
-        finished
+        Ok(finished)
     }
 
-    /// Drops the jobs that no worker has begun.
-    pub(super) fn cancel(&self) {
+    fn cancel(&mut self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 }
 
-impl Drop for Workers<'_> {
+impl Drop for Pool<'_> {
     fn drop(&mut self) {
         self.cancel();
     }
 }
 
-/// Runs `body` beside `threads` workers.
+/// Runs `body` beside workers that are `threads` threads.
 ///
 /// # Errors
 /// [`Error::Threads`] if a thread cannot be started, else what `body` returns.
@@ -122,7 +152,7 @@ pub(super) fn with_workers<R>(
     evaluator: &dyn Evaluator,
     threads: usize,
     clock: Clock<'_>,
-    body: impl FnOnce(Workers<'_>) -> Result<R, Error>,
+    body: impl FnOnce(&mut dyn Workers) -> Result<R, Error>,
 ) -> Result<R, Error> {
     let cancelled = AtomicBool::new(false);
     let (job_sender, job_receiver) = mpsc::channel::<Job>();
@@ -130,20 +160,16 @@ pub(super) fn with_workers<R>(
     let failed = |source| Error::Threads { threads, source };
     thread::scope(|scope| {
         let (done_sender, done) = mpsc::channel();
-        let workers = Workers { jobs: job_sender, done, cancelled: &cancelled, outstanding: 0 };
+        let mut pool = Pool { jobs: job_sender, done, cancelled: &cancelled, outstanding: 0 };
         for index in 0..threads {
-            let pool = ThreadPoolBuilder::new()
-                .num_threads(1)
-                .thread_name(move |_| format!("evaluation-{index}"))
-                .build()
-                .map_err(|error| failed(std::io::Error::other(error)))?;
+            let threads = one_thread(index).map_err(failed)?;
             let (jobs, cancelled, done) = (&job_receiver, &cancelled, done_sender.clone());
             let work = move || {
                 while let Some(job) = next_job(jobs) {
                     let answer = if cancelled.load(Ordering::Relaxed) {
                         None
                     } else {
-                        Some(evaluate(evaluator, &pool, clock, job))
+                        Some(evaluate(evaluator, &threads, clock, job))
                     };
                     if done.send(answer).is_err() {
                         break;
@@ -154,8 +180,17 @@ pub(super) fn with_workers<R>(
             thread::Builder::new().name(name).spawn_scoped(scope, work).map_err(failed)?;
         }
         drop(done_sender);
-        body(workers)
+        body(&mut pool)
     })
+}
+
+/// The threads of one worker.
+pub(super) fn one_thread(worker: usize) -> io::Result<ThreadPool> {
+    ThreadPoolBuilder::new()
+        .num_threads(1)
+        .thread_name(move |_| format!("evaluation-{worker}"))
+        .build()
+        .map_err(io::Error::other)
 }
 
 /// Waits for a job; `None` when there will be no more.
@@ -165,44 +200,65 @@ fn next_job(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
 
 fn evaluate(evaluator: &dyn Evaluator, pool: &ThreadPool, clock: Clock<'_>, mut job: Job) -> Done {
     let start = clock();
-    let outcome = catch_unwind(AssertUnwindSafe(|| pool.install(|| attempt(evaluator, &mut job))))
-        .unwrap_or_else(|payload| Err(panicked(&*payload)))
-        .map_err(|failure| (failure, size(evaluator, &job.genotype)));
+    let paused = job.paused.take();
+    let attempt = || {
+        let (evaluation, paused) = score(evaluator, &mut job.course, paused)?;
+        let cell_text = cell_text(evaluator, &job, &evaluation);
+        Ok(Found { evaluation, cell_text, paused })
+    };
+    let outcome = caught(|| pool.install(attempt))
+        .map_err(|failure| (failure, size(evaluator, &job.course.genotype)));
     Done { outcome, time: job.time + clock().saturating_sub(start), job }
 }
 
-fn attempt(evaluator: &dyn Evaluator, job: &mut Job) -> Result<Found, Failure> {
-    let (evaluation, paused) = match (job.retrain, &job.stops[..]) {
-        (None, []) => (evaluator.evaluate(&job.genotype, job.train_seed)?, None),
+/// What an evaluation comes to; a panic is a failure.
+pub(super) fn caught<T>(evaluation: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(evaluation)).unwrap_or_else(|payload| Err(panicked(&*payload)))
+}
+
+/// Evaluates an architecture, from where an earlier job has left it. What it is where it stops on the way
+/// is added to the curve, even if it fails later.
+pub(super) fn score(
+    evaluator: &dyn Evaluator,
+    course: &mut Course,
+    paused: Option<Paused>,
+) -> Result<(Evaluation, Option<Paused>), Failure> {
+    let Course { genotype, train_seed, stops, retrain, .. } = &*course;
+    let (evaluation, paused) = match (retrain, &stops[..]) {
+        (None, []) => (evaluator.evaluate(genotype, *train_seed)?, None),
         (Some(epochs), _) => {
             let stepwise = evaluator.stepwise().expect("`SearchConfig::check` refuses others");
-            (stepwise.evaluate_for(&job.genotype, job.train_seed, epochs)?, None)
+            (stepwise.evaluate_for(genotype, *train_seed, *epochs)?, None)
         }
-        (None, _) => in_steps(evaluator, job)?,
+        (None, _) => in_steps(evaluator, course, paused)?,
     };
     check_finite(&evaluation)?;
-    let (reward, epochs) = (evaluation.reward, evaluation.epochs);
+    Ok((evaluation, paused))
+}
+
+/// The cell of a job with what it was found to be.
+pub(super) fn cell_text(evaluator: &dyn Evaluator, job: &Job, evaluation: &Evaluation) -> String {
+    let Evaluation { reward, epochs, .. } = *evaluation;
     let provenance = Provenance { reward, epochs, ..job.provenance.clone() };
-    let cell_text = evaluator.cell_text(&job.genotype, &provenance);
-    Ok(Found { evaluation, cell_text, paused })
+    evaluator.cell_text(&job.course.genotype, &provenance)
 }
 
 /// Goes from stop to stop, to the last or to the first where there is no hope.
 fn in_steps(
     evaluator: &dyn Evaluator,
-    job: &mut Job,
+    course: &mut Course,
+    mut paused: Option<Paused>,
 ) -> Result<(Evaluation, Option<Paused>), Failure> {
     let stepwise = evaluator.stepwise().expect("`SearchConfig::check` refuses others");
-    let mut paused = job.paused.take();
     let mut last = None;
-    for Stop { until, least } in &job.stops {
+    for Stop { until, least } in &course.stops {
         let (evaluation, state) =
-            stepwise.advance(&job.genotype, job.train_seed, paused.take(), *until)?;
+            stepwise.advance(&course.genotype, course.train_seed, paused.take(), *until)?;
         check_finite(&evaluation)?;
-        job.curve.push((evaluation.epochs, evaluation.reward));
+        course.curve.push((evaluation.epochs, evaluation.reward));
         paused = Some(state);
         last = Some(evaluation);
-        let best = job.curve.iter().map(|(_, reward)| *reward).fold(f64::NEG_INFINITY, f64::max);
+        let best = course.curve.iter().map(|(_, reward)| *reward).fold(f64::NEG_INFINITY, f64::max);
         if least.is_some_and(|least| best < least) {
             break;
         }

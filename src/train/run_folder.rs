@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::report;
+use super::state::{flat, named};
 use super::{Checkpoint, Progress, TrainSet, TrainState, Trainer};
 use crate::error::Error;
-use crate::network::{NamedTensor, read_safetensors, write_safetensors};
+use crate::network::{read_safetensors, write_safetensors};
 use crate::storage::{replace_text, stream_atomically};
 
 /// The key of the metadata of `last.safetensors`.
@@ -109,8 +110,7 @@ impl RunFolder {
                 reason: format!("the run in it differs in its {what}"),
             });
         }
-        let tensors = tensors.into_iter().map(|(name, tensor)| (name, tensor.values)).collect();
-        Ok((folder, Some(TrainState { progress: stored.progress, tensors })))
+        Ok((folder, Some(TrainState { progress: stored.progress, tensors: flat(tensors) })))
     }
 
     fn open(
@@ -152,10 +152,7 @@ impl RunFolder {
             replace_text(&self.dir.join("report.html"), &page)?;
         }
         let TrainState { progress, tensors } = state;
-        let named = |(name, values): (String, Vec<f32>)| {
-            (name, NamedTensor { shape: vec![values.len()], values })
-        };
-        let tensors: BTreeMap<String, NamedTensor> = tensors.into_iter().map(named).collect();
+        let tensors = named(tensors);
         let stored = Stored { format: FORMAT, about: self.about.clone(), progress };
         let text = serde_json::to_string(&stored).expect("every map in it has strings as keys");
         let metadata = BTreeMap::from([(KEY.to_owned(), text)]);

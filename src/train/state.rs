@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::History;
-use crate::network::StateFault;
+use crate::network::{NamedTensor, StateFault, read_safetensors, write_safetensors};
+
+/// The key of the metadata of a saved state.
+const KEY: &str = "cellc_progress";
 
 /// How far a run is. Small, and plain data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +35,27 @@ pub struct TrainState {
 }
 
 impl TrainState {
+    /// The state as a safetensors file.
+    pub fn into_bytes(self) -> Vec<u8> {
+        let progress = serde_json::to_string(&self.progress).expect("progress is plain data");
+        let metadata = BTreeMap::from([(KEY.to_owned(), progress)]);
+        let mut bytes = Vec::new();
+        write_safetensors(&mut bytes, &named(self.tensors), &metadata)
+            .expect("memory can be written");
+        bytes
+    }
+
+    /// The state that [`into_bytes`](Self::into_bytes) wrote.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let (tensors, metadata) = read_safetensors(bytes)?;
+        let text = metadata.get(KEY).ok_or_else(|| format!("its metadata has no `{KEY}`"))?;
+        let progress = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Ok(TrainState { progress, tensors: flat(tensors) })
+    }
+
     /// The tensors whose names begin with `prefix`, without it.
     pub(super) fn part(&self, prefix: &str) -> BTreeMap<String, Vec<f32>> {
         let named = self.tensors.iter().filter_map(|(name, values)| {
@@ -39,6 +63,19 @@ impl TrainState {
         });
         named.collect()
     }
+}
+
+/// Flat tensors as those of a file.
+pub(super) fn named(tensors: BTreeMap<String, Vec<f32>>) -> BTreeMap<String, NamedTensor> {
+    let named = |(name, values): (String, Vec<f32>)| {
+        (name, NamedTensor { shape: vec![values.len()], values })
+    };
+    tensors.into_iter().map(named).collect()
+}
+
+/// Tensors of a file as flat ones.
+pub(super) fn flat(tensors: BTreeMap<String, NamedTensor>) -> BTreeMap<String, Vec<f32>> {
+    tensors.into_iter().map(|(name, tensor)| (name, tensor.values)).collect()
 }
 
 /// The first way in which `given` does not have the names and lengths of `own`.

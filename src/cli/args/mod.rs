@@ -1,6 +1,7 @@
 //! Every argument of every command. Help texts are the doc comments.
 
 mod models;
+mod queue;
 mod search;
 mod train;
 
@@ -17,6 +18,7 @@ pub use models::ExportArgs;
 #[cfg(feature = "images")]
 pub use models::PredictArgs;
 pub use models::{EvalArgs, ImportArgs, Part};
+pub use queue::{QueueArgs, WorkerArgs};
 pub use search::{EvaluatorSpec, Preset, SearchArgs, Strategy, TableArgs};
 pub use train::{SettingArgs, TrainArgs};
 
@@ -57,6 +59,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Search a space and write the cells that were found.
     Search(Box<SearchArgs>),
+    /// Score what a search on another machine wants to be scored, from its queue.
+    Worker(Box<WorkerArgs>),
     /// Time training steps or inference on made-up images, kernel by kernel if asked.
     Bench(BenchArgs),
     /// Print the hash of the architecture in each file: equal for equal networks.

@@ -7,7 +7,7 @@ use cellc::data::DataSpec;
 use cellc::search::{Budget, KeyFormat, Limit, Objective, Prefilter, ProxyKind};
 use clap::{Args, ValueEnum};
 
-use super::ImageArgs;
+use super::{ImageArgs, QueueArgs};
 
 /// Who chooses the architectures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -149,6 +149,16 @@ pub struct SearchArgs {
     /// the same for any number.
     #[arg(long, alias = "threads")]
     pub workers: Option<usize>,
+    /// Have them scored by `cellc worker` on any machines, through this NATS server: `nats://HOST:PORT`, or
+    /// `tls://HOST:PORT` for TLS; `USER:PASSWORD@` or `TOKEN@` may stand before the host.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["workers", "compare"])]
+    pub queue: Option<String>,
+    /// How to get in.
+    #[command(flatten)]
+    pub access: QueueArgs,
+    /// How many workers may end over one architecture before it is a failed trial.
+    #[arg(long, value_name = "WORKERS", default_value_t = 5, requires = "queue")]
+    pub attempts: u64,
     /// The net the children are put into. The default is a net of the file or of one that it uses, else
     /// `cifar`.
     #[arg(long)]

@@ -1,7 +1,5 @@
 //! Who scores the architectures of a search, as the command line names it.
 
-use std::time::Duration;
-
 use cellc::data;
 use cellc::error::Error;
 use cellc::search::{
@@ -12,6 +10,7 @@ use cellc::source::{Folders, SourceFile};
 use cellc::space::SearchSpace;
 use cellc::train::TrainConfig;
 
+use super::duration;
 use crate::cli::args::{EvaluatorSpec, SearchArgs, TableArgs};
 use crate::cli::input::Failure;
 
@@ -66,10 +65,7 @@ impl Scorer {
                     .map(|evaluator| Scorer::Proxy(Box::new(evaluator), name))
             }
             EvaluatorSpec::Command(program) => {
-                let time_limit = Duration::try_from_secs_f64(args.time_limit).map_err(|error| {
-                    let value = args.time_limit.to_string();
-                    Error::Config { setting: "time-limit", value, reason: error.to_string() }
-                })?;
+                let time_limit = duration("time-limit", args.time_limit)?;
                 let config = CommandConfig { program: program.clone(), time_limit };
                 CommandEvaluator::new(source, &Folders, config, scale(args))
                     .map(|evaluator| Scorer::Command(Box::new(evaluator), program.clone()))
@@ -118,6 +114,15 @@ impl Scorer {
             Scorer::Table(table) => format!("in column {}", table.reward_column().name),
             Scorer::Command(_, program) => format!("by `{program}`"),
             Scorer::Proxy(evaluator, data) => format!("by {} on {data}", evaluator.kind()),
+        }
+    }
+
+    /// The arguments with which `cellc worker` scores the same.
+    pub fn worker_args(args: &SearchArgs) -> String {
+        match &args.evaluator {
+            EvaluatorSpec::Train | EvaluatorSpec::Proxy(_) => format!("--data {}", data_name(args)),
+            EvaluatorSpec::Table(file) => format!("--evaluator table:{}", file.display()),
+            EvaluatorSpec::Command(program) => format!("--evaluator 'command:{program}'"),
         }
     }
 

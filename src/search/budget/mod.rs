@@ -65,6 +65,16 @@ pub trait Stepwise: Sync {
         until: usize,
     ) -> Result<(Evaluation, Paused), Failure>;
 
+    /// A state as bytes, for another process to go on with; `None` if it must begin anew.
+    fn save(&self, _paused: Paused) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// The state that was [saved](Self::save); `None` if these bytes are none.
+    fn restore(&self, _bytes: &[u8]) -> Option<Paused> {
+        None
+    }
+
     /// Scores the architecture after a training of its own that is planned for so many epochs.
     ///
     /// # Errors
@@ -84,6 +94,11 @@ impl Paused {
     /// Wraps a state.
     pub fn new(state: impl Any + Send) -> Self {
         Paused(Box::new(state))
+    }
+
+    /// A look at the state; `None` if it is of another type.
+    pub fn state<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
     }
 
     /// The state again; `None` if it is of another type.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::ledger::Record;
-use super::super::workers::{Done, Job, Stop};
+use super::super::workers::{Course, Done, Job, Stop};
 use super::{Budget, medians};
 
 /// The children of one batch under a budget.
@@ -54,7 +54,8 @@ impl Race {
 
     /// A job of the batch with where it stops.
     pub(in crate::search) fn begin(&self, job: Job) -> Job {
-        Job { stops: self.stops.clone(), ..job }
+        let course = Course { stops: self.stops.clone(), ..job.course };
+        Job { course, ..job }
     }
 
     /// Takes what a worker has done; gives it back if nothing is left to do.
@@ -92,7 +93,8 @@ impl Race {
             let Done { job, outcome, time } = done;
             let paused = outcome.ok().and_then(|found| found.paused);
             let stops = vec![Stop { until: next, least: None }];
-            promoted.push(Job { paused, stops, time, ..job });
+            let course = Course { stops, ..job.course };
+            promoted.push(Job { course, paused, time, ..job });
         }
         self.rung += 1;
         Some((stopped, promoted))

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::super::ledger::Record;
-use super::super::workers::{Done, Job};
+use super::super::workers::{Course, Done, Job};
 use super::super::{Event, Search, best, front, join, record};
 use super::Stepwise;
 use crate::error::Error;
@@ -66,16 +66,13 @@ impl Search<'_> {
             candidates.iter().map(|candidate| known(candidate.trial).cloned()).collect();
         for (candidate, _) in candidates.iter().zip(&outcomes).filter(|(_, known)| known.is_none())
         {
+            let course = Course::whole(candidate.genotype.clone(), candidate.train_seed);
             self.workers.submit(Job {
                 id: candidate.id.clone(),
-                genotype: candidate.genotype.clone(),
-                train_seed: candidate.train_seed,
-                costs: candidate.costs.clone(),
-                stops: Vec::new(),
+                course: Course { retrain: Some(epochs), ..course },
                 paused: None,
-                curve: Vec::new(),
+                costs: candidate.costs.clone(),
                 time: Duration::ZERO,
-                retrain: Some(epochs),
                 provenance: self.provenance_of(candidate),
             });
         }
@@ -83,7 +80,7 @@ impl Search<'_> {
         loop {
             self.retrained = outcomes.iter().flatten().cloned().collect();
             self.run_dir.write_retrained(&self.retrained)?;
-            let done: Vec<Done> = self.workers.next();
+            let done: Vec<Done> = self.workers.next()?;
             if done.is_empty() {
                 return Ok(flow);
             }

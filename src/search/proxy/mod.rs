@@ -21,6 +21,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 
 pub use naswot::naswot;
 pub use prefilter::{Prefilter, Prefiltered};
@@ -28,7 +29,9 @@ pub use synflow::synflow;
 
 use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+use super::identity::data_hash;
 use super::objective::NetScale;
+use super::task::{Scoring, Task};
 use crate::data::{Batch, Batches, Dataset, Loader as BatchLoader};
 use crate::error::Error;
 use crate::graph::cost::Cost;
@@ -38,7 +41,8 @@ use crate::source::{Loader, SourceFile};
 use crate::space::{Genotype, Requirements, SearchSpace};
 
 /// Which score.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ProxyKind {
     /// Synaptic flow.
     SynFlow,
@@ -83,6 +87,9 @@ pub struct Proxy {
     images: Batch,
     /// Shape of an image.
     ty: TensorType,
+    /// Hash of the data set.
+    data: String,
+    seed: u64,
 }
 
 impl Proxy {
@@ -102,7 +109,7 @@ impl Proxy {
         let batches = Batches::in_order(&data.train, &drawn, &data.whitening, images);
         let mut batch = Batch::default();
         BatchLoader::new(batches)?.fill_next(&mut batch)?;
-        Ok(Proxy { kind, images: batch, ty: data.train.ty() })
+        Ok(Proxy { kind, images: batch, ty: data.train.ty(), data: data_hash(data), seed })
     }
 
     /// Which score it is.
@@ -206,6 +213,12 @@ impl Evaluator for ProxyEvaluator {
 
     fn network(&self, genotype: &Genotype, at: Option<&NetScale>) -> Result<Graph, String> {
         self.architectures.measured(genotype, at)
+    }
+
+    fn task(&self) -> Option<Task> {
+        let Proxy { kind, images, data, seed, .. } = &self.proxy;
+        let (images, data) = (images.len(), data.clone());
+        Some(self.architectures.task(Scoring::Proxy { kind: *kind, data, images, seed: *seed }))
     }
 
     fn settings(&self) -> Vec<(String, String)> {

@@ -19,6 +19,7 @@ use crate::search::budget::Stepwise;
 use crate::search::enas::Sharing;
 use crate::search::evaluator::{Evaluation, Evaluator, Failure, Provenance};
 use crate::search::objective::NetScale;
+use crate::search::task::Task;
 use crate::space::{Genotype, Preference, Requirements, SearchSpace};
 
 /// Architectures that are looked at to see whether the images fit them.
@@ -140,6 +141,10 @@ impl Evaluator for Prefiltered<'_> {
 
     fn network(&self, genotype: &Genotype, at: Option<&NetScale>) -> Result<Graph, String> {
         self.inner.network(genotype, at)
+    }
+
+    fn task(&self) -> Option<Task> {
+        self.inner.task()
     }
 
     fn settings(&self) -> Vec<(String, String)> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use crate::error::Error;
+use crate::search::identity::text_hash;
 
 /// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -81,6 +82,13 @@ impl Table {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// 16 hexadecimal digits that stand for all columns and fields, wherever the file is.
+    pub fn hash(&self) -> String {
+        let rows = self.rows.iter().map(|(_, fields)| fields);
+        let lines = std::iter::once(&self.columns).chain(rows);
+        text_hash(&lines.map(|fields| format!("{fields:?}\n")).collect::<String>())
     }
 
     /// Names of the columns in order.

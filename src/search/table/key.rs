@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 use crate::space::{Genotype, SearchSpace};
 
@@ -15,7 +17,8 @@ const INACTIVE: &str = "-";
 /// of the space, and `{normal.n1.left.op}` for that of the decision with that label; `{*}` for all choices
 /// with a comma between them, as a genotype is displayed. A choice is the number of its option, or the
 /// word with that number if words are given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KeyFormat {
     /// The column.
     pub column: String,

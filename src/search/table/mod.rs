@@ -22,11 +22,13 @@ use std::sync::{Mutex, PoisonError};
 pub use csv::Table;
 use key::Key;
 pub use key::KeyFormat;
+use serde::{Deserialize, Serialize};
 
 use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
 use super::identity::text_hash;
 use super::objective::NetScale;
+use super::task::{Scoring, Task};
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::graph::cost::Counts;
@@ -39,7 +41,8 @@ use crate::space::{Genotype, Requirements, SearchSpace};
 const PROBES: u64 = 64;
 
 /// Which columns of a table mean what; what is `None` is known from the name of the space.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TableConfig {
     /// The column that names architectures; `genotype={*}` for a space that is not known.
     pub key: Option<KeyFormat>,
@@ -91,6 +94,8 @@ pub struct TableEvaluator {
     format: KeyFormat,
     /// Name of the table's file without its folder.
     table_name: String,
+    /// Hash of all of the table.
+    whole_hash: String,
     /// Hash of all keys and rewards.
     table_hash: String,
     reward: Column,
@@ -154,6 +159,7 @@ impl TableEvaluator {
         let scores = scores(table, &format, &rewards, reports.as_ref().map(|found| &found.1[..]))?;
         let evaluator = TableEvaluator {
             table_name: file_name(table.path()),
+            whole_hash: table.hash(),
             table_hash: hash(&scores),
             report: reports.map(|found| found.0),
             architectures,
@@ -337,6 +343,13 @@ impl Evaluator for TableEvaluator {
 
     fn network(&self, genotype: &Genotype, at: Option<&NetScale>) -> Result<Graph, String> {
         self.architectures.measured(genotype, at)
+    }
+
+    /// Without the column that is reported, which no score depends on.
+    fn task(&self) -> Option<Task> {
+        let (key, reward) = (Some(self.format.clone()), Some(self.reward.name.clone()));
+        let config = TableConfig { key, reward, report: None };
+        Some(self.architectures.task(Scoring::Table { table: self.whole_hash.clone(), config }))
     }
 
     fn settings(&self) -> Vec<(String, String)> {

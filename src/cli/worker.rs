@@ -1,0 +1,82 @@
+//! `cellc worker`: scores what a search on another machine wants to be scored.
+
+use super::args::WorkerArgs;
+use super::input::Failure;
+use super::queue;
+
+/// Works until there are no jobs, or for ever. A line on stderr for each job.
+#[cfg(feature = "nats")]
+pub fn run(args: &WorkerArgs) -> Result<(), Failure> {
+    let queue = queue::queue(&args.queue, &args.access)?;
+    with_queue::run(args, &queue)
+}
+
+/// Says that it cannot.
+#[cfg(not(feature = "nats"))]
+pub fn run(args: &WorkerArgs) -> Result<(), Failure> {
+    match queue::queue(&args.queue, &args.access)? {}
+}
+
+#[cfg(feature = "nats")]
+mod with_queue {
+    use std::thread::available_parallelism;
+    use std::time::{Duration, Instant};
+
+    use cellc::data;
+    use cellc::error::Error;
+    use cellc::search::queue::{Means, WorkerConfig, WorkerEvent, work};
+    use cellc::search::{CommandConfig, QueueConfig, Table};
+
+    use crate::cli::args::{EvaluatorSpec, WorkerArgs};
+    use crate::cli::input::Failure;
+    use crate::cli::search::duration;
+
+    pub fn run(args: &WorkerArgs, queue: &QueueConfig) -> Result<(), Failure> {
+        let config = WorkerConfig {
+            name: args.name.clone().unwrap_or_else(name),
+            workers: args.workers.unwrap_or_else(|| available_parallelism().map_or(1, usize::from)),
+            lease: duration("lease", args.lease)?,
+            idle: args.idle.map(|secs| duration("idle", secs)).transpose()?,
+        };
+        let means = means(args)?;
+        eprintln!("{} works for {}, {} at a time", config.name, queue.shown(), config.workers);
+        let start = Instant::now();
+        work(queue, &means, &config, &|| start.elapsed(), &|event| match event {
+            WorkerEvent::Answered { key, outcome: Ok(reward), secs } => {
+                eprintln!("trial {key}: {reward:.4}  {secs:.1} s");
+            }
+            WorkerEvent::Answered { key, outcome: Err(failure), secs } => {
+                eprintln!("trial {key}: failed: {failure}  {secs:.1} s");
+            }
+            WorkerEvent::SetAside { fault } => eprintln!("a job was set aside: {fault}"),
+            _ => {}
+        })?;
+        Ok(())
+    }
+
+    /// What this worker scores with.
+    fn means(args: &WorkerArgs) -> Result<Means, Error> {
+        match &args.evaluator {
+            EvaluatorSpec::Train => {
+                let data = data::load_with(&args.data, &args.images.config())?;
+                Ok(Means::Data(Box::new(data), args.data.to_string()))
+            }
+            EvaluatorSpec::Table(file) => Table::read(file).map(Means::Table),
+            EvaluatorSpec::Command(program) => {
+                let time_limit: Duration = duration("time-limit", args.time_limit)?;
+                Ok(Means::Command(CommandConfig { program: program.clone(), time_limit }))
+            }
+            EvaluatorSpec::Proxy(kind) => Err(Error::Config {
+                setting: "evaluator",
+                value: format!("`proxy:{kind}`"),
+                reason: "which score is asked for is part of a job; use `train`".into(),
+            }),
+        }
+    }
+
+    /// The host as far as the environment knows it, and the process.
+    fn name() -> String {
+        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".into());
+        format!("{host}-{}", std::process::id())
+    }
+}
