@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use cellc::data::LoadConfig;
+use cellc::device::DeviceSpec;
 use cellc::graph::lower::Scale;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -332,6 +333,9 @@ pub struct BenchArgs {
     /// Compute threads; all processors by default.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Where it runs: `cpu`, a card such as `cuda:1`, or `auto` for the first card if there is one.
+    #[arg(long, default_value = "cpu")]
+    pub device: DeviceSpec,
     /// Print one JSON object on one line.
     #[arg(long)]
     pub json: bool,

@@ -1,7 +1,8 @@
 //! The steps of a forward pass.
 
-use super::{Cpu, CpuWorkspace, Direction, Run, lend};
+use super::{Cpu, CpuWorkspace, Run, lend};
 use crate::device::cpu::memory::Memory;
+use crate::device::draws::{self, Direction};
 use crate::device::{ForwardPass, RunConfig, Statistics};
 use crate::plan::{Forward, Output, Plan, Slot};
 
@@ -133,7 +134,9 @@ impl<'a> ForwardRun<'a> {
             }
             Forward::Mix { stream, a, b, y } => {
                 let shares = match self.statistics {
-                    LentStatistics::Update(_) => run.shares(stream, Direction::Forward),
+                    LentStatistics::Update(_) => {
+                        draws::shares(run.config, n, stream, Direction::Forward)
+                    }
                     LentStatistics::Running(_) => vec![0.5; n],
                 };
                 let ([a, b], [y_]) = run.slices([a, b], [y]);
@@ -164,7 +167,12 @@ impl<'a> ForwardRun<'a> {
                 let ([x], [y]) = run.slices([x], [y]);
                 match self.statistics {
                     LentStatistics::Update(_) => {
-                        k.dropout_forward(run.config.dropout, run.seed(stream), x, y);
+                        k.dropout_forward(
+                            run.config.dropout,
+                            draws::seed(run.config, stream),
+                            x,
+                            y,
+                        );
                     }
                     LentStatistics::Running(_) => k.copy_or_add(x, y, false),
                 }
@@ -173,7 +181,7 @@ impl<'a> ForwardRun<'a> {
                 let ([x_], [y_]) = run.slices([x], [y]);
                 match self.statistics {
                     LentStatistics::Update(_) => {
-                        let kept = run.kept(stream, depth);
+                        let kept = draws::kept(run.config, n, stream, depth);
                         k.scale_images(run.plan.area(x), &kept, x_, y_, false);
                     }
                     LentStatistics::Running(_) => k.copy_or_add(x_, y_, false),

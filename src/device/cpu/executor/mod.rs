@@ -3,9 +3,9 @@
 mod backward;
 mod forward;
 
+use std::convert::Infallible;
 use std::ops::Range;
 
-use rand::RngCore;
 use rayon::prelude::*;
 
 use super::memory::Memory;
@@ -14,7 +14,6 @@ use super::threads::min_tiles;
 use super::{GroupSizes, Kernels};
 use crate::device::{BackwardPass, Device, ForwardPass, RunConfig};
 use crate::plan::{Backward, Forward, Group, Plan, Saved, Slot, Step, View};
-use crate::rng::{Pcg64, Purpose, derive, stream};
 use backward::BackwardRun;
 use forward::ForwardRun;
 
@@ -67,6 +66,11 @@ impl CpuWorkspace {
         &self.parts().0[plan.range(view, batch)]
     }
 
+    /// Means and inverse deviations of batch normalizations, as a pass left them.
+    pub fn fixed(&self) -> &[f32] {
+        &self.fixed
+    }
+
     /// The arena from its first whole cache line on, and the fixed part: at batches of whole vectors, every
     /// vector of the arena is then in one line.
     fn parts(&mut self) -> (&mut [f32], &mut [f32]) {
@@ -77,8 +81,14 @@ impl CpuWorkspace {
 
 impl Device for Cpu {
     type Workspace = CpuWorkspace;
+    type Error = Infallible;
 
-    fn prepare(&self, plan: &Plan, batch: usize, workspace: &mut CpuWorkspace) {
+    fn prepare(
+        &self,
+        plan: &Plan,
+        batch: usize,
+        workspace: &mut CpuWorkspace,
+    ) -> Result<(), Infallible> {
         let grow = |numbers: &mut Vec<f32>, len: usize| {
             if numbers.len() < len {
                 // Nothing in it is worth copying, so the old memory goes first. The system zeroes the new
@@ -89,6 +99,7 @@ impl Device for Cpu {
         };
         grow(&mut workspace.arena, plan.arena_len * batch + LINE);
         grow(&mut workspace.fixed, plan.fixed_len);
+        Ok(())
     }
 
     fn forward(
@@ -97,12 +108,13 @@ impl Device for Cpu {
         workspace: &mut CpuWorkspace,
         config: &RunConfig,
         pass: ForwardPass<'_>,
-    ) {
+    ) -> Result<(), Infallible> {
         let run = ForwardRun::new(*self, plan, workspace, config, pass);
         in_pool(|| {
             let (groups, steps) = (&plan.forward_groups, &plan.forward);
             run.shared.in_groups(groups, steps, Forward::of_channels, |kernel| run.step(kernel));
         });
+        Ok(())
     }
 
     fn backward(
@@ -111,12 +123,13 @@ impl Device for Cpu {
         workspace: &mut CpuWorkspace,
         config: &RunConfig,
         pass: BackwardPass<'_>,
-    ) {
+    ) -> Result<(), Infallible> {
         let run = BackwardRun::new(*self, plan, workspace, config, pass);
         in_pool(|| {
             let (groups, steps) = (&plan.backward_groups, &plan.backward);
             run.shared.in_groups(groups, steps, Backward::of_channels, |kernel| run.step(kernel));
         });
+        Ok(())
     }
 }
 
@@ -172,13 +185,6 @@ impl Cpu {
 /// already and waits for none to take it over.
 fn in_pool(pass: impl FnOnce() + Send) {
     rayon::scope(|_| pass());
-}
-
-/// Which of a mix's two draws.
-#[derive(Clone, Copy)]
-enum Direction {
-    Forward = 0,
-    Backward = 1,
 }
 
 /// What the steps of both passes share.
@@ -248,24 +254,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn seed(&self, stream: u64) -> u64 {
-        derive(self.config.dropout_seed, Purpose::Dropout, stream)
-    }
-
-    /// The shares of a mix's first operand, one an image, for a direction.
-    fn shares(&self, node: u64, direction: Direction) -> Vec<f32> {
-        let mut rng = stream(self.config.dropout_seed, Purpose::Mix, 2 * node + direction as u64);
-        (0..self.n).map(|_| unit(&mut rng)).collect()
-    }
-
-    /// What a drop-path node multiplies each image by: 0, or what keeps the mean as it is.
-    fn kept(&self, node: u64, depth: [usize; 2]) -> Vec<f32> {
-        let keep = self.config.drop_path_keep(depth);
-        let mut rng = stream(self.config.dropout_seed, Purpose::DropPath, node);
-        let draw = |_| if unit(&mut rng) < keep { 1.0 / keep } else { 0.0 };
-        (0..self.n).map(draw).collect()
-    }
-
     /// The sizes of a normalization of single images.
     fn group_sizes(&self, x: View, groups: usize) -> GroupSizes {
         GroupSizes { n: self.n, c: x.channels, area: self.plan.area(x), groups }
@@ -299,9 +287,4 @@ impl<'a> Run<'a> {
     fn saved(&self, saved: Saved) -> [&[f32]; 2] {
         lend(self.fixed, [saved.mean.range(), saved.inv_std.range()], []).0
     }
-}
-
-/// A number from 0 up to, but without, 1, with all 24 bits that such a number can have.
-fn unit(rng: &mut Pcg64) -> f32 {
-    (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32
 }
