@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use dfdx::tensor::CpuError;
 
+#[cfg(feature = "cuda")]
+use crate::device::cuda::CudaFault;
 use crate::space::Unmet;
 
 /// Everything that can fail at run time.
@@ -109,6 +111,10 @@ pub enum Error {
     /// dfdx's CPU device failed, for want of memory.
     #[error("the CPU device failed: {0}")]
     Device(#[from] CpuError),
+    /// A card cannot be used, or failed.
+    #[cfg(feature = "cuda")]
+    #[error(transparent)]
+    Cuda(#[from] CudaFault),
     /// The loss stopped being a finite number.
     #[error(
         "the loss is not finite at step {step} (batch {batch} of epoch {epoch}); try a smaller learning rate, \

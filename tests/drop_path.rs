@@ -176,7 +176,7 @@ fn whole_images_are_dropped_and_the_mean_is_kept() {
     let image: Vec<f32> = (1..=N).map(|i| i as f32 / N as f32).collect();
     let run = |config: &RunConfig| {
         let (device, mut workspace) = (Cpu::default(), CpuWorkspace::default());
-        device.prepare(&plan, N, &mut workspace);
+        let Ok(()) = device.prepare(&plan, N, &mut workspace);
         let mut logits = vec![0.0; N];
         let pass = ForwardPass {
             batch: N,
@@ -186,7 +186,7 @@ fn whole_images_are_dropped_and_the_mean_is_kept() {
             logits: &mut logits,
             aux: None,
         };
-        device.forward(&plan, &mut workspace, config, pass);
+        let Ok(()) = device.forward(&plan, &mut workspace, config, pass);
         let mut gradient = vec![0.0; N];
         let pass = BackwardPass {
             batch: N,
@@ -196,7 +196,7 @@ fn whole_images_are_dropped_and_the_mean_is_kept() {
             gradients: &mut [],
             image: Some(&mut gradient),
         };
-        device.backward(&plan, &mut workspace, config, pass);
+        let Ok(()) = device.backward(&plan, &mut workspace, config, pass);
         (logits, gradient)
     };
     // Half the depth, so half the share: an edge is kept with probability 0.8.

@@ -59,7 +59,7 @@ impl Runner {
 
     fn forward(&mut self, phase: Phase, batch: usize, image: &[f64]) -> Results {
         let image = to_f32(image);
-        self.device.prepare(&self.plan, batch, &mut self.workspace);
+        let Ok(()) = self.device.prepare(&self.plan, batch, &mut self.workspace);
         let mut logits = vec![f32::NAN; batch * self.plan.classes];
         let mut aux = vec![f32::NAN; batch * self.plan.aux_classes.unwrap_or(0)];
         let pass = ForwardPass {
@@ -73,7 +73,7 @@ impl Runner {
             logits: &mut logits,
             aux: self.plan.aux_classes.map(|_| &mut aux[..]),
         };
-        self.device.forward(&self.plan, &mut self.workspace, &self.config, pass);
+        let Ok(()) = self.device.forward(&self.plan, &mut self.workspace, &self.config, pass);
         Results { logits, aux }
     }
 
@@ -91,7 +91,7 @@ impl Runner {
             gradients: &mut params,
             image: has_image.then_some(&mut image[..]),
         };
-        self.device.backward(&self.plan, &mut self.workspace, &self.config, pass);
+        let Ok(()) = self.device.backward(&self.plan, &mut self.workspace, &self.config, pass);
         Gradients { params, image }
     }
 }

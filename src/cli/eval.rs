@@ -1,6 +1,7 @@
 //! `cellc eval`: how well a checkpoint, rebuilt from nothing else, classifies images.
 
 use cellc::data::{self, DataSpec, Dataset, HoldOut, Images, LoadConfig, split};
+use cellc::device::AnyDevice;
 use cellc::error::Error;
 use cellc::evaluation::{Evaluation, evaluate};
 use cellc::train::{Checkpoint, restore};
@@ -22,7 +23,9 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
     if args.batch == 0 {
         return Err(refuse("batch", "0", "it must be at least 1".into()).into());
     }
-    let (checkpoint, network) = restore(&args.checkpoint)?;
+    let device = AnyDevice::open(args.device)?;
+    let (checkpoint, mut network) = restore(&args.checkpoint)?;
+    network.set_device(device);
     let spec = spec(args, &checkpoint)?;
     let image_size = spec.is_resizable().then_some(checkpoint.image[1]);
     let data = data::load_with(&spec, &LoadConfig { image_size, limit: args.limit })?;

@@ -83,5 +83,6 @@ fn logits(network: &Network, checkpoint: &Checkpoint, pixels: &[u8]) -> Result<V
         })
         .collect();
     let image = Cpu::default().try_tensor_from_vec(whitened, (1, channels, height, width))?;
-    Ok(network.try_forward(image)?.as_vec())
+    let logits = network.try_forward(image).map_err(|error| network.fault_behind(error))?;
+    Ok(logits.as_vec())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cellc::compile::Request;
 use cellc::data::{self, Batches, Dataset, HoldOut, split};
+use cellc::device::AnyDevice;
 use cellc::error::Error;
 use cellc::graph::cost::{Cost, grouped};
 use cellc::graph::lower::Scale;
@@ -93,6 +94,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         return output(&settings::resolve(&args.settings, usual)?.print()?);
     }
     use_threads(args.threads)?;
+    let device = AnyDevice::open(args.device)?;
     let start = Start::of(args)?;
     let data = start.data(args)?;
     let Start { input, net, scale, trained } = start;
@@ -128,6 +130,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     if let Some(freeze) = &args.freeze {
         network.freeze(freeze)?;
     }
+    network.set_device(device);
     let imported_from = trained.and_then(|(checkpoint, _)| checkpoint.imported_from);
     let checkpoint = |val_accuracy, test_accuracy| Checkpoint {
         cellc: env!("CARGO_PKG_VERSION").into(),
@@ -174,6 +177,10 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         held.validation.len(),
         data.test.len(),
     ))?;
+    // Said where it is not the usual.
+    if !matches!(network.device(), AnyDevice::Cpu(_)) {
+        output(&format!("on {}\n", network.device()))?;
+    }
 
     let (steps_per_epoch, batch) = Batches::batches_per_epoch(held.train.len(), config.batch);
     if config.lr_batch != 0 {

@@ -1,12 +1,18 @@
 //! Where plans run.
 //!
 //! A [`Device`] takes a [`Plan`], the numbers it works on (parameters, running statistics, a batch of
-//! images) and a workspace, and gives logits and gradients. [`Cpu`] is the one that is always there.
+//! images) and a workspace, and gives logits and gradients. [`Cpu`] is the one that is always there;
+//! [`AnyDevice`] is one that is chosen at run time.
 
+mod any;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+mod draws;
 
 use crate::plan::Plan;
 
+pub use any::{AnyDevice, AnyWorkspace, DeviceSpec};
 pub use cpu::{Cpu, CpuWorkspace};
 
 /// Settings of a run that the architecture does not fix.
@@ -97,6 +103,9 @@ pub struct BackwardPass<'a> {
 
 /// Something that runs plans.
 ///
+/// # Errors
+/// The methods fail if the device does; [`Cpu`] does not.
+///
 /// # Panics
 /// The methods panic if a slice does not have the length that the plan and the batch ask for, if a
 /// workspace was not prepared for them, or if a backward pass does not follow a forward pass with
@@ -106,8 +115,16 @@ pub trait Device {
     /// The memory that a run of a plan needs: intermediate values and gradients.
     type Workspace: Default + Send + 'static;
 
+    /// How the device fails.
+    type Error;
+
     /// Makes a workspace large enough for `batch` images; does nothing if it is already.
-    fn prepare(&self, plan: &Plan, batch: usize, workspace: &mut Self::Workspace);
+    fn prepare(
+        &self,
+        plan: &Plan,
+        batch: usize,
+        workspace: &mut Self::Workspace,
+    ) -> Result<(), Self::Error>;
 
     /// Runs the forward pass.
     fn forward(
@@ -116,7 +133,7 @@ pub trait Device {
         workspace: &mut Self::Workspace,
         config: &RunConfig,
         pass: ForwardPass<'_>,
-    );
+    ) -> Result<(), Self::Error>;
 
     /// Runs the backward pass on what the forward pass left in the workspace.
     fn backward(
@@ -125,5 +142,5 @@ pub trait Device {
         workspace: &mut Self::Workspace,
         config: &RunConfig,
         pass: BackwardPass<'_>,
-    );
+    ) -> Result<(), Self::Error>;
 }

@@ -17,14 +17,13 @@ mod params;
 mod session;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection, TensorOptions};
 use dfdx::shapes::Dtype;
-use dfdx::tensor::{Cpu, TensorFromVec};
+use dfdx::tensor::{Cpu, CpuError, TensorFromVec};
 
-use crate::device;
-use crate::device::RunConfig;
+use crate::device::{AnyDevice, RunConfig};
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::plan::{Layout, LayoutEntry, Mode, Plan};
@@ -68,7 +67,9 @@ pub struct Network {
     wants_image_gradient: bool,
     training_steps: u64,
     frozen: Arc<Frozen>,
-    device: device::Cpu,
+    device: AnyDevice,
+    // Shared with the tapes that are still to run, whose own errors are dfdx's.
+    fault: Arc<Mutex<Option<Error>>>,
     // Made when first needed; clones share them, the idle memory too.
     infer: Arc<OnceLock<Arc<Engine>>>,
     train: Option<Arc<Engine>>,
@@ -92,7 +93,8 @@ impl Network {
             wants_image_gradient: true,
             training_steps: 0,
             frozen: Arc::default(),
-            device: device::Cpu::default(),
+            device: AnyDevice::default(),
+            fault: Arc::default(),
             infer: Arc::default(),
             train: None,
         }
@@ -177,9 +179,24 @@ impl Network {
         self.training_steps = steps;
     }
 
-    /// Runs on another device value, such as one with portable kernels.
-    pub fn set_device(&mut self, device: device::Cpu) {
-        self.device = device;
+    /// Where it runs.
+    pub fn device(&self) -> &AnyDevice {
+        &self.device
+    }
+
+    /// Runs on another device, such as a card, or the processor with portable kernels. Parameters stay on the
+    /// host.
+    pub fn set_device(&mut self, device: impl Into<AnyDevice>) {
+        self.device = device.into();
+        // A clone that stays on the other device keeps the faults of that one.
+        self.fault = Arc::default();
+    }
+
+    /// The fault of the device behind an error of a forward or backward pass, for which dfdx's errors have no
+    /// word; or that error.
+    pub fn fault_behind(&self, error: CpuError) -> Error {
+        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+        fault.unwrap_or(Error::Device(error))
     }
 
     /// All parameters and statistics by path.

@@ -1,5 +1,7 @@
 //! The forward and backward passes of a [`Network`] as one operation on dfdx's tape.
 
+use std::sync::{Mutex, PoisonError};
+
 use dfdx::nn::{Module, ModuleMut};
 use dfdx::shapes::HasShape;
 use dfdx::tensor::{
@@ -8,6 +10,7 @@ use dfdx::tensor::{
 use dfdx::tensor_ops::ReshapeTo;
 
 use crate::device::{BackwardPass, Device, ForwardPass, RunConfig, Statistics};
+use crate::error::Error;
 use crate::rng::{Purpose, derive};
 
 use super::Network;
@@ -34,7 +37,8 @@ impl Module<Images> for Network {
         let plan = &engine.plan;
         copy_tensor(&self.params.flat, &mut session.params);
         copy_tensor(&x, &mut session.image);
-        self.device.prepare(plan, batch, &mut session.workspace);
+        let prepared = self.device.prepare(plan, batch, &mut session.workspace);
+        note(&self.fault, prepared)?;
         let mut logits = vec![0.0; batch * plan.classes];
         let pass = ForwardPass {
             batch,
@@ -44,7 +48,8 @@ impl Module<Images> for Network {
             logits: &mut logits,
             aux: None,
         };
-        self.device.forward(plan, &mut session.workspace, &self.config, pass);
+        let run = self.device.forward(plan, &mut session.workspace, &self.config, pass);
+        note(&self.fault, run)?;
         x.device().try_tensor_from_vec(logits, (batch, plan.classes))
     }
 }
@@ -84,7 +89,7 @@ impl Network {
         let batch = self.batch_of(&x);
         let mut lease = self.training_engine().lease();
         let config = self.next_step();
-        let [logits, aux] = self.train_forward(&mut lease, &config, &x, batch);
+        let [logits, aux] = self.train_forward(&mut lease, &config, &x, batch)?;
 
         let device = x.device();
         let plan = &lease.engine.plan;
@@ -97,7 +102,7 @@ impl Network {
         let params_ghost = self.params.flat.ghost();
         let image_ghost = self.wants_image_gradient.then(|| x.ghost());
         let (logits_ghost, aux_ghost) = (logits.ghost(), aux.as_ref().map(|aux| aux.ghost()));
-        let device = self.device;
+        let (device, fault) = (self.device.clone(), self.fault.clone());
         tape.add_backward_op(move |gradients: &mut Gradients<f32, Cpu>| {
             let Lease { engine, session } = &mut lease;
             session.logits.clone_from(gradients.get_or_alloc_mut(&logits_ghost)?);
@@ -117,11 +122,11 @@ impl Network {
                 gradients: gradients.get_or_alloc_mut(&params_ghost)?,
                 image: image.as_deref_mut(),
             };
-            device.backward(&engine.plan, &mut session.workspace, &config, pass);
+            let run = device.backward(&engine.plan, &mut session.workspace, &config, pass);
             if let (Some(ghost), Some(values)) = (&image_ghost, image) {
                 **gradients.get_or_alloc_mut(ghost)? = values;
             }
-            Ok(())
+            note(&fault, run)
         });
         Ok((logits.put_tape(tape), aux.map(|aux| aux.put_tape(OwnedTape::default()))))
     }
@@ -133,12 +138,12 @@ impl Network {
         config: &RunConfig,
         x: &Images,
         batch: usize,
-    ) -> [Vec<f32>; 2] {
+    ) -> Result<[Vec<f32>; 2], CpuError> {
         let Lease { engine, session } = lease;
         let plan = &engine.plan;
         copy_tensor(&self.params.flat, &mut session.params);
         copy_tensor(x, &mut session.image);
-        self.device.prepare(plan, batch, &mut session.workspace);
+        note(&self.fault, self.device.prepare(plan, batch, &mut session.workspace))?;
         let mut logits = vec![0.0; batch * plan.classes];
         let mut aux = vec![0.0; batch * plan.aux_classes.unwrap_or(0)];
         let pass = ForwardPass {
@@ -149,8 +154,8 @@ impl Network {
             logits: &mut logits,
             aux: plan.aux_classes.map(|_| &mut aux[..]),
         };
-        self.device.forward(plan, &mut session.workspace, config, pass);
-        [logits, aux]
+        note(&self.fault, self.device.forward(plan, &mut session.workspace, config, pass))?;
+        Ok([logits, aux])
     }
 
     /// The settings of the next training step, with a dropout seed of its own.
@@ -172,4 +177,13 @@ impl Network {
         assert!(batch > 0, "the network got a batch of no images");
         batch
     }
+}
+
+/// Keeps the fault of a device for [`Network::fault_behind`] and gives an error of dfdx's, which knows two: the
+/// device could not do it.
+fn note(faults: &Mutex<Option<Error>>, run: Result<(), Error>) -> Result<(), CpuError> {
+    run.map_err(|fault| {
+        *faults.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        CpuError::OutOfMemory
+    })
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dfdx::shapes::{HasShape, Shape};
 use dfdx::tensor::{Cpu, Tensor};
 
-use crate::device::CpuWorkspace;
+use crate::device::AnyWorkspace;
 use crate::plan::Plan;
 
 /// A plan and the sessions that nobody uses at the moment.
@@ -22,7 +22,7 @@ pub(super) struct Engine {
 /// Memory of one pass: the workspace, and copies of what dfdx's tensors hold.
 #[derive(Debug, Default)]
 pub(super) struct Session {
-    pub workspace: CpuWorkspace,
+    pub workspace: AnyWorkspace,
     pub params: Vec<f32>,
     pub image: Vec<f32>,
     pub logits: Vec<f32>,

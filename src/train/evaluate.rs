@@ -59,7 +59,8 @@ pub(crate) fn classify(
     while batches.fill_next(&mut batch)? {
         let shape = (batch.len(), channels, height, width);
         let pixels = device.try_tensor_from_vec(mem::take(&mut batch.pixels), shape)?;
-        with_logits(&network.try_forward(pixels)?.as_vec(), &batch.labels);
+        let logits = network.try_forward(pixels).map_err(|error| network.fault_behind(error))?;
+        with_logits(&logits.as_vec(), &batch.labels);
     }
     Ok(())
 }

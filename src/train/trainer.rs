@@ -224,7 +224,9 @@ impl<'a> Trainer<'a> {
         buffers.targets.copy_from(&targets(&buffers.batch.labels, classes, config.label_smoothing));
 
         let gradients = std::mem::replace(&mut buffers.gradients, Gradients::leaky());
-        let (logits, aux) = network.try_forward_aux(buffers.images.clone().traced(gradients))?;
+        let images = buffers.images.clone().traced(gradients);
+        let forward = network.try_forward_aux(images);
+        let (logits, aux) = forward.map_err(|error| network.fault_behind(error))?;
         let correct = count_correct(&logits.as_vec(), &buffers.batch.labels);
         let mut loss = cross_entropy_with_logits_loss(logits, buffers.targets.clone());
         let loss_value = f64::from(loss.array());
@@ -233,7 +235,7 @@ impl<'a> Trainer<'a> {
             loss = loss + aux_loss * config.aux_weight as f32;
         }
 
-        buffers.gradients = loss.try_backward()?;
+        buffers.gradients = loss.try_backward().map_err(|error| network.fault_behind(error))?;
         network.params().flat.copy_into(&mut buffers.params);
         let gradient = buffers.gradients.get_or_alloc_mut(&network.params().flat)?;
         let grad_norm = self.penalty.apply(&buffers.params, gradient);

@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use cellc::data::LoadConfig;
+use cellc::device::DeviceSpec;
 use cellc::graph::lower::Scale;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -339,6 +340,9 @@ pub struct BenchArgs {
     /// Compute threads; all processors by default.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Where it runs: `cpu`, a card such as `cuda:1`, or `auto` for the first card if there is one.
+    #[arg(long, default_value = "cpu")]
+    pub device: DeviceSpec,
     /// Print one JSON object on one line.
     #[arg(long)]
     pub json: bool,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use cellc::data::DataSpec;
+use cellc::device::DeviceSpec;
 use clap::{Args, ValueEnum};
 
 #[cfg(feature = "onnx")]
@@ -76,6 +77,9 @@ pub struct EvalArgs {
     /// Threads; all cores if not given.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Where it runs: `cpu`, a card such as `cuda:1`, or `auto` for the first card if there is one.
+    #[arg(long, default_value = "cpu")]
+    pub device: DeviceSpec,
 }
 
 /// Arguments of `import`.

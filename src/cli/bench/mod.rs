@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use cellc::compile::Request;
 use cellc::data::{Images, Whitening};
+use cellc::device::AnyDevice;
 use cellc::error::Error;
 use cellc::graph::TensorType;
 use cellc::network::Network;
@@ -28,12 +29,22 @@ const WARM_UP: usize = 2;
 /// Prints the median time of a step, with the network's size and the peak of memory.
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     use_threads(args.threads)?;
+    let device = AnyDevice::open(args.device)?;
+    if args.profile && !matches!(device, AnyDevice::Cpu(_)) {
+        return Err(Error::Config {
+            setting: "profile",
+            value: args.device.to_string(),
+            reason: "only the processor's kernels are timed one by one".into(),
+        }
+        .into());
+    }
     let source = input::read(&args.cell)?;
     let start = Instant::now();
     let input = input::check(source)?;
     let (net, scale) = (input.net(&args.net).to_owned(), input.scale(&args.net)?);
     let lowered = input.network(&Request::new(&*net, scale))?;
     let mut network = Network::new(&lowered.graph, 0);
+    network.set_device(device);
     let plan = Plan::new(&lowered.graph, mode(args.what));
     let plan_ms = milliseconds(start);
 
@@ -60,6 +71,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
         "batch": batch,
         "steps": steps,
         "threads": rayon::current_num_threads(),
+        "device": network.device().to_string(),
         "params": network.layout().params_len(),
         "train_step_ms": median_if(Timed::Train),
         "infer_ms": median_if(Timed::Infer),
@@ -120,7 +132,10 @@ fn infer(network: &Network, pixels: &Images, steps: usize) -> Result<Vec<f64>, E
     let pixels: Vec<f32> =
         pixels.pixels().unwrap_or_default().iter().map(|&p| f32::from(p) / 64.0 - 2.0).collect();
     let images = Cpu::default().try_tensor_from_vec(pixels, (batch, channels, height, width))?;
-    timed(steps, || Ok(network.try_forward(images.clone()).map(drop)?))
+    timed(steps, || {
+        let logits = network.try_forward(images.clone());
+        logits.map(drop).map_err(|error| network.fault_behind(error))
+    })
 }
 
 /// Noise of the shape that the network reads, with labels of its classes.

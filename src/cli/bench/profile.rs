@@ -86,7 +86,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, network: &Network, batch: usize) -> Run<'a> {
         let mut workspace = CpuWorkspace::default();
-        Cpu::default().prepare(plan, batch, &mut workspace);
+        let Ok(()) = Cpu::default().prepare(plan, batch, &mut workspace);
         let noise = super::noise(network, batch);
         let image = noise.pixels().unwrap_or_default().iter().map(|&p| f32::from(p) / 64.0 - 2.0);
         Run {

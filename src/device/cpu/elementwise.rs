@@ -6,6 +6,7 @@ use super::Kernels;
 use super::isa::for_each_isa;
 use super::simd::{masked, relu};
 use super::threads::{CHUNK, min_tiles};
+use crate::device::draws::dropout_threshold;
 
 impl Kernels {
     /// `y = max(x, 0)`; NaN stays NaN.
@@ -228,8 +229,7 @@ impl Kernels {
     ) {
         assert!((0.0..1.0).contains(&rate), "a dropout rate is at least 0 and below 1");
         assert_eq!(gy.len(), gx.len(), "length of the input's gradient");
-        // Hashes below the threshold drop; all values of `rate` below 1 stay below 2^32.
-        let threshold = (f64::from(rate) * 4_294_967_296.0) as u32;
+        let threshold = dropout_threshold(rate);
         let scale = 1.0 / (1.0 - rate);
         in_chunks(gx, |start, gx| {
             let gy = part(gy, start, gx.len());

@@ -31,7 +31,7 @@ pub fn naswot(graph: &Graph, seed: u64, pixels: &[f32], batch: usize) -> f64 {
     let mode = Mode::Train { dropout: false, drop_path: false, image_gradient: true };
     let plan = Plan::new(graph, mode);
     let (device, mut workspace) = (Cpu::default(), CpuWorkspace::default());
-    device.prepare(&plan, batch, &mut workspace);
+    let Ok(()) = device.prepare(&plan, batch, &mut workspace);
     let mut logits = vec![0.0; batch * plan.classes];
     let mut aux = plan.aux_classes.map(|classes| vec![0.0; batch * classes]);
     let pass = ForwardPass {
@@ -42,7 +42,7 @@ pub fn naswot(graph: &Graph, seed: u64, pixels: &[f32], batch: usize) -> f64 {
         logits: &mut logits,
         aux: aux.as_deref_mut(),
     };
-    device.forward(&plan, &mut workspace, &RunConfig::default(), pass);
+    let Ok(()) = device.forward(&plan, &mut workspace, &RunConfig::default(), pass);
 
     let mut codes = Codes::new(batch);
     for view in rectified(&plan) {

@@ -1,7 +1,8 @@
 //! The steps of a backward pass.
 
-use super::{Cpu, CpuWorkspace, Direction, Run, lend};
+use super::{Cpu, CpuWorkspace, Run, lend};
 use crate::device::cpu::memory::Memory;
+use crate::device::draws::{self, Direction};
 use crate::device::{BackwardPass, RunConfig};
 use crate::plan::{Backward, Output, Plan, Slot, Target, View};
 
@@ -125,7 +126,7 @@ impl<'a> BackwardRun<'a> {
                 k.copy_or_add(gy, gx_, gx.accumulate);
             }
             Backward::Mix { stream, is_first, gy, gx } => {
-                let mut share = run.shares(stream, Direction::Backward);
+                let mut share = draws::shares(run.config, stream, Direction::Backward);
                 let share = || if is_first { share() } else { 1.0 - share() };
                 let ([gy_], [gx_]) = run.slices([gy], [gx.view]);
                 run.with_images(share, |shares| {
@@ -166,12 +167,12 @@ impl<'a> BackwardRun<'a> {
             }
             Backward::Dropout { stream, gy, gx } => {
                 let ([gy], [gx_]) = run.slices([gy], [gx.view]);
-                let (rate, seed) = (run.config.dropout, run.seed(stream));
+                let (rate, seed) = (run.config.dropout, draws::seed(run.config, stream));
                 k.dropout_backward(rate, seed, gy, gx_, gx.accumulate);
             }
             Backward::DropPath { stream, depth, gy, gx } => {
                 let ([gy_], [gx_]) = run.slices([gy], [gx.view]);
-                run.with_images(run.kept(stream, depth), |kept| {
+                run.with_images(draws::kept(run.config, stream, depth), |kept| {
                     k.scale_images(run.plan.area(gy), kept, gy_, gx_, gx.accumulate);
                 });
             }

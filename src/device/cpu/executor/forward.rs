@@ -1,9 +1,10 @@
 //! The steps of a forward pass.
 
-use super::{Cpu, CpuWorkspace, Direction, Run, lend};
+use super::{Cpu, CpuWorkspace, Run, lend};
 use crate::device::cpu::Affine;
 use crate::device::cpu::memory::Memory;
 use crate::device::cpu::scratch::with_scratch;
+use crate::device::draws::{self, Direction};
 use crate::device::{ForwardPass, RunConfig, Statistics};
 use crate::plan::{Forward, Norm, Output, Plan, Slot};
 
@@ -151,7 +152,7 @@ impl<'a> ForwardRun<'a> {
                 let mix = |shares: &[f32]| k.mix_forward(run.plan.area(y), shares, a, b, y_);
                 match self.statistics {
                     LentStatistics::Update(_) => {
-                        run.with_images(run.shares(stream, Direction::Forward), mix);
+                        run.with_images(draws::shares(run.config, stream, Direction::Forward), mix);
                     }
                     LentStatistics::Running(_) => run.with_images(|| 0.5, mix),
                 }
@@ -181,7 +182,12 @@ impl<'a> ForwardRun<'a> {
                 let ([x], [y]) = run.slices([x], [y]);
                 match self.statistics {
                     LentStatistics::Update(_) => {
-                        k.dropout_forward(run.config.dropout, run.seed(stream), x, y);
+                        k.dropout_forward(
+                            run.config.dropout,
+                            draws::seed(run.config, stream),
+                            x,
+                            y,
+                        );
                     }
                     LentStatistics::Running(_) => k.copy_or_add(x, y, false),
                 }
@@ -190,7 +196,7 @@ impl<'a> ForwardRun<'a> {
                 let ([x_], [y_]) = run.slices([x], [y]);
                 match self.statistics {
                     LentStatistics::Update(_) => {
-                        run.with_images(run.kept(stream, depth), |kept| {
+                        run.with_images(draws::kept(run.config, stream, depth), |kept| {
                             k.scale_images(run.plan.area(x), kept, x_, y_, false);
                         });
                     }

@@ -4,9 +4,9 @@ mod awake;
 mod backward;
 mod forward;
 
+use std::convert::Infallible;
 use std::ops::Range;
 
-use rand::RngCore;
 use rayon::prelude::*;
 
 use super::memory::Memory;
@@ -16,7 +16,6 @@ use super::threads::min_tiles;
 use super::{GroupSizes, Kernels};
 use crate::device::{BackwardPass, Device, ForwardPass, RunConfig};
 use crate::plan::{Backward, Forward, Group, Plan, Saved, Slot, Step, View};
-use crate::rng::{Pcg64, Purpose, derive, stream};
 use awake::in_pool;
 use backward::BackwardRun;
 use forward::ForwardRun;
@@ -70,6 +69,11 @@ impl CpuWorkspace {
         &self.parts().0[plan.range(view, batch)]
     }
 
+    /// Means and inverse deviations of batch normalizations, as a pass left them.
+    pub fn fixed(&self) -> &[f32] {
+        &self.fixed
+    }
+
     /// The arena from its first whole cache line on, and the fixed part: at batches of whole vectors, every
     /// vector of the arena is then in one line.
     fn parts(&mut self) -> (&mut [f32], &mut [f32]) {
@@ -80,8 +84,14 @@ impl CpuWorkspace {
 
 impl Device for Cpu {
     type Workspace = CpuWorkspace;
+    type Error = Infallible;
 
-    fn prepare(&self, plan: &Plan, batch: usize, workspace: &mut CpuWorkspace) {
+    fn prepare(
+        &self,
+        plan: &Plan,
+        batch: usize,
+        workspace: &mut CpuWorkspace,
+    ) -> Result<(), Infallible> {
         let grow = |numbers: &mut Vec<f32>, len: usize| {
             if numbers.len() < len {
                 // Nothing in it is worth copying, so the old memory goes first. The system zeroes the new
@@ -92,6 +102,7 @@ impl Device for Cpu {
         };
         grow(&mut workspace.arena, plan.arena_len * batch + LINE);
         grow(&mut workspace.fixed, plan.fixed_len);
+        Ok(())
     }
 
     fn forward(
@@ -100,12 +111,13 @@ impl Device for Cpu {
         workspace: &mut CpuWorkspace,
         config: &RunConfig,
         pass: ForwardPass<'_>,
-    ) {
+    ) -> Result<(), Infallible> {
         let run = ForwardRun::new(*self, plan, workspace, config, pass);
         in_pool(|| {
             let (groups, steps) = (&plan.forward_groups, &plan.forward);
             run.shared.in_groups(groups, steps, Forward::of_channels, |kernel| run.step(kernel));
         });
+        Ok(())
     }
 
     fn backward(
@@ -114,12 +126,13 @@ impl Device for Cpu {
         workspace: &mut CpuWorkspace,
         config: &RunConfig,
         pass: BackwardPass<'_>,
-    ) {
+    ) -> Result<(), Infallible> {
         let run = BackwardRun::new(*self, plan, workspace, config, pass);
         in_pool(|| {
             let (groups, steps) = (&plan.backward_groups, &plan.backward);
             run.shared.in_groups(groups, steps, Backward::of_channels, |kernel| run.step(kernel));
         });
+        Ok(())
     }
 }
 
@@ -169,13 +182,6 @@ impl Cpu {
             }
         });
     }
-}
-
-/// Which of a mix's two draws.
-#[derive(Clone, Copy)]
-enum Direction {
-    Forward = 0,
-    Backward = 1,
 }
 
 /// What the steps of both passes share.
@@ -245,29 +251,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn seed(&self, stream: u64) -> u64 {
-        derive(self.config.dropout_seed, Purpose::Dropout, stream)
-    }
-
     /// Calls a kernel with a number for each image.
     fn with_images(&self, draw: impl FnMut() -> f32, kernel: impl FnOnce(&[f32])) {
         with_scratch(self.n, |numbers| {
             numbers.fill_with(draw);
             kernel(numbers);
         });
-    }
-
-    /// Draws the shares of a mix's first operand, one an image, for a direction.
-    fn shares(&self, node: u64, direction: Direction) -> impl FnMut() -> f32 {
-        let mut rng = stream(self.config.dropout_seed, Purpose::Mix, 2 * node + direction as u64);
-        move || unit(&mut rng)
-    }
-
-    /// Draws what a drop-path node multiplies each image by: 0, or what keeps the mean as it is.
-    fn kept(&self, node: u64, depth: [usize; 2]) -> impl FnMut() -> f32 {
-        let keep = self.config.drop_path_keep(depth);
-        let mut rng = stream(self.config.dropout_seed, Purpose::DropPath, node);
-        move || if unit(&mut rng) < keep { 1.0 / keep } else { 0.0 }
     }
 
     /// The sizes of a normalization of single images.
@@ -303,9 +292,4 @@ impl<'a> Run<'a> {
     fn saved(&self, saved: Saved) -> [&[f32]; 2] {
         lend(self.fixed, [saved.mean.range(), saved.inv_std.range()], []).0
     }
-}
-
-/// A number from 0 up to, but without, 1, with all 24 bits that such a number can have.
-fn unit(rng: &mut Pcg64) -> f32 {
-    (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32
 }

@@ -1,0 +1,161 @@
+//! NVIDIA cards.
+//!
+//! [`Cuda`] runs the same plans as [`Cpu`](super::Cpu), on the same layout `[C, H, W, N]`: each step of a [`Plan`]
+//! becomes [`Command`]s, launches of kernels and matrix products, by a [`Program`] that needs no card to be made. The
+//! kernels are CUDA C in `kernels/`, compiled by NVRTC for the card that is found and kept on disk; the products are
+//! cuBLAS's. The driver, NVRTC and cuBLAS are loaded when a card is opened: the program is the same for all machines.
+//!
+//! A program that comes again is recorded as a CUDA graph and started by one call. Parameters, the batch and gradients
+//! are copied from and to the host at every pass: loss, clipping and optimizer run there.
+//!
+//! # Memory
+//! A workspace is one allocation, planned before: the arena, the parameters, the batch and what steps need for
+//! themselves, each on a border of 256 bytes.
+//!
+//! # Determinism
+//! Sums are taken in an order that shapes alone fix, without atomic operations. Masks and shares are drawn on the
+//! host and are those of the CPU. Results are the same bits on the same card with the same libraries; other cards and
+//! versions of cuBLAS differ in the last ones.
+
+#![expect(unsafe_code, reason = "the driver, NVRTC and cuBLAS are C")]
+
+mod command;
+mod compiler;
+mod driver;
+mod fault;
+mod lower;
+mod source;
+mod workspace;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{BackwardPass, Device, ForwardPass, RunConfig, Statistics};
+use crate::plan::Plan;
+use driver::Card;
+
+pub use command::{Arg, Command, Launch, Matrix, Place, Product, Region, window_fields};
+pub use fault::CudaFault;
+pub use lower::{Draw, Program};
+pub use source::{SOURCE, kernel_names};
+pub use workspace::CudaWorkspace;
+
+/// A card. Clones are the same card; passes on it run one after the other.
+#[derive(Clone, Debug)]
+pub struct Cuda {
+    card: Arc<Mutex<Card>>,
+    number: usize,
+    name: Arc<str>,
+}
+
+impl Cuda {
+    /// Opens the card of a number, counted from 0.
+    ///
+    /// # Errors
+    /// [`CudaFault`], one for each thing that may be missing: driver, card, CUDA, or a driver new enough for it.
+    ///
+    /// # Cost
+    /// Compiles the kernels once for each kind of card and version of NVRTC; the result is kept in
+    /// `$XDG_CACHE_HOME/cellc` or `~/.cache/cellc`.
+    pub fn open(number: usize) -> Result<Cuda, CudaFault> {
+        let card = Card::open(number)?;
+        let name = card.name()?.into();
+        Ok(Cuda { card: Arc::new(Mutex::new(card)), number, name })
+    }
+
+    /// How many cards there are.
+    ///
+    /// # Errors
+    /// [`CudaFault`] if there is no driver or no card.
+    pub fn count() -> Result<usize, CudaFault> {
+        driver::count()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Card> {
+        self.card.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Cuda {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cuda:{} ({})", self.number, self.name)
+    }
+}
+
+const PREPARED: &str = "the workspace was prepared for the plan and the batch";
+
+impl Device for Cuda {
+    type Workspace = CudaWorkspace;
+    type Error = CudaFault;
+
+    fn prepare(
+        &self,
+        plan: &Plan,
+        batch: usize,
+        workspace: &mut CudaWorkspace,
+    ) -> Result<(), CudaFault> {
+        workspace.prepare(&self.card, plan, batch)
+    }
+
+    fn forward(
+        &self,
+        plan: &Plan,
+        workspace: &mut CudaWorkspace,
+        config: &RunConfig,
+        pass: ForwardPass<'_>,
+    ) -> Result<(), CudaFault> {
+        let n = pass.batch;
+        let is_training = matches!(pass.statistics, Statistics::Update(_));
+        let program = Program::forward(plan, n, config, is_training);
+        let memory = workspace.memory().expect(PREPARED);
+        let card = self.lock();
+        card.bind()?;
+        let statistics = match &pass.statistics {
+            Statistics::Update(running) => &**running,
+            Statistics::Running(running) => running,
+        };
+        memory.upload(&card, Place::Params, pass.params)?;
+        memory.upload(&card, Place::Statistics, statistics)?;
+        memory.upload(&card, Place::Image, pass.image)?;
+        memory.upload(&card, Place::Draws, &program.draw(n, config))?;
+        memory.run(&card, program)?;
+        memory.download(&card, Place::Logits, pass.logits)?;
+        if let Some(aux) = pass.aux {
+            memory.download(&card, Place::Aux, aux)?;
+        }
+        if let Statistics::Update(running) = pass.statistics {
+            memory.download(&card, Place::Statistics, running)?;
+        }
+        card.wait()
+    }
+
+    fn backward(
+        &self,
+        plan: &Plan,
+        workspace: &mut CudaWorkspace,
+        config: &RunConfig,
+        pass: BackwardPass<'_>,
+    ) -> Result<(), CudaFault> {
+        let n = pass.batch;
+        let program = Program::backward(plan, n, config);
+        let memory = workspace.memory().expect(PREPARED);
+        let card = self.lock();
+        card.bind()?;
+        // The parameters are still there: they have not changed since the forward pass.
+        memory.upload(&card, Place::LogitsGradient, pass.logits)?;
+        if let Some(aux) = pass.aux {
+            memory.upload(&card, Place::AuxGradient, aux)?;
+        }
+        memory.upload(&card, Place::Gradients, &*pass.gradients)?;
+        if let Some(image) = &pass.image {
+            memory.upload(&card, Place::ImageGradient, image)?;
+        }
+        memory.upload(&card, Place::Draws, &program.draw(n, config))?;
+        memory.run(&card, program)?;
+        memory.download(&card, Place::Gradients, pass.gradients)?;
+        if let Some(image) = pass.image {
+            memory.download(&card, Place::ImageGradient, image)?;
+        }
+        card.wait()
+    }
+}

@@ -1,0 +1,190 @@
+//! Programs for cards, which need none; and, ignored unless asked for, runs on a card: a real one, or the stand-ins
+//! that `build.sh` makes, found by the loader.
+
+#![cfg(feature = "cuda")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests, too, stop at the first fault")]
+
+#[path = "../reference/graphs.rs"]
+#[expect(dead_code, reason = "not all networks are of use here")]
+mod graphs;
+
+use std::collections::BTreeSet;
+
+use cellc::data::{DataSpec, load};
+use cellc::device::cuda::{Arg, Command, Cuda, Place, Program, Region, kernel_names};
+use cellc::device::{AnyDevice, Cpu, RunConfig};
+use cellc::graph::{Graph, Op, TensorType};
+use cellc::network::Network;
+use cellc::plan::{Mode, Plan};
+use cellc::train::{OptimizerKind, TrainConfig, TrainSet, Trainer, accuracy};
+use graphs::Wirer;
+
+/// Convolutions of all kinds, normalizations, pools and a dense layer, for the digits.
+fn small() -> Graph {
+    let mut w = Wirer::new(TensorType::new(1, 8, 8));
+    let image = w.graph.input;
+    let stem = w.conv(image, 3, 1, 8);
+    let stem = w.bn(stem);
+    let a = w.relu(stem);
+    let a = w.dwconv(a, 5, 1);
+    let a = w.conv(a, 1, 1, 8);
+    let a = w.bn(a);
+    let b = w.maxpool(stem, 3, 1);
+    let sum = w.add(Op::Add, &[a, b]);
+    let c = w.avgpool(sum, 3, 1);
+    let both = w.add(Op::Concat, &[sum, c]);
+    let rectified = w.relu(both);
+    let strided = w.dwconv(rectified, 3, 2);
+    let d = w.conv_bn(strided, 1, 1, 16);
+    let e = w.conv_bn(d, 3, 1, 16);
+    let pooled = w.add(Op::GlobalAvgPool, &[e]);
+    let dropped = w.add(Op::Dropout, &[pooled]);
+    w.graph.output = w.add(Op::Dense { out_features: 10, bias: true }, &[dropped]);
+    w.graph
+}
+
+/// The network after some steps on the digits.
+fn trained(device: AnyDevice, optimizer: OptimizerKind, steps: usize) -> (Network, Vec<f64>) {
+    let digits = load(&DataSpec::Digits).unwrap();
+    let indices: Vec<usize> = (0..digits.train.len()).collect();
+    let (images, whitening) = (&digits.train, &digits.whitening);
+    let set = TrainSet { images, whitening, train: &indices, validation: &[] };
+    let config =
+        TrainConfig { optimizer, batch: 20, dropout: 0.2, lr: 0.01, ..TrainConfig::default() };
+    let mut network = Network::new(&small(), 3);
+    network.set_device(device);
+    let mut trainer = Trainer::new(&mut network, set, &config).unwrap();
+    let mut losses = Vec::new();
+    for _ in 0..steps {
+        let on_event = &mut |event: &cellc::train::Event| {
+            if let cellc::train::Event::Step { loss, .. } = event {
+                losses.push(*loss);
+            }
+        };
+        assert!(trainer.advance(on_event).unwrap());
+    }
+    drop(trainer);
+    (network, losses)
+}
+
+#[test]
+fn programs_stay_within_a_cards_limits() {
+    let graph = graphs::everything();
+    let train = Mode::Train { dropout: true, drop_path: true, image_gradient: true };
+    let names: BTreeSet<&str> = kernel_names().collect();
+    let config = RunConfig::default();
+    for n in [1, 7, 32, 129] {
+        let plan = Plan::new(&graph, train);
+        let forward = Program::forward(&plan, n, &config, true);
+        let backward = Program::backward(&plan, n, &config);
+        assert_eq!(forward.steps.len(), plan.forward.len());
+        assert_eq!(backward.steps.len(), plan.backward.len());
+        for program in [&forward, &backward] {
+            let scratch = program.scratch_len;
+            let inside = |region: Region| match region.place {
+                Place::Arena => region.start + region.len <= plan.arena_len * n,
+                Place::Scratch => region.start + region.len <= scratch,
+                _ => true,
+            };
+            for command in program.steps.iter().flatten() {
+                let Command::Launch(launch) = command else { continue };
+                assert!(names.contains(launch.kernel), "{}", launch.kernel);
+                let threads = launch.block[0] * launch.block[1];
+                assert!((1..=1024).contains(&threads), "{launch:?}");
+                assert!(launch.grid[0] > 0 && (1..=65_535).contains(&launch.grid[1]), "{launch:?}");
+                assert!(launch.shared_bytes <= 48 << 10, "{launch:?}");
+                for arg in &launch.args {
+                    assert!(!matches!(arg, Arg::Region(Some(r)) if !inside(*r)), "{launch:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a card, or the stand-ins of tests/cuda/build.sh"]
+fn ten_steps_on_a_card_equal_the_cpus() {
+    for optimizer in [OptimizerKind::Sgd, OptimizerKind::RmsProp, OptimizerKind::Adam] {
+        let card: AnyDevice = Cuda::open(0).unwrap().into();
+        let (found, losses) = trained(card, optimizer, 10);
+        let (expected, cpu_losses) = trained(Cpu::default().into(), optimizer, 10);
+        for (loss, cpu_loss) in losses.iter().zip(&cpu_losses) {
+            assert!((loss - cpu_loss).abs() < 1e-5, "{losses:?}\n{cpu_losses:?}");
+        }
+        let (a, b) = (found.params().flat.as_vec(), expected.params().flat.as_vec());
+        let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst_statistic = found.statistics().iter().zip(expected.statistics());
+        let worst_statistic = worst_statistic.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        println!(
+            "{optimizer:?}: parameters differ by {worst:.1e}, statistics by {worst_statistic:.1e}"
+        );
+        assert!(worst < 1e-5 && worst_statistic < 1e-5, "{optimizer:?}: {worst} {worst_statistic}");
+        assert_ne!(b, Network::new(&small(), 3).params().flat.as_vec(), "it has learned");
+
+        // In use, and on another device than the one that trained.
+        let digits = load(&DataSpec::Digits).unwrap();
+        let indices: Vec<usize> = (0..100).collect();
+        let measure = |network: &Network| {
+            accuracy(network, &digits.test, &indices, &digits.whitening, 30).unwrap()
+        };
+        let mut moved = found.clone();
+        moved.set_device(Cpu::default());
+        assert_eq!(measure(&found), measure(&moved));
+    }
+}
+
+#[test]
+#[ignore = "needs a card, or the stand-ins of tests/cuda/build.sh"]
+fn the_same_steps_on_a_card_give_the_same_bits() {
+    let bits = || {
+        let (network, _) = trained(Cuda::open(0).unwrap().into(), OptimizerKind::Sgd, 3);
+        network.params().flat.as_vec().into_iter().map(f32::to_bits).collect::<Vec<u32>>()
+    };
+    assert_eq!(bits(), bits());
+}
+
+/// What the program says of `--device cuda`, with libraries in a folder and what the stand-ins are told.
+#[cfg(feature = "cli")]
+fn said(libraries: &std::path::Path, device: &str, settings: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_cellc"))
+        .args(["train", "nasnet_a.cell", "--scale", "1@24", "--data", "idx:nowhere"])
+        .args(["--device", device])
+        .current_dir(folder.path())
+        .env("LD_LIBRARY_PATH", libraries)
+        .env("XDG_CACHE_HOME", folder.path())
+        .envs(settings.iter().copied())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "it cannot train");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[cfg(feature = "cli")]
+#[test]
+#[ignore = "needs the stand-ins of tests/cuda/build.sh"]
+fn what_is_missing_is_told_apart_with_stand_ins() {
+    let stand_ins = std::path::PathBuf::from(std::env::var_os("LD_LIBRARY_PATH").unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let says = |device: &str, settings: &[(&str, &str)], part: &str| {
+        let text = said(folder.path(), device, settings);
+        assert!(text.contains(part), "{text}");
+    };
+    says("cuda", &[], "no NVIDIA driver is installed");
+    let install = |name: &str| {
+        std::fs::copy(stand_ins.join(name), folder.path().join(name)).unwrap();
+    };
+    install("libcuda.so.1");
+    says("cuda", &[("CELLC_CARDS", "0")], "finds no card");
+    says("cuda:3", &[("CELLC_CARDS", "2")], "there is no cuda:3: the driver finds 2");
+    says("cuda", &[], "CUDA is not installed: NVRTC");
+    install("libnvrtc.so.12");
+    says("cuda", &[], "CUDA is not installed: cuBLAS");
+    install("libcublas.so.12");
+    let old = [("CELLC_DRIVER", "11080"), ("CELLC_NVRTC", "12040")];
+    says("cuda", &old, "too old: it runs CUDA 11.8, and 12.4 is needed");
+    // Everything is there: what is wrong now is something else.
+    says("cuda", &[], "nowhere");
+    let text = said(tempfile::tempdir().unwrap().path(), "auto", &[]);
+    assert!(text.contains("nowhere"), "without a card `auto` is the processor: {text}");
+}
