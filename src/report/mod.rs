@@ -16,7 +16,7 @@ pub(crate) fn begin(page: &mut String, title: &str) -> fmt::Result {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
          <style>\nbody {{ font: 15px/1.4 sans-serif; color: #1a1a1a; max-width: 46em; margin: 2em auto; \
          padding: 0 1em; }}\ntable {{ border-collapse: collapse; }}\n\
-         td, th {{ padding: 0.15em 1em; text-align: right; border-bottom: 1px solid #ddd; }}\n\
+         td, th {{ padding: 0.15em 0.7em; text-align: right; border-bottom: 1px solid #ddd; }}\n\
          pre {{ background: #f5f5f5; padding: 0.8em; overflow-x: auto; }}\n\
          svg {{ max-width: 100%; height: auto; }}\n</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
     )

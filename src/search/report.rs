@@ -307,7 +307,7 @@ impl Report<'_> {
                     let share = part[option];
                     write!(
                         page,
-                        "<td style=\"background: rgba(31, 78, 121, {:.2})\">{:.0} %</td>",
+                        "<td style=\"background: rgba(31, 78, 121, {:.2})\">{:.0}&#160;%</td>",
                         0.7 * share,
                         100.0 * share
                     )?;

@@ -183,8 +183,10 @@ fn the_report_shows_what_the_ledger_has() {
     assert!(first.starts_with(&format!("trial-{}\">", best.trial)), "{first}");
     // One table for the five decisions of the same options; each column sums to all, but for rounding.
     let choices = page.split("trials up to").nth(1).unwrap().split("</table>").next().unwrap();
-    let shares: Vec<f64> =
-        choices.split(" %</td>").filter_map(|cell| cell.rsplit('>').next()?.parse().ok()).collect();
+    let shares: Vec<f64> = choices
+        .split("&#160;%</td>")
+        .filter_map(|cell| cell.rsplit('>').next()?.parse().ok())
+        .collect();
     assert_eq!(shares.len(), 3 * 8);
     for part in 0..8 {
         let sum: f64 = shares[part..].iter().step_by(8).sum();
