@@ -349,7 +349,7 @@ fn shared_weights_choose_what_is_trained_and_stand_beside_other_strategies() {
     let enas = "--strategy enas --set enas.epochs=2 --set enas.controller_updates=1 --trials 2";
     let enas: Vec<&str> = enas.split(' ').collect();
     let report = fine(folder.path(), &[&common[..], &enas].concat());
-    assert!(report.contains("2 trials on digits by enas"), "{report}");
+    assert!(report.contains("2 trials on digits --limit 120 by enas"), "{report}");
     let run = folder.path().join("runs/nasbench201-digits-enas-0");
     let ledger = fs::read_to_string(run.join("ledger.jsonl")).expect("a ledger");
     assert_eq!(ledger.matches("\"strategy\":\"enas\"").count(), 2, "{ledger}");

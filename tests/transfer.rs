@@ -73,7 +73,11 @@ fn a_network_that_is_frozen_whole_computes_in_training_as_in_use() {
     assert_ne!(used, batch, "the batch has other statistics");
     network.freeze(&freeze("4,cells.4,head")).expect("they are there");
     let used = network.forward(images.clone()).as_vec();
-    assert_eq!(network.forward_mut(images.leaky_trace()).as_vec(), used);
+    let frozen = network.forward_mut(images.leaky_trace()).as_vec();
+    // In use convolutions normalize, which rounds otherwise.
+    for (frozen, used) in frozen.iter().zip(&used) {
+        assert!((frozen - used).abs() < 1e-5, "{frozen}, in use {used}");
+    }
 }
 
 #[test]

@@ -140,7 +140,7 @@ pub enum AnyWorkspace {
     Cpu(CpuWorkspace),
     /// Of a card.
     #[cfg(feature = "cuda")]
-    Cuda(CudaWorkspace),
+    Cuda(Box<CudaWorkspace>),
 }
 
 impl Default for AnyWorkspace {
@@ -165,7 +165,7 @@ impl AnyWorkspace {
     #[cfg(feature = "cuda")]
     fn cuda(&mut self) -> &mut CudaWorkspace {
         if !matches!(self, AnyWorkspace::Cuda(_)) {
-            *self = AnyWorkspace::Cuda(CudaWorkspace::default());
+            *self = AnyWorkspace::Cuda(Box::default());
         }
         match self {
             AnyWorkspace::Cuda(workspace) => workspace,

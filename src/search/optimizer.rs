@@ -42,12 +42,12 @@ impl Adam {
     }
 }
 
+/// Both moments of each parameter.
+pub(super) type Moments = Vec<[Vec<f32>; 2]>;
+
 impl Adam {
     /// How many updates there were, and both moments of each parameter: all that later updates depend on.
-    pub(super) fn state(
-        &mut self,
-        parameters: &[&mut Matrix],
-    ) -> Result<(i32, Vec<[Vec<f32>; 2]>), CpuError> {
+    pub(super) fn state(&mut self, parameters: &[&mut Matrix]) -> Result<(i32, Moments), CpuError> {
         let mut moments = Vec::with_capacity(parameters.len());
         for parameter in parameters {
             let first = self.moment1.get_or_alloc_mut(&**parameter)?.to_vec();

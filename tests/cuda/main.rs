@@ -115,9 +115,6 @@ fn ten_steps_on_a_card_equal_the_cpus() {
         let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         let worst_statistic = found.statistics().iter().zip(expected.statistics());
         let worst_statistic = worst_statistic.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        println!(
-            "{optimizer:?}: parameters differ by {worst:.1e}, statistics by {worst_statistic:.1e}"
-        );
         assert!(worst < 1e-5 && worst_statistic < 1e-5, "{optimizer:?}: {worst} {worst_statistic}");
         assert_ne!(b, Network::new(&small(), 3).params().flat.as_vec(), "it has learned");
 

@@ -42,7 +42,7 @@ fn certificates(folder: &Path) {
     let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
     openssl(
         &[
-            &["req", "-x509", "-days", "2", "-subj", "/CN=root", "-keyout", "ca.key"],
+            &["req", "-x509", "-days", "2", "-subj", "/CN=root", "-keyout", "ca.key"][..],
             &["-out", "ca.pem", "-addext", "keyUsage=keyCertSign"],
             &new_key[..],
         ]

@@ -86,7 +86,7 @@ pub(super) struct Made {
 }
 
 impl Made {
-    fn new(space: SearchSpace, evaluator: impl Evaluator + Send + Sync + 'static) -> Self {
+    fn new(space: SearchSpace, evaluator: impl Evaluator + Send + 'static) -> Self {
         Made { space, evaluator: Box::new(evaluator) }
     }
 }

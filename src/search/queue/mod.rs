@@ -1,4 +1,4 @@
-//! Workers on other machines: the jobs of a search go through a NATS server with JetStream.
+//! Workers on other machines: the jobs of a search go through a NATS server with `JetStream`.
 //!
 //! # Who does what
 //! The process that searches, the controller, puts a job into the queue for every architecture it wants to be

@@ -54,7 +54,6 @@ const USUAL: &str = "`is_direct` knows the windows";
 
 /// Slides a window over a channel: a result is the [`fold`] of what the taps inside the map read, column by column;
 /// of `max(x, 0)` if `RELU`.
-#[expect(clippy::too_many_arguments, reason = "one loop with all that it reads and writes")]
 pub(super) fn slide_directly<const MAX: bool, const RELU: bool>(
     kernels: Kernels,
     layout: &Layout,

@@ -192,7 +192,6 @@ for_each_isa! {
 
 impl Layout {
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "a part of `slide`")]
     fn rows_of<
         S: Simd,
         const ROWS: usize,
@@ -229,7 +228,6 @@ impl Layout {
 
     /// `R` rows of results. A window of `K` taps every `STEP` rows at the stride `STRIDE`, or any if `K` is 0.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "a part of `slide`")]
     fn block<
         S: Simd,
         const R: usize,

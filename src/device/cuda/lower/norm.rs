@@ -29,7 +29,7 @@ impl Lowering<'_> {
             false => [0; 2].map(|_| self.scratch(c).into()),
         };
         if self.is_training && !fixed {
-            let [mean, inv_std] = moments.clone();
+            let [mean, inv_std] = moments;
             let splits = splits(c, row);
             let partial = self.scratch(c * splits * 2 * DOUBLE);
             let args = [x.into(), c.into(), row.into(), partial.into()];
