@@ -346,14 +346,16 @@ impl Search<'_> {
         if flow.is_continue() {
             flow = self.learn(&mut *strategy)?;
         }
+        // What there is already is gone through, even if fewer trials are asked for now: the report has all of it.
+        let trials = self.config.trials.max(known);
         let mut first = 1;
-        while first <= self.config.trials && flow.is_continue() {
+        while first <= trials && flow.is_continue() {
             let genotypes = match first_batch.take() {
                 Some(genotypes) => genotypes,
                 None => strategy.ask(first, self.requirements)?,
             };
             let end = first + genotypes.len();
-            let asked = genotypes.len().min(self.config.trials + 1 - first);
+            let asked = genotypes.len().min(trials + 1 - first);
             flow = self.evaluate(first, &genotypes[..asked])?;
             // A batch that the number of trials cuts short is not learned from, so that a resumed run
             // with more trials completes it.

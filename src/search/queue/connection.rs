@@ -87,7 +87,11 @@ impl Connection {
             Ok(Err(error)) => return Err(fault(format!("cannot connect: {error}"))),
             Err(_) => return Err(fault("cannot connect: no answer".into())),
         };
-        let context = jetstream::new(client);
+        let context = {
+            // It starts a task of its own.
+            let _entered = runtime.enter();
+            jetstream::new(client)
+        };
         let connection = Connection { runtime, context, url, name: config.name.clone() };
         connection.make_streams().map_err(|fault| connection.error(fault))?;
         Ok(connection)
