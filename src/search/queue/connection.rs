@@ -9,7 +9,9 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
+use async_nats::jetstream::context::{
+    CreateStreamErrorKind, PublishAckFuture, PublishError, PublishErrorKind,
+};
 use async_nats::jetstream::object_store::{self, ObjectStore};
 use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, Context, ErrorCode};
@@ -241,7 +243,12 @@ impl Connection {
                     ..Default::default()
                 };
                 let made = self.context.get_or_create_stream(config).await;
-                made.map_err(|error| error.to_string())?;
+                made.map_err(|error| match error.kind() {
+                    CreateStreamErrorKind::JetStreamUnavailable => {
+                        "it has no JetStream; start it with `nats-server --jetstream`".into()
+                    }
+                    _ => error.to_string(),
+                })?;
             }
             Ok(())
         })
