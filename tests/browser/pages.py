@@ -230,7 +230,7 @@ def main():
         runs = {
             "ppo": (["--strategy", "ppo", "--trials", "24", "--set", "ppo.batch_size=8"],
                     ["Reward", "Controller", "Reward and size", "Choices over time", "Best cells", "Trials"]),
-            "front": (["--strategy", "evolution", "--trials", "16", "--set", "evolution.population=6", "--set",
+            "front": (["--strategy", "evolution", "--trials", "16", "--set", "evolution.population=8", "--set",
                        "evolution.sample_size=3", "--pareto", "accuracy,params"],
                       ["Reward", "Pareto front", "Choices over time", "Best cells", "Trials"]),
             "enas": (["--strategy", "enas", "--trials", "4", "--set", "enas.epochs=3", "--set",

@@ -124,8 +124,12 @@ impl Worker<'_> {
                     idle = Duration::ZERO;
                     self.serve(message, consumer.cached_info().config.ack_wait)?;
                 }
-                Ok(None) => idle += ASK,
-                // The server was restarted, or has lost its disk.
+                Ok(None) => {
+                    idle += ASK;
+                    // A server that has lost its disk says nothing to who asks for a list that is gone.
+                    consumer = self.connection.insist(|c| c.wait(self.consumer()))?;
+                }
+                // The server was restarted.
                 Err(_) => consumer = self.connection.insist(|c| c.wait(self.consumer()))?,
             }
         }
