@@ -5,8 +5,8 @@ inference, and the peak of memory.
 
     pip install torch && python3 tests/bench/darts_v2.py --scale 8@256 --batch 64 --mode channels_last
 
-The scale is that of `cellc`: layers @ channels of the last map, 16 times those of the first cell. The sum of the
-parameters is printed too: 1@… to 8@… must have as many as `cellc stats darts_v2` says.
+The scale is that of `cellc`: layers @ channels of the last map, 16 times those of the first cell. The number of
+parameters is printed too: 8@256 has 246,106, as `cells/darts_v2.cell` claims.
 """
 import argparse, json, resource, statistics, time
 import torch
