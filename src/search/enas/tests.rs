@@ -178,7 +178,7 @@ fn children_share_what_the_same_choice_made() {
     // Another operation, and another input: nothing of that side is shared, all the rest is.
     for (label, text) in [("normal.n1.op1", "conv_bn<1>"), ("normal.n1.input1", "b")] {
         let other = with(label, text);
-        let side = at(&original, ".n1.left.");
+        let side = at(&original, "cells.0.n1.left.");
         assert!(!side.is_empty() && side.is_disjoint(&other), "{label}");
         assert!(original.difference(&other).all(|key| is_at(key, ".n1.left.")), "{label}");
     }
@@ -204,13 +204,13 @@ space lopsided {
         repeat 2 as n { ?ops(?earlier) + ?ops(?earlier) }
         out concat(unused)
     }
-    cell reduction(h, prev) stride 2 = normal
+    cell reduction(h) stride 2 = normal
 }
 ";
 
 #[test]
 fn shared_weights_and_the_controller_learn() {
-    let load = LoadConfig { limit: Some(600), ..LoadConfig::default() };
+    let load = LoadConfig { limit: Some(1600), ..LoadConfig::default() };
     let data = load_with(&DataSpec::Digits, &load).unwrap();
     let split = split(&data.train, HoldOut::Fraction(0.25), 1).unwrap();
     let architectures = Architectures::new(
@@ -219,10 +219,10 @@ fn shared_weights_and_the_controller_learn() {
         ChildScale::default(),
     );
     let architectures = architectures.unwrap().with_data(data.train.ty(), data.classes);
-    let train = TrainConfig { batch: 32, ..TrainConfig::default() };
+    let train = TrainConfig { batch: 16, ..TrainConfig::default() };
     let (architectures, data, split, train) = (&architectures, &data, &split, &train);
     let sharing = Sharing { architectures, data, split, train };
-    let config = EnasConfig { epochs: 6, lr_period: 6, ..EnasConfig::default() };
+    let config = EnasConfig { epochs: 8, lr_period: 8, ..EnasConfig::default() };
     let mut enas = Enas::new(architectures.space().clone(), &config, 1, sharing).unwrap();
 
     let nothing = Requirements::default();
@@ -244,12 +244,12 @@ fn shared_weights_and_the_controller_learn() {
     for _ in 0..config.epochs {
         enas.advance(nothing).unwrap();
     }
-    let trained = mean(&mut enas, &by_chance);
-    assert!(untrained < 0.25 && trained > untrained + 0.25, "{untrained} then {trained}");
     // By the same weights: only the controller makes the difference.
+    let trained = mean(&mut enas, &by_chance);
     let by_controller = draw(&enas);
     let chosen = mean(&mut enas, &by_controller);
-    assert!(chosen > trained + 0.05, "{trained} by chance, {chosen} by the controller");
+    assert!(untrained < 0.15 && trained > untrained + 0.04, "{untrained} then {trained}");
+    assert!(chosen > trained + 0.3, "{trained} by chance, {chosen} by the controller");
     let rewards: Vec<f64> = enas.done().iter().map(|epoch| epoch.reward).collect();
-    assert!(rewards[5] > rewards[0] + 0.2, "{rewards:?}");
+    assert!(rewards[7] > rewards[0] + 0.4, "{rewards:?}");
 }
