@@ -1,12 +1,16 @@
 //! Depthwise convolutions: one window of weights for each channel.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use smallvec::SmallVec;
 
 use super::Kernels;
 use super::scratch::with_scratch;
 use super::simd::{LANES, sum_lanes};
-use super::sliding::{Axis, Entry, Exit, Layout, Phase, weighted_sums, weighted_sums_backward};
+use super::sliding::{
+    Axis, Entry, Exit, Layout, Phase, over_channels, weighted_sums, weighted_sums_backward,
+};
 use super::threads::min_tiles;
 use crate::graph::Window;
 
@@ -36,7 +40,8 @@ impl Kernels {
     ) {
         check(w, n, c, x, y, weight);
         let entry = if relu_in { Entry::Rectified } else { Entry::Plain };
-        let weight = |channel: usize| &weight[channel * w.taps()..][..w.taps()];
+        let weight =
+            |channels: Range<usize>| &weight[channels.start * w.taps()..channels.end * w.taps()];
         window_sums(*self, w, n, x, entry, weight, None, y, false);
     }
 
@@ -110,8 +115,9 @@ impl Kernels {
     }
 }
 
-/// Weighted sums over the windows of every map, with the weights that `weight` gives for a channel, times
-/// the factors of a channel if there are any.
+/// Weighted sums over the windows of every map, with the weights that `weight` gives for some channels, times the
+/// factors, for each place as many as [`channels_together`](super::sliding::channels_together) channels have
+/// numbers there, if there are any.
 #[expect(clippy::too_many_arguments, reason = "shared by depthwise convolution and average pool")]
 pub(super) fn window_sums<'w>(
     kernels: Kernels,
@@ -119,20 +125,14 @@ pub(super) fn window_sums<'w>(
     n: usize,
     x: &[f32],
     entry: Entry<'_>,
-    weight: impl Fn(usize) -> &'w [f32] + Sync,
+    weight: impl Fn(Range<usize>) -> &'w [f32] + Sync,
     factors: Option<&[f32]>,
     y: &mut [f32],
     accumulate: bool,
 ) {
-    let layout = Layout::new(kernels, Axis::forward(w, 0), Axis::forward(w, 1), n);
-    let work = y.len() * w.taps() / 8;
-    let outputs = y.par_chunks_mut((n * w.output_area()).max(1));
-    let channels = outputs.zip(x.par_chunks((n * w.input_area()).max(1))).enumerate();
-    channels.with_min_len(min_tiles(work)).for_each(|(channel, (y, x))| {
-        with_scratch(layout.buffer_len(), |buffer| {
-            let exit = Exit { factors, accumulate, ..Exit::whole(w.output) };
-            weighted_sums(kernels, &layout, entry, weight(channel), exit, x, y, buffer);
-        });
+    over_channels(kernels, w, n, x, y, accumulate, |layout, channels, x, y, accumulate, buffer| {
+        let exit = Exit { factors, accumulate, ..Exit::whole(w.output) };
+        weighted_sums(kernels, layout, entry, weight(channels), exit, x, y, buffer);
     });
 }
 
@@ -168,7 +168,7 @@ pub(super) fn window_sums_backward<'w>(
         let mask = mask.map(|mask| &mask[channel * channel_len..][..channel_len]);
         for (PhasePair { y, x }, layout) in phases.iter().zip(&layouts) {
             let taps = y.axis.taps * x.axis.taps;
-            // The weights take whole cache lines, so that the source starts on one.
+            // The weights take whole cache lines, so that what follows starts on one.
             let sizes = [taps.next_multiple_of(LANES), layout.buffer_len()];
             with_scratch(sizes.iter().sum(), |buffer| {
                 let (reversed, buffer) = buffer.split_at_mut(sizes[0]);

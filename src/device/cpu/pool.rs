@@ -1,13 +1,17 @@
 //! Max and average pools, and the mean over whole maps.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Kernels;
 use super::depthwise::{window_sums, window_sums_backward};
 use super::elementwise::{mean_of_maps, spread_over_maps};
 use super::scratch::with_scratch;
-use super::simd::LANES;
-use super::sliding::{Axis, Entry, Layout, maxima, maxima_backward, maxima_backward_len};
+use super::sliding::{
+    Axis, Entry, Layout, channels_together, maxima, maxima_backward, maxima_backward_len,
+    over_channels,
+};
 use super::threads::min_tiles;
 use crate::graph::Window;
 
@@ -24,16 +28,9 @@ impl Kernels {
     /// If a slice does not have the length of its shape.
     pub fn maxpool_forward(&self, w: &Window, n: usize, c: usize, x: &[f32], y: &mut [f32]) {
         check(w, n, c, x, y);
-        let layout = Layout::new(*self, Axis::forward(w, 0), Axis::forward(w, 1), n);
-        let work = y.len() * w.taps() / 8;
-        let outputs = y.par_chunks_mut((n * w.output_area()).max(1));
-        let channels = outputs.zip(x.par_chunks((n * w.input_area()).max(1)));
-        channels.with_min_len(min_tiles(work)).for_each(|(y, x)| {
-            let sizes = [w.taps().next_multiple_of(LANES), layout.buffer_len()];
-            with_scratch(sizes.iter().sum(), |buffer| {
-                // Maxima have no weights, but the loop that they share with sums reads some.
-                let (weights, source) = buffer.split_at_mut(sizes[0]);
-                maxima(*self, &layout, beyond(w), weights, x, y, source);
+        with_scratch(w.taps(), |weights| {
+            over_channels(*self, w, n, x, y, false, |layout, _, x, y, _, buffer| {
+                maxima(*self, layout, beyond(w), weights, x, y, buffer);
             });
         });
     }
@@ -92,12 +89,15 @@ impl Kernels {
         accumulate: bool,
     ) {
         check(w, n, c, x, y);
-        with_scratch(w.taps() + n * w.output_area(), |buffer| {
-            let (ones, shares) = buffer.split_at_mut(w.taps());
+        let together = channels_together(*self, w, n);
+        let sizes = [w.taps() * together, n * together * w.output_area()];
+        with_scratch(sizes.iter().sum(), |buffer| {
+            let (ones, shares) = buffer.split_at_mut(sizes[0]);
             ones.fill(1.0);
-            shares_of_taps(w, n, shares);
+            shares_of_taps(w, n * together, shares);
             let (ones, shares) = (&*ones, &*shares);
-            window_sums(*self, w, n, x, Entry::Plain, |_| ones, Some(shares), y, accumulate);
+            let weight = |channels: Range<usize>| &ones[..channels.len() * w.taps()];
+            window_sums(*self, w, n, x, Entry::Plain, weight, Some(shares), y, accumulate);
         });
     }
 

@@ -53,7 +53,13 @@ pub(super) trait Simd: Copy {
 
     /// The sum of the lanes, by halves, as [`sum_lanes`].
     fn sum(self, x: Self::Vector) -> f32;
+
+    /// Rows as columns.
+    fn transpose(self, rows: [&[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE];
 }
+
+/// Rows and columns of the matrix that [`Simd::transpose`] takes.
+pub(super) const SIDE: usize = 8;
 
 /// `max(x, 0)`; NaN stays NaN, so that a diverged network is noticed.
 #[inline(always)]
@@ -154,6 +160,11 @@ impl Simd for Portable {
     fn sum(self, x: Self::Vector) -> f32 {
         sum_lanes(&x)
     }
+
+    #[inline(always)]
+    fn transpose(self, rows: [&[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
+        std::array::from_fn(|column| rows.map(|row| row[column]))
+    }
 }
 
 /// `f` of each pair of lanes; a loop, because `std::array::from_fn` is not always inlined.
@@ -175,7 +186,7 @@ pub(super) use x86_64::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
-    use super::{LANES, Simd};
+    use super::{LANES, SIDE, Simd};
     use std::arch::x86_64::*;
 
     /// AVX2 and FMA, two registers for a vector.
@@ -222,6 +233,34 @@ mod x86_64 {
             let two = proven!(_mm_add_ps(four, _mm_movehl_ps(four, four)));
             let one = proven!(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)));
             proven!(_mm_cvtss_f32(one))
+        }};
+    }
+
+    /// Eight rows of eight numbers as columns: pairs of rows, pairs of pairs, and halves are interleaved.
+    macro_rules! transpose_of_eight {
+        ($rows:expr) => {{
+            let r = $rows.map(|row| proven!(_mm256_loadu_ps(row.as_ptr())));
+            let mut pairs = r;
+            for i in 0..4 {
+                pairs[2 * i] = proven!(_mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]));
+                pairs[2 * i + 1] = proven!(_mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]));
+            }
+            let mut fours = pairs;
+            for i in [0, 4] {
+                for j in 0..2 {
+                    let (low, high) = (pairs[i + j], pairs[i + j + 2]);
+                    fours[i + 2 * j] = proven!(_mm256_shuffle_ps::<0x44>(low, high));
+                    fours[i + 2 * j + 1] = proven!(_mm256_shuffle_ps::<0xee>(low, high));
+                }
+            }
+            let mut columns = [[0.0; SIDE]; SIDE];
+            for i in 0..4 {
+                let low = proven!(_mm256_permute2f128_ps::<0x20>(fours[i], fours[i + 4]));
+                let high = proven!(_mm256_permute2f128_ps::<0x31>(fours[i], fours[i + 4]));
+                proven!(_mm256_storeu_ps(columns[i].as_mut_ptr(), low));
+                proven!(_mm256_storeu_ps(columns[i + 4].as_mut_ptr(), high));
+            }
+            columns
         }};
     }
 
@@ -306,6 +345,11 @@ mod x86_64 {
         fn sum(self, x: Self::Vector) -> f32 {
             sum_of_eight!(proven!(_mm256_add_ps(x[0], x[1])))
         }
+
+        #[inline(always)]
+        fn transpose(self, rows: [&[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
+            transpose_of_eight!(rows)
+        }
     }
 
     impl Simd for Avx512 {
@@ -374,6 +418,11 @@ mod x86_64 {
         fn sum(self, x: Self::Vector) -> f32 {
             let high = proven!(_mm512_extractf32x8_ps::<1>(x));
             sum_of_eight!(proven!(_mm256_add_ps(_mm512_castps512_ps256(x), high)))
+        }
+
+        #[inline(always)]
+        fn transpose(self, rows: [&[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
+            transpose_of_eight!(rows)
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Windows over maps whose images fill whole vectors: what a tap reads is loaded from where it lies.
+//! Windows over maps whose images, or whose channels with their images, fill whole vectors: what a tap reads is
+//! loaded from where it lies.
 //!
 //! A vector then holds one place of the map, so a tap reads either a whole vector inside the map or nothing.
 //! Rows outside the map are one row of what is read there; columns outside it are left out of the loop over
@@ -42,15 +43,25 @@ pub(super) struct Start {
     pub(super) clipped: f32,
 }
 
-/// True if maps of `n` images can be read where they lie.
-pub(super) fn is_direct(kernels: Kernels, y: &Axis, n: usize) -> bool {
+/// The weights of a window.
+#[derive(Clone, Copy)]
+pub(super) enum Weights<'a> {
+    /// One for each tap.
+    Shared(&'a [f32]),
+    /// As many for each tap as a place has numbers.
+    Single(&'a [f32]),
+}
+
+/// True if there is code for windows of this height that reads maps where they lie, provided that the numbers of
+/// a place are whole vectors.
+pub(super) fn is_usual(kernels: Kernels, y: &Axis) -> bool {
     fn is_usual<const K: usize, const STRIDE: usize, const STEP: usize>() -> bool {
         true
     }
-    n.is_multiple_of(LANES) && for_heights!(kernels, y, is_usual[](), else false)
+    for_heights!(kernels, y, is_usual[](), else false)
 }
 
-const USUAL: &str = "`is_direct` knows the windows";
+const USUAL: &str = "`is_usual` knows the windows";
 
 /// Slides a window over a channel: a result is the [`fold`] of what the taps inside the map read, column by column;
 /// of `max(x, 0)` if `RELU`.
@@ -58,7 +69,7 @@ pub(super) fn slide_directly<const MAX: bool, const RELU: bool>(
     kernels: Kernels,
     layout: &Layout,
     source: Source<'_>,
-    weights: &[f32],
+    weights: Weights<'_>,
     start: Start,
     exit: Exit<'_>,
     output: &mut [f32],
@@ -96,7 +107,7 @@ for_each_isa! {
         simd: S,
         layout: &Layout,
         source: Source<'_>,
-        weights: &[f32],
+        weights: Weights<'_>,
         start: Start,
         exit: Exit<'_>,
         output: &mut [f32],
@@ -159,14 +170,18 @@ impl Layout {
         simd: S,
         row: usize,
         source: Source<'_>,
-        weights: &[f32],
+        weights: Weights<'_>,
         start: Start,
         exit: Exit<'_>,
         output: &mut [f32],
     ) {
         let (n, taps) = (self.n, self.x.taps);
         let rows = self.direct_sources::<R, K, STRIDE, STEP>(row, source);
-        let weights = &weights[..K * taps];
+        let weights_len = match weights {
+            Weights::Shared(weights) => weights.len(),
+            Weights::Single(weights) => weights.len() / n,
+        };
+        assert!(weights_len >= K * taps, "each tap has weights");
         for column in 0..self.x.output {
             let inside = self.x.taps_inside(column);
             let is_clipped = inside.len() < taps;
@@ -178,7 +193,17 @@ impl Layout {
                     let at = first + i * self.x.step * n + lane;
                     let mut weight = [simd.splat(0.0); K];
                     for (ky, weight) in weight.iter_mut().enumerate() {
-                        *weight = simd.splat(weights[ky * taps + kx]);
+                        let tap = ky * taps + kx;
+                        *weight = match weights {
+                            // SAFETY: there are weights for all taps, by the assertion above.
+                            Weights::Shared(weights) => {
+                                simd.splat(unsafe { *weights.get_unchecked(tap) })
+                            }
+                            // SAFETY: as above.
+                            Weights::Single(weights) => {
+                                simd.load(unsafe { vector(weights, tap * n + lane) })
+                            }
+                        };
                     }
                     for (r, sum) in sums.iter_mut().enumerate() {
                         for (ky, &weight) in weight.iter().enumerate() {
@@ -267,7 +292,7 @@ impl Layout {
                                     unsafe { vector(rows[r * STRIDE + ky * STEP], at + lane) };
                                 let value = simd.load(value);
                                 let value = if RELU { simd.relu(value) } else { value };
-                                *total = simd.add(*total, simd.mul(gradient, value));
+                                *total = simd.mul_add(gradient, value, *total);
                             }
                         }
                     }

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::axis::Axis;
-use super::direct::is_direct;
+use super::direct::{Weights, is_usual};
 use crate::device::cpu::Kernels;
 use crate::device::cpu::isa::for_each_isa;
 use crate::device::cpu::simd::{LANES, relu};
@@ -22,8 +22,10 @@ const SLAB: usize = 1 << 16;
 pub(in super::super) struct Layout {
     pub(super) y: Axis,
     pub(super) x: Axis,
-    /// Images.
+    /// Numbers of a place: those of all images, of all channels that lie together.
     pub(super) n: usize,
+    /// Channels that lie together, see [`over_channels`](super::over_channels).
+    pub(super) channels: usize,
     /// Numbers of an output row.
     pub(super) width: usize,
     /// Numbers of a section, a multiple of [`LANES`].
@@ -106,6 +108,18 @@ for_each_isa! {
 impl Layout {
     /// The layout for windows over a channel of `n` images.
     pub(in super::super) fn new(kernels: Kernels, y: Axis, x: Axis, n: usize) -> Layout {
+        Layout::together(kernels, y, x, n, 1)
+    }
+
+    /// The layout for windows over several channels whose numbers lie together, `[H, W, channels, images]`.
+    pub(super) fn together(
+        kernels: Kernels,
+        y: Axis,
+        x: Axis,
+        images: usize,
+        channels: usize,
+    ) -> Layout {
+        let n = images * channels;
         let stride = x.stride;
         let last = x.last_tap() / stride;
         let reach = x.output + last;
@@ -128,8 +142,9 @@ impl Layout {
         let beyond = y.last_tap() + 1;
         let slab = (SLAB / row.max(1)).saturating_sub(beyond) / y.stride;
         let slab = slab.next_multiple_of(8).max(8).min(y.output.max(1));
-        let (parts, is_direct) = (parts.collect(), is_direct(kernels, &y, n));
-        let layout = Layout { y, x, n, width, section, columns, parts, slab, is_direct };
+        let (parts, is_direct) =
+            (parts.collect(), is_usual(kernels, &y) && n.is_multiple_of(LANES));
+        let layout = Layout { y, x, n, channels, width, section, columns, parts, slab, is_direct };
         let reach =
             layout.columns.iter().max().map_or(0, |last| last + width.next_multiple_of(LANES));
         assert!(reach <= row, "what a tap reads is inside of a row");
@@ -148,11 +163,34 @@ impl Layout {
 
     /// Length of the buffer that sliding needs.
     pub(in super::super) fn buffer_len(&self) -> usize {
-        if self.is_direct {
+        let source = if self.is_direct {
             self.outside_len() + self.n * self.y.input * self.x.input
         } else {
             self.slab_len() + self.slab * self.pitch()
+        };
+        self.weights_len() + source
+    }
+
+    /// Length of the buffer for the weights of every channel that lies together; whole cache lines, so that what
+    /// follows starts on one.
+    pub(super) fn weights_len(&self) -> usize {
+        if self.channels == 1 { 0 } else { self.y.taps * self.x.taps * self.n }
+    }
+
+    /// The weights of these channels, `[channels, taps]`, with a buffer of [`Layout::weights_len`]. There may be
+    /// fewer channels than lie together.
+    pub(super) fn weights<'w>(&self, weights: &'w [f32], buffer: &'w mut [f32]) -> Weights<'w> {
+        if self.channels == 1 {
+            return Weights::Shared(weights);
         }
+        buffer.fill(0.0);
+        let (images, taps) = (self.n / self.channels, self.y.taps * self.x.taps);
+        for (channel, weights) in weights.chunks_exact(taps).enumerate() {
+            for (place, &weight) in buffer.chunks_exact_mut(self.n).zip(weights) {
+                place[channel * images..][..images].fill(weight);
+            }
+        }
+        Weights::Single(buffer)
     }
 
     /// Length of the source of a slab.

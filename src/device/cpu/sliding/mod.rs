@@ -2,9 +2,10 @@
 //!
 //! The numbers of all images at one place of a map lie together, so a vector holds the same place of
 //! several images, and a window slides over all of them at once. Where the images are whole vectors, maps are
-//! read where they lie (`direct`). Otherwise a channel is copied into a padded source first, some rows at a
-//! time, so that no window is cut off at the border. A horizontal stride is taken out while the source is
-//! filled: columns are sorted by their remainder, so that what one tap reads is contiguous.
+//! read where they lie (`direct`). Where they are not, forward passes lay several channels together that are
+//! (`together`). Otherwise, for gradients and unusual windows, a channel is copied into a padded source first, some
+//! rows at a time, so that no window is cut off at the border. A horizontal stride is taken out while the source
+//! is filled: columns are sorted by their remainder, so that what one tap reads is contiguous.
 //!
 //! A data gradient is a sliding window, too: over the gradient of the output, one for each
 //! remainder of the input position by the stride, with the taps that meet this remainder in reverse
@@ -14,18 +15,21 @@ mod axis;
 mod direct;
 mod layout;
 mod taps;
+mod together;
 
 pub(super) use axis::{Axis, Phase};
 pub(super) use layout::{Entry, Exit, Layout};
+pub(super) use together::{channels_together, over_channels};
 
 use super::Kernels;
 use super::isa::for_each_isa;
 use super::simd::LANES;
-use direct::{Source, Start, slide_directly, slide_weights_directly};
+use direct::{Source, Start, Weights, slide_directly, slide_weights_directly};
 use layout::pack;
 use taps::{Results, scatter, slide, slide_weights};
 
-/// Weighted sums over the windows of one channel, with a buffer of [`Layout::buffer_len`].
+/// Weighted sums over the windows of one channel or of channels that lie together, with weights `[channels, taps]`
+/// and a buffer of [`Layout::buffer_len`].
 #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
 pub(super) fn weighted_sums(
     kernels: Kernels,
@@ -37,7 +41,9 @@ pub(super) fn weighted_sums(
     output: &mut [f32],
     buffer: &mut [f32],
 ) {
+    let (singles, buffer) = buffer.split_at_mut(layout.weights_len());
     if layout.is_direct {
+        let weights = layout.weights(weights, singles);
         let (outside, scaled) = buffer.split_at_mut(layout.outside_len());
         outside.fill(0.0);
         let (start, outside) = (Start { inside: 0.0, clipped: 0.0 }, &*outside);
@@ -112,7 +118,8 @@ pub(super) fn weighted_sums_backward(
     }
 }
 
-/// Largest numbers in the windows of one channel, with a buffer as for [`weighted_sums`].
+/// Largest numbers in the windows of one channel or of channels that lie together, with a buffer as for
+/// [`weighted_sums`]. They have no weights, but the loops that they share with sums read one for each tap.
 pub(super) fn maxima(
     kernels: Kernels,
     layout: &Layout,
@@ -124,6 +131,7 @@ pub(super) fn maxima(
 ) {
     let least = f32::NEG_INFINITY;
     if layout.is_direct {
+        let weights = Weights::Shared(weights);
         let outside = &mut buffer[..layout.outside_len()];
         outside.fill(beyond);
         let source = Source { channel: input, outside };

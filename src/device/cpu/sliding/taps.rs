@@ -46,7 +46,7 @@ pub(super) fn fold<S: Simd, const MAX: bool>(
     if MAX {
         simd.select(simd.beats(x, folded), x, folded)
     } else {
-        simd.add(folded, simd.mul(weight, x))
+        simd.mul_add(weight, x, folded)
     }
 }
 
@@ -349,7 +349,7 @@ impl Layout {
                             let start = offset + column + (r * stride + ky * STEP) * pitch;
                             // SAFETY: as in `block`.
                             let value = simd.load(unsafe { vector(source, start) });
-                            *total = simd.add(*total, simd.mul(gradient, value));
+                            *total = simd.mul_add(gradient, value, *total);
                         }
                     }
                 }
