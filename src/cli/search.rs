@@ -41,10 +41,8 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         return compare::run(args, &scorer);
     }
     let strategy = strategy::resolve(&[args.strategy], args.preset, &args.set)?.swap_remove(0);
-    let queue = match &args.queue {
-        Some(url) => Some(queue::with_attempts(queue::queue(url, &args.access)?, args.attempts)),
-        None => None,
-    };
+    let queue = args.queue.as_ref().map(|url| queue::queue(url, &args.access)).transpose()?;
+    let queue = queue.map(|queue| queue::with_attempts(queue, args.attempts));
     let workers = workers(args);
     let objectives = Objectives {
         limits: args.require.clone(),

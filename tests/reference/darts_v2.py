@@ -9,9 +9,8 @@ One thing is not as in the released code: at stride 2 that pads maps of even siz
 and this as the language does, by one behind.
 """
 import torch
-import torch.nn.functional as F
 
-from pieces import bn, conv, dilated, factorized, head, pool, sep, stem, write
+from pieces import bn, conv, dilated, factorized, head, pool, relu, sep, stem, write
 
 BASE, LAYERS = 16, 8
 
@@ -32,14 +31,14 @@ def apply(op, x, path, c, s):
 
 
 def squeeze(x, path, c):
-    return bn(conv(F.relu(x), path + ".conv1", c), path + ".bn1")
+    return bn(conv(relu(x), path + ".conv1", c), path + ".bn1")
 
 
 def cell(kind, index, h, prev, c):
     (letter, blocks), path = kind, f"cells.{index}"
     recent = squeeze(h, path + ".a", c)
     if prev.shape[2] != h.shape[2]:
-        earlier = factorized(F.relu(prev), path + ".b", c)
+        earlier = factorized(relu(prev), path + ".b", c)
     else:
         earlier = squeeze(prev, path + ".b", c)
     states = [earlier, recent]

@@ -5,9 +5,8 @@ gradient of every parameter, in double precision. Writes nasnet_a.json beside th
     pip install torch && python3 tests/reference/nasnet_a.py
 """
 import torch
-import torch.nn.functional as F
 
-from pieces import bn, conv, factorized, head, identity, pool, sep, stem, write
+from pieces import bn, conv, factorized, head, identity, pool, relu, sep, stem, write
 
 BASE, N = 2, 1
 
@@ -27,13 +26,13 @@ def apply(op, x, path, c, s):
 def cell(kind, index, h, prev, c):
     (letter, blocks, out), path = kind, f"cells.{index}"
     reduces = letter == "r"
-    a = bn(conv(F.relu(h), path + ".a.conv1", c), path + ".a.bn1")
+    a = bn(conv(relu(h), path + ".a.conv1", c), path + ".a.bn1")
     if prev is None:                            # the first cell reads the raw stem
         b = h
     elif prev.shape[2] != h.shape[2]:
-        b = factorized(F.relu(prev), path + ".b", c)
+        b = factorized(relu(prev), path + ".b", c)
     elif prev.shape[1] != c:
-        b = bn(conv(F.relu(prev), path + ".b.conv1", c), path + ".b.bn1")
+        b = bn(conv(relu(prev), path + ".b.conv1", c), path + ".b.bn1")
     else:
         b = prev
     states = [a, b]
@@ -56,7 +55,7 @@ def network(x):
         c *= 2 if stage else 1
         for kind in kinds:
             h, prev, index = cell(kind, index, h, prev, c), h, index + 1
-    return head(F.relu(h))
+    return head(relu(h))
 
 
 write(__file__, network)

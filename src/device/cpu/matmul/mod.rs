@@ -4,12 +4,16 @@
 //! activations. It packs both sides into panels of a few rows or columns and keeps a block of the
 //! result in registers (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
 //! 2008). [`product_of_rows`] is `A B^T` with contiguous rows in both and a long inner dimension:
-//! weight gradients. It needs no packing, because both sides are read along the inner dimension.
+//! weight gradients. It packs `B` as columns and reads `A` where it lies; few rows of `B` are not
+//! packed either, because both sides can be read along the inner dimension.
 //!
 //! # Determinism
-//! An element of [`product`] is summed in the order of the inner dimension, in blocks of [`DEPTH`];
-//! one of [`product_of_rows`] in [`LANES`] interleaved sums. Neither depends on the size of the
-//! block in registers, so all instruction sets that fuse multiply and add give the same bits.
+//! An element of [`product`] and of [`product_of_rows`] is summed in the order of the inner
+//! dimension, in blocks of [`DEPTH`]; with few rows of `B` in [`LANES`] interleaved sums. None of
+//! this depends on the size of the block in registers, so all instruction sets that fuse multiply
+//! and add give the same bits.
+
+mod rows;
 
 use std::ops::Range;
 
@@ -17,6 +21,7 @@ use super::Kernels;
 use super::isa::{Isa, for_each_isa};
 use super::simd::{LANES, Simd, masked, relu};
 use super::threads::SharedOutput;
+pub(super) use rows::product_of_rows;
 
 /// Inner dimension of a block of [`product`]: a panel of the right side stays in the first cache.
 pub(super) const DEPTH: usize = 256;
@@ -27,9 +32,6 @@ const PACKED: usize = 1 << 14;
 /// Longest inner dimension for which [`product`] reads the right side where it lies: its rows are too far apart
 /// for the caches to keep many at once.
 const IN_PLACE: usize = 12;
-
-/// Inner dimension of a block of [`product_of_rows`].
-const ROW_BLOCK: usize = 1024;
 
 /// The left side of a product, element `[i, k]` at `data[i * row + k * col]`.
 #[derive(Clone, Copy)]
@@ -280,47 +282,6 @@ fn product_of_blocks<S: Simd, const MR: usize, const NV: usize>(
     }
 }
 
-for_each_isa! {
-    /// `sums[i * n + j] += sum over p of a[i * a_row + p] * b[j * b_row + p]`, with `max(b, 0)` for
-    /// `b` if `relu` is set.
-    pub(super) fn product_of_rows<S: Simd, const MR: usize, const NR: usize>(
-        simd: S,
-        m: usize,
-        n: usize,
-        k: usize,
-        a: &[f32],
-        a_row: usize,
-        b: &[f32],
-        b_row: usize,
-        relu: bool,
-        sums: &mut [f32],
-    ) {
-        for k0 in (0..k).step_by(ROW_BLOCK) {
-            let depth = ROW_BLOCK.min(k - k0);
-            let mut j = 0;
-            while j < n {
-                let columns = if n - j >= NR { NR } else { 1 };
-                let mut i = 0;
-                while i < m {
-                    let rows = if m - i >= MR { MR } else { 1 };
-                    let a = Rows { data: &a[i * a_row + k0..], row: a_row, len: depth };
-                    let b = Rows { data: &b[j * b_row + k0..], row: b_row, len: depth };
-                    let sums = &mut sums[i * n + j..];
-                    match (rows == MR, columns == NR) {
-                        (true, true) => dots::<S, MR, NR>(simd, a, b, relu, sums, n),
-                        (true, false) => dots::<S, MR, 1>(simd, a, b, relu, sums, n),
-                        (false, true) => dots::<S, 1, NR>(simd, a, b, relu, sums, n),
-                        (false, false) => dots::<S, 1, 1>(simd, a, b, relu, sums, n),
-                    }
-                    i += rows;
-                }
-                j += columns;
-            }
-        }
-    }
-    [portable <1, 2>, avx2 <2, 2>, avx512 <4, 4>]
-}
-
 /// Copies `columns` columns from `j0` of `depth` rows from `k0` into panels of `NV` vectors by
 /// `depth`, missing columns as zeros.
 #[inline(always)]
@@ -446,95 +407,4 @@ fn store<S: Simd, const NV: usize>(
         let value = mask.map_or(value, |mask| masked(value, mask[i]));
         *out = if accumulate { *out + value } else { value };
     }
-}
-
-/// Rows of `len` numbers, one every `row` numbers.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    data: &'a [f32],
-    row: usize,
-    len: usize,
-}
-
-impl<'a> Rows<'a> {
-    /// The whole vectors of the first rows, and what is left of each.
-    #[inline(always)]
-    fn first<const R: usize>(&self) -> ([&'a [[f32; LANES]]; R], [&'a [f32]; R]) {
-        let rows: [_; R] =
-            std::array::from_fn(|i| self.data[i * self.row..][..self.len].as_chunks::<LANES>());
-        (rows.map(|(whole, _)| whole), rows.map(|(_, rest)| rest))
-    }
-}
-
-/// Adds the dot products of `MR` rows of `a` and `NR` rows of `b` to `sums`.
-#[inline(always)]
-fn dots<S: Simd, const MR: usize, const NR: usize>(
-    simd: S,
-    a: Rows<'_>,
-    b: Rows<'_>,
-    rectify: bool,
-    sums: &mut [f32],
-    sums_row: usize,
-) {
-    let lanes = if rectify {
-        dot_lanes::<S, MR, NR, true>(simd, a, b)
-    } else {
-        dot_lanes::<S, MR, NR, false>(simd, a, b)
-    };
-    for i in 0..MR {
-        for j in 0..NR {
-            sums[i * sums_row + j] += simd.sum(lanes[i][j]);
-        }
-    }
-}
-
-#[inline(always)]
-fn dot_lanes<S: Simd, const MR: usize, const NR: usize, const RELU: bool>(
-    simd: S,
-    a: Rows<'_>,
-    b: Rows<'_>,
-) -> [[S::Vector; NR]; MR] {
-    let mut sums = [[simd.splat(0.0); NR]; MR];
-    let (a, a_rest) = a.first::<MR>();
-    let (b, b_rest) = b.first::<NR>();
-    let steps = a[0].len();
-    let (a, b) = (a.map(|a| &a[..steps]), b.map(|b| &b[..steps]));
-    for p in 0..steps {
-        add_products::<S, MR, NR, RELU>(simd, a.map(|a| &a[p]), b.map(|b| &b[p]), &mut sums);
-    }
-    if !a_rest[0].is_empty() {
-        let (a, b) = (a_rest.map(filled_up), b_rest.map(filled_up));
-        add_products::<S, MR, NR, RELU>(simd, a.each_ref(), b.each_ref(), &mut sums);
-    }
-    sums
-}
-
-#[inline(always)]
-fn add_products<S: Simd, const MR: usize, const NR: usize, const RELU: bool>(
-    simd: S,
-    a: [&[f32; LANES]; MR],
-    b: [&[f32; LANES]; NR],
-    sums: &mut [[S::Vector; NR]; MR],
-) {
-    let mut left = [simd.splat(0.0); MR];
-    for i in 0..MR {
-        left[i] = simd.load(a[i]);
-    }
-    for j in 0..NR {
-        let mut right = simd.load(b[j]);
-        if RELU {
-            right = simd.relu(right);
-        }
-        for i in 0..MR {
-            sums[i][j] = simd.mul_add(left[i], right, sums[i][j]);
-        }
-    }
-}
-
-/// The numbers of a slice of at most [`LANES`], and zeros.
-#[inline(always)]
-fn filled_up(slice: &[f32]) -> [f32; LANES] {
-    let mut chunk = [0.0; LANES];
-    chunk[..slice.len()].copy_from_slice(slice);
-    chunk
 }

@@ -195,12 +195,12 @@ impl Layout {
                     for (ky, weight) in weight.iter_mut().enumerate() {
                         let tap = ky * taps + kx;
                         *weight = match weights {
-                            // SAFETY: there are weights for all taps, by the assertion above.
                             Weights::Shared(weights) => {
+                                // SAFETY: there are weights for all taps, by the assertion above.
                                 simd.splat(unsafe { *weights.get_unchecked(tap) })
                             }
-                            // SAFETY: as above.
                             Weights::Single(weights) => {
+                                // SAFETY: as above, and the lane is one of a place.
                                 simd.load(unsafe { vector(weights, tap * n + lane) })
                             }
                         };
