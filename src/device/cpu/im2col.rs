@@ -36,6 +36,10 @@ for_each_isa! {
                 let from = &x[run.from * n..];
                 if w.stride[1] == 1 {
                     copy(&from[..out.len()], rectify, out);
+                } else if n == 1 {
+                    for (out, &x) in out.iter_mut().zip(from.iter().step_by(w.stride[1])) {
+                        *out = if rectify { relu(x) } else { x };
+                    }
                 } else {
                     for (out, x) in out.chunks_exact_mut(n).zip(from.chunks(w.stride[1] * n)) {
                         copy(&x[..n], rectify, out);
