@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod asha;
 mod budgets;
 mod commands;
 mod failures;
+mod learners;
 mod objectives;
 mod prefilters;
 mod records;

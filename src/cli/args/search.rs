@@ -174,7 +174,8 @@ pub struct SearchArgs {
     pub epochs: Option<usize>,
     /// Which children are trained less: none with `whole`; those of a batch that are worse after 1 epoch,
     /// and after 3, with `halving:1,3,9`; the same with batches that begin at one rung after the other
-    /// with `hyperband:1,3,9`; those below the median of earlier ones with `median`.
+    /// with `hyperband:1,3,9`; the same without waiting for the batch, as 8 workers decide it, with
+    /// `asha:1,3,9@8`; those below the median of earlier ones with `median`.
     #[arg(long, default_value = "whole", value_name = "BUDGET", conflicts_with = "compare")]
     pub budget: Budget,
     /// Train so many of the best again in the end; of a Pareto front, if that is searched for.
