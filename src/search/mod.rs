@@ -62,7 +62,7 @@ use std::time::Duration;
 
 pub use architecture::{ChildScale, SpaceFault};
 pub use budget::{Budget, Paused, Retrain, Stepwise};
-pub use child::{ChildConfig, TrainEvaluator};
+pub use child::{ChildConfig, TimeLimit, TrainEvaluator};
 pub use command::{CommandConfig, CommandEvaluator};
 pub use comparison::{ComparisonConfig, compare};
 pub use enas::{EnasConfig, SharedEpoch, Sharing};
@@ -163,8 +163,8 @@ impl SearchConfig {
 
 /// Searches `space`.
 ///
-/// A failed trial (a panic, a reward that is not finite, a failure the evaluator reports) is recorded
-/// as such and counts for the strategy as a reward of [`strategy::FAILED_REWARD`]. An architecture
+/// A failed trial (a panic, a reward that is not finite, a failure the evaluator reports, such as a training that
+/// takes too long or too much memory) is recorded as such and counts for the strategy as a reward of [`strategy::FAILED_REWARD`]. An architecture
 /// that was evaluated before is not evaluated again: its trial repeats the earlier outcome. What is beyond
 /// a limit is not evaluated at all, see [`objective`].
 ///

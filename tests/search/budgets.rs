@@ -250,7 +250,7 @@ fn a_child_trained_in_steps_is_the_child_trained_at_once() {
         ..TrainConfig::default()
     };
     let scale = ChildScale { base: 2, ..ChildScale::default() };
-    let child = ChildConfig { scale, validation: 0.5, train };
+    let child = ChildConfig { scale, validation: 0.5, train, ..ChildConfig::default() };
     let text = cellc::compile::embedded("nasbench201_space.cell").unwrap();
     let source = SourceFile::new("nasbench201_space.cell", text);
     let evaluator = TrainEvaluator::new(&source, data, "digits", child, 5).unwrap();

@@ -7,6 +7,7 @@ mod budgets;
 mod commands;
 mod failures;
 mod learners;
+mod limits;
 mod objectives;
 mod prefilters;
 mod records;

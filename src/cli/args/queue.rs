@@ -48,9 +48,10 @@ pub struct WorkerArgs {
     /// Which part of it, as the search has it.
     #[command(flatten)]
     pub images: ImageArgs,
-    /// The longest that a program may take for one architecture, in seconds.
-    #[arg(long, default_value_t = 3600.0, value_name = "SECS")]
-    pub time_limit: f64,
+    /// The longest that one architecture may take, in seconds: a program, 3600 if not given, or a training,
+    /// without end if not given. What takes longer is a failed trial.
+    #[arg(long, value_name = "SECS")]
+    pub time_limit: Option<f64>,
     /// Architectures scored at the same time, each on one thread; all cores if not given.
     #[arg(long, alias = "threads")]
     pub workers: Option<usize>,
