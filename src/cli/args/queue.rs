@@ -16,6 +16,15 @@ pub struct QueueArgs {
     /// A file with `USER:PASSWORD` or a token for the server, in place of what the URL has.
     #[arg(long, value_name = "FILE", requires = "queue")]
     pub queue_credentials: Option<PathBuf>,
+    /// A `.creds` file of a user, as `nsc` writes it, for servers whose accounts sign tokens.
+    #[arg(
+        long,
+        visible_alias = "creds",
+        value_name = "FILE",
+        requires = "queue",
+        conflicts_with = "queue_credentials"
+    )]
+    pub queue_creds: Option<PathBuf>,
     /// Root certificates (PEM) that are trusted beside those of the system.
     #[arg(long, value_name = "FILE", requires = "queue")]
     pub queue_ca: Option<PathBuf>,
