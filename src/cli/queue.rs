@@ -24,6 +24,7 @@ pub fn queue(url: &str, args: &QueueArgs) -> Result<Queue, Error> {
     Ok(QueueConfig {
         name: args.queue_name.clone(),
         credentials: args.queue_credentials.clone(),
+        creds: args.queue_creds.clone(),
         ca: args.queue_ca.clone(),
         certificate: args.queue_cert.clone().zip(args.queue_key.clone()),
         ..QueueConfig::new(url)

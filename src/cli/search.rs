@@ -15,7 +15,7 @@ use cellc::graph::cost::grouped;
 use cellc::graph::lower::Scale;
 use cellc::search::{
     Evaluator, Event, FailureKind, Objective, Objectives, Record, Retrain, RunFolder, SearchConfig,
-    SharedEpoch,
+    SharedEpoch, TimeLimit,
 };
 
 use super::args::SearchArgs;
@@ -206,6 +206,21 @@ pub fn duration(setting: &'static str, secs: f64) -> Result<Duration, Error> {
         let (value, reason) = (secs.to_string(), error.to_string());
         Error::Config { setting, value, reason }
     })
+}
+
+/// The longest that a program may take for one architecture where nothing says more, in seconds.
+const PROGRAM_LIMIT: f64 = 3600.0;
+
+/// The longest that a program may take for one architecture.
+pub fn program_limit(secs: Option<f64>) -> Result<Duration, Error> {
+    duration("time-limit", secs.unwrap_or(PROGRAM_LIMIT))
+}
+
+/// The longest that the training of a child may take, if there is a limit.
+pub fn training_limit(secs: Option<f64>) -> Result<Option<TimeLimit>, Error> {
+    let start = Instant::now();
+    let limit = secs.map(|secs| duration("time-limit", secs)).transpose()?;
+    Ok(limit.map(|limit| TimeLimit::new(limit, move || start.elapsed())))
 }
 
 /// Evaluations, or searches that are compared, at the same time.

@@ -20,7 +20,7 @@ pub fn run(args: &WorkerArgs) -> Result<(), Failure> {
 #[cfg(feature = "nats")]
 mod with_queue {
     use std::thread::available_parallelism;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use cellc::data;
     use cellc::error::Error;
@@ -29,7 +29,7 @@ mod with_queue {
 
     use crate::cli::args::{EvaluatorSpec, WorkerArgs};
     use crate::cli::input::Failure;
-    use crate::cli::search::duration;
+    use crate::cli::search::{duration, program_limit, training_limit};
 
     pub fn run(args: &WorkerArgs, queue: &QueueConfig) -> Result<(), Failure> {
         let config = WorkerConfig {
@@ -59,11 +59,12 @@ mod with_queue {
         match &args.evaluator {
             EvaluatorSpec::Train => {
                 let data = data::load_with(&args.data, &args.images.config())?;
-                Ok(Means::Data(Box::new(data), args.data.to_string()))
+                let limit = training_limit(args.time_limit)?;
+                Ok(Means::Data(Box::new(data), args.data.to_string(), limit))
             }
             EvaluatorSpec::Table(file) => Table::read(file).map(Means::Table),
             EvaluatorSpec::Command(program) => {
-                let time_limit: Duration = duration("time-limit", args.time_limit)?;
+                let time_limit = program_limit(args.time_limit)?;
                 Ok(Means::Command(CommandConfig { program: program.clone(), time_limit }))
             }
             EvaluatorSpec::Proxy(kind) => Err(Error::Config {

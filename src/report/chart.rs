@@ -5,11 +5,11 @@ use std::fmt::{self, Write};
 use super::escape;
 
 /// Width and height of a chart's plane and the room left of and below it, in pixels.
-const PLANE: [f64; 2] = [560.0, 220.0];
-const MARGIN: [f64; 2] = [56.0, 34.0];
+pub(super) const PLANE: [f64; 2] = [560.0, 220.0];
+pub(super) const MARGIN: [f64; 2] = [56.0, 34.0];
 
 /// Room above and right of the plane.
-const EDGE: f64 = 12.0;
+pub(super) const EDGE: f64 = 12.0;
 
 /// The most marks on an axis.
 const MARKS: usize = 6;
@@ -74,12 +74,7 @@ impl Chart<'_> {
         let Some(plane) = Plane::of(self) else {
             return writeln!(page, "<p>Nothing yet.</p>");
         };
-        let (width, height) = (MARGIN[0] + PLANE[0] + EDGE, EDGE + PLANE[1] + MARGIN[1]);
-        writeln!(
-            page,
-            "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
-             font-size=\"12\" font-family=\"sans-serif\">\n<title>{what}</title>"
-        )?;
+        let height = begin_svg(page, self.what)?;
         plane.axes(page, self.axis, height)?;
         let drawn = || self.curves.iter().zip(STYLES).filter(|(curve, _)| !curve.points.is_empty());
         for (curve, style) in drawn() {
@@ -101,6 +96,42 @@ impl Chart<'_> {
             .collect();
         writeln!(page, "<p>{} ({what})</p>", names.join(" &#160; "))
     }
+}
+
+/// Begins the picture of a chart, and gives its height.
+pub(super) fn begin_svg(page: &mut String, what: &str) -> Result<f64, fmt::Error> {
+    let (width, height) = (MARGIN[0] + PLANE[0] + EDGE, EDGE + PLANE[1] + MARGIN[1]);
+    writeln!(
+        page,
+        "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
+         font-size=\"12\" font-family=\"sans-serif\">\n<title>{}</title>",
+        escape(what)
+    )?;
+    Ok(height)
+}
+
+/// A line across the plane at a height, with its mark.
+pub(super) fn horizontal(page: &mut String, at: f64, mark: &str) -> fmt::Result {
+    writeln!(
+        page,
+        "<path d=\"M{} {at:.1}H{}\" stroke=\"#ddd\"/>\
+         <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{mark}</text>",
+        MARGIN[0],
+        MARGIN[0] + PLANE[0],
+        MARGIN[0] - 6.0,
+        at + 4.0
+    )
+}
+
+/// The name of the x-axis in a picture of this height.
+pub(super) fn axis_name(page: &mut String, name: &str, height: f64) -> fmt::Result {
+    writeln!(
+        page,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+        MARGIN[0] + PLANE[0] / 2.0,
+        height - 2.0,
+        escape(name)
+    )
 }
 
 /// The values that the plane's sides stand for.
@@ -134,18 +165,8 @@ impl Plane {
     }
 
     fn axes(&self, page: &mut String, axis: Axis<'_>, height: f64) -> fmt::Result {
-        let right = MARGIN[0] + PLANE[0];
         for &mark in &self.marks {
-            let at = self.at_y(mark);
-            writeln!(
-                page,
-                "<path d=\"M{} {at:.1}H{right}\" stroke=\"#ddd\"/>\
-                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                MARGIN[0],
-                MARGIN[0] - 6.0,
-                at + 4.0,
-                short(mark)
-            )?;
+            horizontal(page, self.at_y(mark), &short(mark))?;
         }
         let [least, most] = self.x;
         let (name, steps) = match axis {
@@ -165,13 +186,7 @@ impl Plane {
                 short(step)
             )?;
         }
-        let middle = MARGIN[0] + PLANE[0] / 2.0;
-        writeln!(
-            page,
-            "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            height - 2.0,
-            escape(name)
-        )
+        axis_name(page, name, height)
     }
 
     fn curve(&self, page: &mut String, curve: &Curve, style: &str) -> fmt::Result {

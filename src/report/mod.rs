@@ -3,12 +3,15 @@
 //! [`search`](crate::search); this is what the pages share.
 
 mod chart;
+mod shares;
 
 use std::fmt::{self, Write};
 
 pub(crate) use chart::{Axis, CURVES, Chart, Curve, Shape, marks, short};
+pub(crate) use shares::{Column, Shares};
 
-/// Begins a page under a title.
+/// Begins a page under a title. Where the reader wants dark pages, pictures are turned as well: what is white
+/// becomes the page's ground, and hues stay.
 pub(crate) fn begin(page: &mut String, title: &str) -> fmt::Result {
     let title = escape(title);
     write!(
@@ -18,7 +21,10 @@ pub(crate) fn begin(page: &mut String, title: &str) -> fmt::Result {
          padding: 0 1em; }}\ntable {{ border-collapse: collapse; }}\n\
          td, th {{ padding: 0.15em 0.7em; text-align: right; border-bottom: 1px solid #ddd; }}\n\
          pre {{ background: #f5f5f5; padding: 0.8em; overflow-x: auto; }}\n\
-         svg {{ max-width: 100%; height: auto; }}\n</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
+         svg {{ max-width: 100%; height: auto; }}\n\
+         @media (prefers-color-scheme: dark) {{\n:root {{ color-scheme: dark; }}\n\
+         body {{ color: #e6e6e6; background: #121212; }}\ntd, th {{ border-color: #444; }}\n\
+         pre {{ background: #222; }}\nsvg {{ filter: invert(0.93) hue-rotate(180deg); }}\n}}\n</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
     )
 }
 

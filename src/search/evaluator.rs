@@ -113,6 +113,8 @@ pub enum FailureKind {
     TooSlow,
     /// The evaluation took longer than it may.
     TimedOut,
+    /// The evaluation takes more memory than it may, or than there was.
+    OutOfMemory,
     /// Every process that began it ended before it did.
     Crashed,
     /// Anything else, such as a data set that cannot be read.
@@ -135,6 +137,7 @@ impl fmt::Display for Failure {
             FailureKind::Rejected => "rejected",
             FailureKind::TooSlow => "too slow",
             FailureKind::TimedOut => "timed out",
+            FailureKind::OutOfMemory => "out of memory",
             FailureKind::Crashed => "crashed",
             FailureKind::Error => "error",
         };

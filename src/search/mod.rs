@@ -62,7 +62,7 @@ use std::time::Duration;
 
 pub use architecture::{ChildScale, SpaceFault};
 pub use budget::{Budget, Paused, Retrain, Stepwise};
-pub use child::{ChildConfig, TrainEvaluator};
+pub use child::{ChildConfig, TimeLimit, TrainEvaluator};
 pub use command::{CommandConfig, CommandEvaluator};
 pub use comparison::{ComparisonConfig, compare};
 pub use enas::{EnasConfig, SharedEpoch, Sharing};
@@ -88,7 +88,7 @@ use crate::error::Error;
 use crate::rng::{Purpose, stream};
 use crate::space::sampler::Hunt;
 use crate::space::{Genotype, Requirements, SearchSpace};
-use budget::Race;
+use budget::{Moves, Race};
 use objective::pareto::{self, Point};
 use objective::{Appraiser, Costs, Counted};
 use report::Report;
@@ -163,8 +163,8 @@ impl SearchConfig {
 
 /// Searches `space`.
 ///
-/// A failed trial (a panic, a reward that is not finite, a failure the evaluator reports) is recorded
-/// as such and counts for the strategy as a reward of [`strategy::FAILED_REWARD`]. An architecture
+/// A failed trial (a panic, a reward that is not finite, a failure the evaluator reports, such as a training that
+/// takes too long or too much memory) is recorded as such and counts for the strategy as a reward of [`strategy::FAILED_REWARD`]. An architecture
 /// that was evaluated before is not evaluated again: its trial repeats the earlier outcome. What is beyond
 /// a limit is not evaluated at all, see [`objective`].
 ///
@@ -435,8 +435,9 @@ impl Search<'_> {
                 repeats.insert(trial, source);
             }
         }
+        let jobs = self.appraise()?;
         let mut race = self.race(first, genotypes.len());
-        self.start(&race)?;
+        race.begin(jobs).into_iter().for_each(|job| self.workers.submit(job));
         let mut flow = ControlFlow::Continue(());
         let mut finished = mem::take(&mut self.unevaluated);
         loop {
@@ -456,18 +457,16 @@ impl Search<'_> {
             if flow.is_break() {
                 self.workers.cancel();
             }
-            let mut done = self.workers.next()?;
-            if done.is_empty() {
-                let Some((stopped, promoted)) = race.next_rung().filter(|_| flow.is_continue())
-                else {
-                    break;
-                };
-                promoted.into_iter().for_each(|job| self.workers.submit(job));
-                done = stopped;
-            } else {
-                done = done.into_iter().filter_map(|done| race.take(done)).collect();
+            let done = self.workers.next()?;
+            let moves = match done.is_empty() {
+                true => race.idle().filter(|_| flow.is_continue()),
+                false => Some(race.take(done)),
+            };
+            let Some(Moves { ended, jobs }) = moves else { break };
+            if flow.is_continue() {
+                jobs.into_iter().for_each(|job| self.workers.submit(job));
             }
-            finished = done.into_iter().map(record).collect();
+            finished = ended.into_iter().map(record).collect();
             for (record, _) in &finished {
                 flow = join(flow, (self.on_event)(Event::Evaluated { record }));
             }
@@ -481,11 +480,11 @@ impl Search<'_> {
         let records = self.run_dir.records();
         let earlier = &records[..first - 1];
         let recorded = (first..first + trials)
-            .filter_map(|trial| records.get(trial - 1).or(self.run_dir.waiting(trial)));
-        let epochs = self.evaluator.stepwise().map_or(0, Stepwise::epochs);
+            .filter_map(|trial| records.get(trial - 1).or(self.run_dir.waiting(trial)))
+            .chain(self.unevaluated.iter().map(|(record, _)| record));
         // Batches of one search are equally large, but for the last, where there is no race.
         let batch = (first - 1) / trials;
-        Race::new(&self.config.budget, batch, earlier, recorded, epochs)
+        Race::new(&self.config.budget, batch, earlier, recorded, self.evaluator.stepwise())
     }
 
     /// Starts one trial, unless an earlier process finished it. Returns the trial whose outcome it
@@ -527,20 +526,19 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// Gives what was begun to the workers, as far as its costs allow. All costs are found out before any
-    /// worker is at work: some of them are times.
-    fn start(&mut self, race: &Race) -> Result<(), Error> {
+    /// What was begun, as far as its costs allow. All costs are found out before any worker is at work: some of
+    /// them are times.
+    fn appraise(&mut self) -> Result<Vec<Job>, Error> {
         let mut jobs = Vec::new();
         for mut job in mem::take(&mut self.begun) {
             let (costs, admission) = self.appraiser.appraise(&job.course.genotype)?;
             job.costs = costs;
             match admission {
-                Ok(()) => jobs.push(race.begin(job)),
+                Ok(()) => jobs.push(job),
                 Err(failure) => self.fail(job, failure),
             }
         }
-        jobs.into_iter().for_each(|job| self.workers.submit(job));
-        Ok(())
+        Ok(jobs)
     }
 
     fn fail(&mut self, job: Job, failure: Failure) {

@@ -17,7 +17,7 @@ use super::strategy::Metrics;
 use crate::compile;
 use crate::draw;
 use crate::graph::cost::grouped;
-use crate::report::{self, Axis, Chart, Curve, Shape, escape};
+use crate::report::{self, Axis, Chart, Column, Curve, Shape, Shares, escape};
 use crate::source::SourceFile;
 use crate::space::SearchSpace;
 
@@ -279,42 +279,23 @@ impl Report<'_> {
             return Ok(());
         }
         let length = self.records.len().div_ceil(PARTS);
+        let what = "share of each option";
         writeln!(page, "<h2>Choices over time</h2>")?;
         for (options, decisions) in groups {
-            let labels: Vec<&str> =
-                decisions.iter().map(|&index| self.space.decisions[index].label.as_str()).collect();
-            let first = labels[0];
-            let last = labels[labels.len() - 1];
+            let label = |index: usize| escape(&self.space.decisions[index].label);
             writeln!(
                 page,
-                "<p>{} decisions, {} to {}</p>\n<table>\n<tr><th>trials up to</th>",
+                "<p>{} decisions, {} to {}: {what}</p>",
                 decisions.len(),
-                escape(first),
-                escape(last)
+                label(decisions[0]),
+                label(decisions[decisions.len() - 1])
             )?;
-            for part in self.records.chunks(length) {
-                write!(page, "<th>{}</th>", part[part.len() - 1].trial)?;
-            }
-            writeln!(page, "</tr>")?;
-            let shares: Vec<Vec<f64>> = self
-                .records
-                .chunks(length)
-                .map(|part| self.shares(part, &decisions, options.len()))
-                .collect();
-            for (option, name) in options.iter().enumerate() {
-                write!(page, "<tr><th>{}</th>", escape(name))?;
-                for part in &shares {
-                    let share = part[option];
-                    write!(
-                        page,
-                        "<td style=\"background: rgba(31, 78, 121, {:.2})\">{:.0}&#160;%</td>",
-                        0.7 * share,
-                        100.0 * share
-                    )?;
-                }
-                writeln!(page, "</tr>")?;
-            }
-            writeln!(page, "</table>")?;
+            let column = |part: &[Record]| Column {
+                span: [part[0].trial, part[part.len() - 1].trial],
+                shares: self.shares(part, &decisions, options.len()),
+            };
+            let columns = self.records.chunks(length).map(column).collect();
+            Shares { what, things: "trials", parts: options, columns }.write(page)?;
         }
         Ok(())
     }

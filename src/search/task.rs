@@ -38,6 +38,9 @@ pub enum Scoring {
         seed: u64,
         /// How it is trained.
         train: Box<TrainConfig>,
+        /// The most memory that its training may take, in MiB.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_memory_mib: Option<usize>,
     },
     /// The fresh network is looked at.
     Proxy {

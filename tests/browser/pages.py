@@ -36,7 +36,7 @@ window.addEventListener('load', () => {
     }
     const title = svg.querySelector('title');
     return { title: title ? title.textContent : '', width: box.width, height: box.height,
-             curves: svg.querySelectorAll('path[stroke-width="2"], circle').length };
+             curves: svg.querySelectorAll('path[stroke-width="2"], circle, rect').length };
   });
   const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   const result = document.createElement('pre');
@@ -141,9 +141,11 @@ def check_report(chromium, run, must_have, pictures):
     assert {int(re.match(r"cells/(\d+)-", cell)[1]) for cell in cells} == own
 
     if pictures:
-        picture = pictures / f"{run.name}.png"
-        run_browser(chromium, (run / "report.html").as_uri(), f"--screenshot={picture}", "--window-size=900,3600")
-        assert picture.read_bytes()[:4] == b"\x89PNG", "no picture was taken"
+        for name, options in [("", []), ("-dark", ["--force-dark-mode"])]:
+            picture = pictures / f"{run.name}{name}.png"
+            options = [*options, f"--screenshot={picture}", "--window-size=900,3600"]
+            run_browser(chromium, (run / "report.html").as_uri(), *options)
+            assert picture.read_bytes()[:4] == b"\x89PNG", "no picture was taken"
     print(f"{run.name}: {len(ledger)} trials, {len(charts)} charts, {len(page.links)} links")
 
 

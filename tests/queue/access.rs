@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::searches::table;
 use crate::setup::*;
 
-const SEARCH: [&str; 6] =
+pub const SEARCH: [&str; 6] =
     ["nasbench_macro_space", "--evaluator", "table:bench.csv", "--trials", "6", "--queue"];
 
 #[test]

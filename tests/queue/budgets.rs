@@ -40,7 +40,8 @@ fn compare(more: &[&str]) {
         assert_eq!(server.messages(&format!("-{stream}")), Some(0), "{stream}");
     }
     // What an object store keeps of a deleted object is a note that it is gone.
-    if more.iter().any(|argument| argument.starts_with("halving")) {
+    let has_rungs = |argument: &&str| ["halving", "asha"].iter().any(|b| argument.starts_with(b));
+    if more.iter().any(has_rungs) {
         let notes = server.messages("-states").expect("there were states");
         assert!((1..=8).contains(&notes), "{notes}");
     }
@@ -49,6 +50,11 @@ fn compare(more: &[&str]) {
 #[test]
 fn children_go_on_from_rung_to_rung_on_any_worker() {
     compare(&["--trials", "8", "--budget", "halving:1,2"]);
+}
+
+#[test]
+fn children_that_wait_for_others_of_their_batch_go_on_on_any_worker() {
+    compare(&["--trials", "8", "--budget", "asha:1,2@3"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod access;
 mod budgets;
+mod creds;
 mod kills;
 mod searches;
 mod setup;

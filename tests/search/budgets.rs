@@ -2,126 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use cellc::data::{DataSpec, LoadConfig, load_with};
-use cellc::error::Error;
 use cellc::rng::{Purpose, stream};
 use cellc::search::{
-    Budget, ChildConfig, ChildScale, Evaluation, Evaluator, Event, EvolutionConfig, Failure,
-    FailureKind, Paused, Provenance, Record, Retrain, RunFolder, SearchConfig, SearchHistory,
-    Stepwise, StrategyConfig, TrainEvaluator, run,
+    ChildConfig, ChildScale, Evaluator, Record, Retrain, RunFolder, SearchConfig, TrainEvaluator,
 };
 use cellc::source::SourceFile;
-use cellc::space::Genotype;
 use cellc::train::TrainConfig;
 
+use crate::learners::*;
 use crate::table::*;
 
-/// Children whose reward grows with their epochs; `log` has every training: id, from, until.
-struct Learners {
-    table: Table,
-    epochs: usize,
-    log: Mutex<Vec<(String, usize, usize)>>,
-}
-
-impl Learners {
-    fn new(epochs: usize) -> Self {
-        Learners { table: Table::new(matches), epochs, log: Mutex::default() }
-    }
-
-    fn log(&self) -> Vec<(String, usize, usize)> {
-        let mut log = self.log.lock().unwrap().clone();
-        log.sort();
-        log
-    }
-
-    fn score(
-        &self,
-        genotype: &Genotype,
-        seed: u64,
-        from: usize,
-        epochs: usize,
-    ) -> Result<Evaluation, Failure> {
-        self.log.lock().unwrap().push((self.id(genotype), from, epochs));
-        if genotype.choices[..3] == [1, 1, 1] && epochs > 1 {
-            return Err(Failure::new(FailureKind::NotFinite, "the loss"));
-        }
-        let whole = self.table.evaluate(genotype, seed)?;
-        let reward = whole.reward * (1.0 - 0.5_f64.powi(epochs as i32));
-        Ok(Evaluation { reward, val_accuracy: reward, epochs, ..whole })
-    }
-}
-
-impl Evaluator for Learners {
-    fn id(&self, genotype: &Genotype) -> String {
-        self.table.id(genotype)
-    }
-
-    fn evaluate(&self, genotype: &Genotype, seed: u64) -> Result<Evaluation, Failure> {
-        self.score(genotype, seed, 0, self.epochs)
-    }
-
-    fn stepwise(&self) -> Option<&dyn Stepwise> {
-        Some(self)
-    }
-
-    fn cell_text(&self, genotype: &Genotype, provenance: &Provenance) -> String {
-        format!("{} after {}", self.table.cell_text(genotype, provenance), provenance.epochs)
-    }
-}
-
-impl Stepwise for Learners {
-    fn epochs(&self) -> usize {
-        self.epochs
-    }
-
-    fn advance(
-        &self,
-        genotype: &Genotype,
-        seed: u64,
-        paused: Option<Paused>,
-        until: usize,
-    ) -> Result<(Evaluation, Paused), Failure> {
-        let from = paused.map_or(0, |paused| paused.into_state::<usize>().unwrap());
-        Ok((self.score(genotype, seed, from, until)?, Paused::new(until)))
-    }
-
-    fn evaluate_for(
-        &self,
-        genotype: &Genotype,
-        seed: u64,
-        epochs: usize,
-    ) -> Result<Evaluation, Failure> {
-        self.score(genotype, seed, 0, epochs)
-    }
-}
-
-fn learn(learners: &Learners, config: &SearchConfig, folder: &RunFolder) -> SearchHistory {
-    try_learn(learners, config, folder).unwrap()
-}
-
-fn try_learn(
-    learners: &Learners,
-    config: &SearchConfig,
-    folder: &RunFolder,
-) -> Result<SearchHistory, Error> {
-    let mut ignore = |_: Event<'_>| ControlFlow::Continue(());
-    run(&flat_space(6, 3), learners, config, folder, &|| Duration::ZERO, &mut ignore)
-}
-
-fn with_budget(budget: &str, strategy: StrategyConfig, trials: usize) -> SearchConfig {
-    let budget: Budget = budget.parse().unwrap();
-    SearchConfig { budget, ..config(strategy, trials, 2) }
-}
-
-fn evolution() -> StrategyConfig {
-    let config = EvolutionConfig { population: 12, batch_size: 12, ..EvolutionConfig::default() };
-    StrategyConfig::Evolution(config)
-}
+const BUDGETS: [&str; 5] =
+    ["halving:1,3,9", "hyperband:1,3,9", "asha:1,3,9@4", "asha:1,2,4,8,9@1", "median"];
 
 /// The epochs that each trial of a batch must have had, from the rewards alone: repeats and failures
 /// aside, the `n * a / b` best of those at a rung go on.
@@ -183,7 +79,7 @@ fn the_better_part_of_a_batch_goes_on_at_every_rung() {
 
 #[test]
 fn budgets_are_the_same_for_any_number_of_workers() {
-    for budget in ["halving:1,3,9", "hyperband:1,3,9", "median"] {
+    for budget in BUDGETS {
         let mut runs = Vec::new();
         for workers in [1, 3] {
             let mut learners = Learners::new(9);
@@ -201,7 +97,7 @@ fn budgets_are_the_same_for_any_number_of_workers() {
 /// Ledgers that end anywhere, with trials of the batch that were stopped early waiting on the disk or not.
 #[test]
 fn budgets_resume_exactly() {
-    for budget in ["halving:1,3,9", "hyperband:1,3,9", "median"] {
+    for budget in BUDGETS {
         let (whole, config) = (tempfile::tempdir().unwrap(), with_budget(budget, evolution(), 36));
         let history = learn(&Learners::new(9), &config, &new(whole.path()));
         let ledger = ledger(whole.path());
@@ -274,6 +170,8 @@ fn budgets_that_make_no_sense_are_refused() {
         cut,
         "trials is 40: the children of a batch compete, so it must be a multiple of 12, such as 48"
     );
+    let cut = refused(9, &with_budget("asha:1,3,9@8", evolution(), 40));
+    assert!(cut.contains("it must be a multiple of 12, such as 48"), "{cut}");
     let other = refused(5, &with_budget("halving:1,3,9", evolution(), 48));
     assert_eq!(other, "budget is `halving:1,3,9`: children are trained for 5 epochs");
     let median = with_budget("median", evolution(), 48);
@@ -352,7 +250,7 @@ fn a_child_trained_in_steps_is_the_child_trained_at_once() {
         ..TrainConfig::default()
     };
     let scale = ChildScale { base: 2, ..ChildScale::default() };
-    let child = ChildConfig { scale, validation: 0.5, train };
+    let child = ChildConfig { scale, validation: 0.5, train, ..ChildConfig::default() };
     let text = cellc::compile::embedded("nasbench201_space.cell").unwrap();
     let source = SourceFile::new("nasbench201_space.cell", text);
     let evaluator = TrainEvaluator::new(&source, data, "digits", child, 5).unwrap();

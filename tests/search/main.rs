@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod asha;
 mod budgets;
 mod commands;
 mod failures;
+mod learners;
+mod limits;
 mod objectives;
 mod prefilters;
 mod records;

@@ -181,7 +181,23 @@ fn the_report_shows_what_the_ledger_has() {
     let best = &history.trials[history.best.unwrap()];
     let first = page.split("<h3 id=\"").nth(1).unwrap();
     assert!(first.starts_with(&format!("trial-{}\">", best.trial)), "{first}");
-    // One table for the five decisions of the same options; each column sums to all, but for rounding.
+    // One chart for the five decisions of the same options, with columns that fill it, each part with its tooltip.
+    let chart = page.split("<h2>Choices over time</h2>").nth(1).unwrap();
+    let chart = chart.split("</svg>").next().unwrap();
+    let heights = chart.split("<rect ").skip(1).map(|rect| {
+        let of = |name: &str| {
+            let value = rect.split(&format!(" {name}=\"")).nth(1).unwrap().split('"').next();
+            value.unwrap().parse::<f64>().unwrap()
+        };
+        assert!(rect.contains(" %</title></rect>"), "{rect}");
+        of("width") * of("height")
+    });
+    let area = heights.sum::<f64>();
+    assert!((area / (560.0 * 220.0) - 1.0).abs() < 0.01, "{area}");
+    for (trials, option) in [("1 to 8", 0), ("57 to 60", 2)] {
+        assert!(chart.contains(&format!("<title>op{option}, trials {trials}: ")), "{chart}");
+    }
+    // The numbers in a table; each column sums to all, but for rounding.
     let choices = page.split("trials up to").nth(1).unwrap().split("</table>").next().unwrap();
     let shares: Vec<f64> = choices
         .split("&#160;%</td>")

@@ -16,6 +16,15 @@ pub struct QueueArgs {
     /// A file with `USER:PASSWORD` or a token for the server, in place of what the URL has.
     #[arg(long, value_name = "FILE", requires = "queue")]
     pub queue_credentials: Option<PathBuf>,
+    /// A `.creds` file of a user, as `nsc` writes it, for servers whose accounts sign tokens.
+    #[arg(
+        long,
+        visible_alias = "creds",
+        value_name = "FILE",
+        requires = "queue",
+        conflicts_with = "queue_credentials"
+    )]
+    pub queue_creds: Option<PathBuf>,
     /// Root certificates (PEM) that are trusted beside those of the system.
     #[arg(long, value_name = "FILE", requires = "queue")]
     pub queue_ca: Option<PathBuf>,
@@ -48,9 +57,10 @@ pub struct WorkerArgs {
     /// Which part of it, as the search has it.
     #[command(flatten)]
     pub images: ImageArgs,
-    /// The longest that a program may take for one architecture, in seconds.
-    #[arg(long, default_value_t = 3600.0, value_name = "SECS")]
-    pub time_limit: f64,
+    /// The longest that one architecture may take, in seconds: a program, 3600 if not given, or a training,
+    /// without end if not given. What takes longer is a failed trial.
+    #[arg(long, value_name = "SECS")]
+    pub time_limit: Option<f64>,
     /// Architectures scored at the same time, each on one thread; all cores if not given.
     #[arg(long, alias = "threads")]
     pub workers: Option<usize>,

@@ -142,9 +142,10 @@ pub struct SearchArgs {
     /// The columns of a table.
     #[command(flatten)]
     pub table: TableArgs,
-    /// The longest that a program may take for one architecture, in seconds.
-    #[arg(long, default_value_t = 3600.0, value_name = "SECS")]
-    pub time_limit: f64,
+    /// The longest that one architecture may take, in seconds: a program, 3600 if not given, or a training,
+    /// without end if not given. What takes longer is a failed trial. Workers of a queue have their own.
+    #[arg(long, value_name = "SECS")]
+    pub time_limit: Option<f64>,
     /// Children trained at the same time, each on one thread; all cores if not given. The ledger is
     /// the same for any number.
     #[arg(long, alias = "threads")]
@@ -174,7 +175,8 @@ pub struct SearchArgs {
     pub epochs: Option<usize>,
     /// Which children are trained less: none with `whole`; those of a batch that are worse after 1 epoch,
     /// and after 3, with `halving:1,3,9`; the same with batches that begin at one rung after the other
-    /// with `hyperband:1,3,9`; those below the median of earlier ones with `median`.
+    /// with `hyperband:1,3,9`; the same without waiting for the batch, as 8 workers decide it, with
+    /// `asha:1,3,9@8`; those below the median of earlier ones with `median`.
     #[arg(long, default_value = "whole", value_name = "BUDGET", conflicts_with = "compare")]
     pub budget: Budget,
     /// Train so many of the best again in the end; of a Pareto front, if that is searched for.
@@ -195,6 +197,10 @@ pub struct SearchArgs {
     /// The largest number of parameters; larger children are not trained.
     #[arg(long, default_value_t = 50_000_000)]
     pub max_params: u64,
+    /// The most memory that training a child may take, in MiB, as `cellc stats` foretells it; children that need
+    /// more are not trained, and are failed trials. As many are in memory at a time as there are workers.
+    #[arg(long, value_name = "MIB", conflicts_with = "compare")]
+    pub max_memory_mib: Option<usize>,
     /// The most that an architecture may cost, such as `params<=3.3M`, `macs<=300M` or `latency<=5ms`: what
     /// is beyond it is never trained. Costs are those of the child as it is trained, or of a net at a scale,
     /// `params(6@768)<=3.3M` or `macs(imagenet 4@1056)<=564M`, with that net's own images. May be given more

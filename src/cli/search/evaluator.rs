@@ -10,7 +10,7 @@ use cellc::source::{Folders, SourceFile};
 use cellc::space::SearchSpace;
 use cellc::train::TrainConfig;
 
-use super::duration;
+use super::{program_limit, training_limit};
 use crate::cli::args::{EvaluatorSpec, SearchArgs, TableArgs};
 use crate::cli::input::Failure;
 
@@ -46,9 +46,11 @@ impl Scorer {
                         augment: data.augment,
                         ..TrainConfig::default()
                     },
+                    max_memory_mib: args.max_memory_mib,
                 };
-                let name = data_name(args);
+                let (name, limit) = (data_name(args), training_limit(args.time_limit)?);
                 TrainEvaluator::new_with(source, &Folders, data, &name, child, args.seed)
+                    .map(|evaluator| evaluator.with_time_limit(limit))
                     .map(|evaluator| Scorer::Train(Box::new(evaluator), name))
             }
             EvaluatorSpec::Table(file) => {
@@ -65,7 +67,7 @@ impl Scorer {
                     .map(|evaluator| Scorer::Proxy(Box::new(evaluator), name))
             }
             EvaluatorSpec::Command(program) => {
-                let time_limit = duration("time-limit", args.time_limit)?;
+                let time_limit = program_limit(args.time_limit)?;
                 let config = CommandConfig { program: program.clone(), time_limit };
                 CommandEvaluator::new(source, &Folders, config, scale(args))
                     .map(|evaluator| Scorer::Command(Box::new(evaluator), program.clone()))

@@ -5,30 +5,42 @@
 //! | `whole` | every child is trained for all its epochs |
 //! | `halving:1,3,9` | successive halving: the children of a batch are trained for 1 epoch, the better third of them up to 3, the best of those up to 9 |
 //! | `hyperband:1,3,9` | one batch begins with 1 epoch, the next with 3, the next with 9, and so on in turn |
+//! | `asha:1,3,9@8` | asynchronous successive halving, as 8 workers do it: a child goes on as soon as it is in the better third of all so far |
 //! | `median` | a child ends after an epoch in which its best reward so far is below what half of the earlier children had on average |
 //!
 //! Of the `n` children that are scored at a rung of `a` epochs, before one of `b`, the `n * a / b` best go on,
-//! rounded down and at least one, so that every rung has about the same number of epochs to train. All are
-//! trained on the learning rates of the last rung, so that what is compared has had the same; a child that
-//! goes on goes on where it was. The reward of a child is that of the last epoch it had, and the strategy
+//! rounded down, so that every rung has about the same number of epochs to train. In `halving` and `hyperband`
+//! these are children of one batch, and at least one goes on. In `asha` they are all children of the search so
+//! far, failures and repeats aside, and a child that is not among them when it comes to a rung may be later, as
+//! more come; it waits for that until its batch is over, since then the strategy learns from it. Of a batch that
+//! is better than those before it more go on than that part.
+//!
+//! All are trained on the learning rates of the last rung, so that what is compared has had the same; a child
+//! that goes on goes on where it was. The reward of a child is that of the last epoch it had, and the strategy
 //! learns from that, in the batch and across batches: what was stopped was worse at the same age than what
 //! went on, and has had less time to become better.
 //!
 //! # Determinism
-//! Who goes on at a rung depends on all that reached it, so a rung is a barrier within its batch, and the
-//! median is that of the batches before. Neither depends on the number of workers. The asynchronous form,
-//! ASHA, is not here: it promotes whoever is at hand when a worker is free.
+//! Who goes on at a rung of `halving` and `hyperband` depends on all that reached it, so a rung is a barrier
+//! within its batch, and the median is that of the batches before. `asha` has no barrier within a batch: what its
+//! workers would know at the time of a decision is found out on a clock of epochs, see the source of `Asha`. The
+//! number of those workers is a setting of its own, best at least that of the real ones. So nothing depends on
+//! the number of real workers, nor on how long they take.
 //!
 //! # Resuming
 //! The ledger has the rewards at the rungs or after the epochs, as `curve`. A child between two rungs is in
 //! no ledger: if a search is killed then, that child is trained again, from the beginning and with the same
-//! result.
+//! result. With `asha` these are all children of a batch that have not come to the last rung.
 //!
 //! # Source
 //! Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization" (AISTATS
-//! 2016), for successive halving; Li et al., "Hyperband" (JMLR 2018); Golovin et al., "Google Vizier" (KDD
-//! 2017), section 3.2.2, for the median rule.
+//! 2016), for successive halving; Li et al., "Hyperband" (JMLR 2018); Li et al., "A System for Massively Parallel
+//! Hyperparameter Tuning" (2020), Algorithm 2, for the asynchronous form; Golovin et al., "Google Vizier"
+//! (KDD 2017), section 3.2.2, for the median rule.
 
+mod asha;
+mod halving;
+mod median;
 mod race;
 mod retrain;
 
@@ -37,14 +49,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::evaluator::{Evaluation, Failure};
-use super::ledger::Record;
 use crate::error::Error;
 use crate::space::Genotype;
-pub(super) use race::Race;
+pub use median::LEAST_FOR_MEDIAN;
+pub(super) use race::{Moves, Race};
 pub use retrain::Retrain;
 
-/// Children of which the median is taken at least; before there are so many, none is stopped.
-pub const LEAST_FOR_MEDIAN: usize = 5;
+/// The workers that [`Budget::Asha`] decides for where nothing says more.
+pub const ASHA_WORKERS: usize = 8;
 
 /// An evaluator whose evaluations can be looked at, put aside and gone on with.
 pub trait Stepwise: Sync {
@@ -123,6 +135,13 @@ pub enum Budget {
     Halving(Vec<usize>),
     /// The same; batches begin at one rung after the other.
     Hyperband(Vec<usize>),
+    /// Asynchronous successive halving.
+    Asha {
+        /// As those of successive halving.
+        rungs: Vec<usize>,
+        /// How many workers it decides for, at least 1.
+        workers: usize,
+    },
     /// The median rule.
     Median,
 }
@@ -132,7 +151,9 @@ impl Budget {
     pub fn epochs(&self) -> Option<usize> {
         match self {
             Budget::Whole | Budget::Median => None,
-            Budget::Halving(rungs) | Budget::Hyperband(rungs) => rungs.last().copied(),
+            Budget::Halving(rungs) | Budget::Hyperband(rungs) | Budget::Asha { rungs, .. } => {
+                rungs.last().copied()
+            }
         }
     }
 
@@ -153,7 +174,10 @@ impl Budget {
         let Some(evaluator) = evaluator else {
             return match self {
                 Budget::Whole => Ok(()),
-                Budget::Halving(_) | Budget::Hyperband(_) | Budget::Median => refuse(
+                Budget::Halving(_)
+                | Budget::Hyperband(_)
+                | Budget::Asha { .. }
+                | Budget::Median => refuse(
                     "budget",
                     format!("`{self}`"),
                     "only what is trained can be stopped, with `--evaluator train`".into(),
@@ -179,7 +203,7 @@ impl Budget {
     fn rungs(&self, batch: usize) -> &[usize] {
         match self {
             Budget::Whole | Budget::Median => &[],
-            Budget::Halving(rungs) => rungs,
+            Budget::Halving(rungs) | Budget::Asha { rungs, .. } => rungs,
             Budget::Hyperband(rungs) => &rungs[batch % rungs.len()..],
         }
     }
@@ -188,36 +212,11 @@ impl Budget {
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         match self {
             Budget::Whole => Vec::new(),
-            Budget::Halving(_) | Budget::Hyperband(_) | Budget::Median => {
+            Budget::Halving(_) | Budget::Hyperband(_) | Budget::Asha { .. } | Budget::Median => {
                 vec![("budget", format!("\"{self}\""))]
             }
         }
     }
-}
-
-/// For each epoch the reward below which the best so far of a child ends it: the median over earlier trials
-/// of their mean reward until then.
-pub(super) fn medians(earlier: &[Record], epochs: usize) -> Vec<Option<f64>> {
-    let curves: Vec<&[(usize, f64)]> = earlier
-        .iter()
-        .filter(|record| record.outcome.is_ok() && record.repeat_of.is_none())
-        .map(|record| &record.curve[..])
-        .collect();
-    let at = |epoch: usize| {
-        let mean = |curve: &&[(usize, f64)]| {
-            let until = curve.get(..epoch)?;
-            Some(until.iter().map(|(_, reward)| reward).sum::<f64>() / epoch as f64)
-        };
-        let mut means: Vec<f64> = curves.iter().filter_map(mean).collect();
-        means.sort_by(f64::total_cmp);
-        let middle = means.len() / 2;
-        match means.len() {
-            0..LEAST_FOR_MEDIAN => None,
-            odd if odd % 2 == 1 => Some(means[middle]),
-            _ => Some((means[middle - 1] + means[middle]) / 2.0),
-        }
-    };
-    (1..=epochs).map(at).collect()
 }
 
 impl fmt::Display for Budget {
@@ -227,9 +226,14 @@ impl fmt::Display for Budget {
             Budget::Median => return f.write_str("median"),
             Budget::Halving(rungs) => ("halving", rungs),
             Budget::Hyperband(rungs) => ("hyperband", rungs),
+            Budget::Asha { rungs, .. } => ("asha", rungs),
         };
         let rungs: Vec<String> = rungs.iter().map(usize::to_string).collect();
-        write!(f, "{name}:{}", rungs.join(","))
+        write!(f, "{name}:{}", rungs.join(","))?;
+        match self {
+            Budget::Asha { workers, .. } => write!(f, "@{workers}"),
+            Budget::Whole | Budget::Halving(_) | Budget::Hyperband(_) | Budget::Median => Ok(()),
+        }
     }
 }
 
@@ -251,9 +255,21 @@ impl FromStr for Budget {
             None if text == "median" => Ok(Budget::Median),
             Some(("halving", text)) => Ok(Budget::Halving(rungs(text)?)),
             Some(("hyperband", text)) => Ok(Budget::Hyperband(rungs(text)?)),
-            None | Some(_) => {
-                Err("it is none of `whole`, `halving:1,3,9`, `hyperband:1,3,9` and `median`".into())
+            Some(("asha", text)) => {
+                let (text, workers) = match text.split_once('@') {
+                    None => (text, ASHA_WORKERS),
+                    Some((text, workers)) => {
+                        let number = workers.trim().parse().ok().filter(|&number| number > 0);
+                        let fault =
+                            || format!("`{workers}` is no number of workers, as in asha:1,3,9@8");
+                        (text, number.ok_or_else(fault)?)
+                    }
+                };
+                Ok(Budget::Asha { rungs: rungs(text)?, workers })
             }
+            None | Some(_) => Err("it is none of `whole`, `halving:1,3,9`, `hyperband:1,3,9`, \
+                                   `asha:1,3,9@8` and `median`"
+                .into()),
         }
     }
 }
@@ -264,14 +280,23 @@ mod tests {
 
     #[test]
     fn budgets_are_read_as_they_are_written() {
-        for text in ["whole", "median", "halving:1,3,9", "hyperband:2,5"] {
+        for text in ["whole", "median", "halving:1,3,9", "hyperband:2,5", "asha:1,3,9@12"] {
             assert_eq!(text.parse::<Budget>().unwrap().to_string(), text);
         }
         for text in ["halving:3", "halving:3,1", "halving:0,1", "halving:1,1", "hyperband:1,x"] {
             let fault = text.parse::<Budget>().unwrap_err();
             assert!(fault.ends_with("are no epochs that ascend, such as 1,3,9"), "{fault}");
         }
-        assert!("asha:1,3".parse::<Budget>().unwrap_err().starts_with("it is none of `whole`"));
+        for text in ["asha:3", "asha:3,1@8", "asha:@8"] {
+            let fault = text.parse::<Budget>().unwrap_err();
+            assert!(fault.ends_with("are no epochs that ascend, such as 1,3,9"), "{fault}");
+        }
+        for text in ["asha:1,3@0", "asha:1,3@", "asha:1,3@many"] {
+            let fault = text.parse::<Budget>().unwrap_err();
+            assert!(fault.contains("is no number of workers"), "{fault}");
+        }
+        assert_eq!("asha:1,3".parse(), Ok(Budget::Asha { rungs: vec![1, 3], workers: 8 }));
+        assert!("pbt:1,3".parse::<Budget>().unwrap_err().starts_with("it is none of `whole`"));
     }
 
     #[test]

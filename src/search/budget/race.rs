@@ -1,102 +1,106 @@
-//! The rungs of one batch.
-
-use std::collections::BTreeMap;
+//! The children of one batch under a budget: what is trained next, and what is left as it is.
 
 use super::super::ledger::Record;
 use super::super::workers::{Course, Done, Job, Stop};
-use super::{Budget, medians};
+use super::asha::Asha;
+use super::halving::Halving;
+use super::median::medians;
+use super::{Budget, Stepwise};
 
-/// The children of one batch under a budget.
-pub(in crate::search) struct Race {
-    /// What is trained at once, until the next rung or to the end; empty where there is nothing to stop at.
-    stops: Vec<Stop>,
-    /// Epochs of the rungs; none without a race.
-    rungs: Vec<usize>,
-    /// The rung that children are trained towards.
-    rung: usize,
-    /// For each rung, rewards of the trials that reached it.
-    rewards: Vec<BTreeMap<usize, f64>>,
-    /// Children that wait at the rung, by trial.
-    waiting: BTreeMap<usize, Done>,
+/// The children of one batch.
+pub(in crate::search) enum Race {
+    /// None goes by the others of its batch: these stops are for all, none where there is nothing to stop at.
+    Apart(Vec<Stop>),
+    /// All come to a rung before any goes on.
+    Halving(Halving),
+    /// Each goes on as soon as it may.
+    Asha(Asha),
+}
+
+/// What follows from what workers have done.
+#[derive(Default)]
+pub(in crate::search) struct Moves {
+    /// Children of which nothing is left to do.
+    pub(in crate::search) ended: Vec<Done>,
+    /// What workers are to do next.
+    pub(in crate::search) jobs: Vec<Job>,
 }
 
 impl Race {
-    /// A batch with number `batch`, counted from 0, whose trials in `recorded` an earlier process finished;
-    /// `earlier` are those of the batches before, and a whole evaluation has so many `epochs`.
+    /// A batch with number `batch`, counted from 0, whose trials in `recorded` are finished, by an earlier
+    /// process or before they began; `earlier` are those of the batches before.
     pub(in crate::search) fn new<'r>(
         budget: &Budget,
         batch: usize,
         earlier: &[Record],
         recorded: impl Iterator<Item = &'r Record>,
-        epochs: usize,
+        evaluator: Option<&dyn Stepwise>,
     ) -> Self {
-        let rungs = budget.rungs(batch).to_vec();
-        let mut rewards = vec![BTreeMap::new(); rungs.len()];
-        for record in recorded.filter(|record| record.repeat_of.is_none()) {
-            for &(epoch, reward) in &record.curve {
-                if let Some(rung) = rungs.iter().position(|&rung| rung == epoch) {
-                    rewards[rung].insert(record.trial, reward);
-                }
-            }
-        }
-        let stops = match budget {
-            Budget::Whole => Vec::new(),
-            Budget::Halving(_) | Budget::Hyperband(_) => {
-                vec![Stop { until: rungs[0], least: None }]
-            }
+        let recorded = recorded.filter(|record| record.repeat_of.is_none());
+        match budget {
+            Budget::Whole => Race::Apart(Vec::new()),
             Budget::Median => {
-                let least = medians(earlier, epochs);
-                (1..).zip(least).map(|(until, least)| Stop { until, least }).collect()
+                let least = medians(earlier, evaluator.map_or(0, Stepwise::epochs));
+                let stop = |(until, least)| Stop { until, least };
+                Race::Apart((1..).zip(least).map(stop).collect())
             }
-        };
-        Race { stops, rungs, rung: 0, rewards, waiting: BTreeMap::new() }
-    }
-
-    /// A job of the batch with where it stops.
-    pub(in crate::search) fn begin(&self, job: Job) -> Job {
-        let course = Course { stops: self.stops.clone(), ..job.course };
-        Job { course, ..job }
-    }
-
-    /// Takes what a worker has done; gives it back if nothing is left to do.
-    pub(in crate::search) fn take(&mut self, done: Done) -> Option<Done> {
-        let trial = done.job.provenance.trial;
-        let (Some(&until), Ok(found)) = (self.rungs.get(self.rung), &done.outcome) else {
-            return Some(done);
-        };
-        if found.evaluation.epochs == until {
-            self.rewards[self.rung].insert(trial, found.evaluation.reward);
-        }
-        if self.rung + 1 == self.rungs.len() {
-            return Some(done);
-        }
-        self.waiting.insert(trial, done);
-        None
-    }
-
-    /// Ends a rung that all have come to: what stops there, and what goes on. `None` if nobody waits.
-    pub(in crate::search) fn next_rung(&mut self) -> Option<(Vec<Done>, Vec<Job>)> {
-        if self.waiting.is_empty() {
-            return None;
-        }
-        let (here, next) = (self.rungs[self.rung], self.rungs[self.rung + 1]);
-        let reached = &self.rewards[self.rung];
-        let mut order: Vec<usize> = reached.keys().copied().collect();
-        order.sort_by(|a, b| reached[b].total_cmp(&reached[a]));
-        order.truncate((order.len() * here / next).max(1));
-        let (mut stopped, mut promoted) = (Vec::new(), Vec::new());
-        for (trial, done) in std::mem::take(&mut self.waiting) {
-            if !order.contains(&trial) {
-                stopped.push(done);
-                continue;
+            Budget::Halving(_) | Budget::Hyperband(_) => {
+                Race::Halving(Halving::new(budget.rungs(batch), recorded))
             }
-            let Done { job, outcome, time } = done;
-            let paused = outcome.ok().and_then(|found| found.paused);
-            let stops = vec![Stop { until: next, least: None }];
-            let course = Course { stops, ..job.course };
-            promoted.push(Job { course, paused, time, ..job });
+            Budget::Asha { rungs, workers } => {
+                Race::Asha(Asha::new(rungs, *workers, earlier, recorded))
+            }
         }
-        self.rung += 1;
-        Some((stopped, promoted))
     }
+
+    /// What workers are to do first of the batch's jobs; no others are begun later than with this.
+    pub(in crate::search) fn begin(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        match self {
+            Race::Apart(stops) => {
+                let with_stops = |course| Course { stops: stops.clone(), ..course };
+                jobs.into_iter().map(|job| Job { course: with_stops(job.course), ..job }).collect()
+            }
+            Race::Halving(race) => race.begin(jobs),
+            Race::Asha(race) => race.begin(jobs),
+        }
+    }
+
+    /// Takes what workers have done.
+    pub(in crate::search) fn take(&mut self, done: Vec<Done>) -> Moves {
+        match self {
+            Race::Apart(_) => Moves { ended: done, jobs: Vec::new() },
+            Race::Halving(race) => {
+                let ended = done.into_iter().filter_map(|done| race.take(done)).collect();
+                Moves { ended, jobs: Vec::new() }
+            }
+            Race::Asha(race) => race.take(done),
+        }
+    }
+
+    /// What follows when no worker has anything to do. `None` if no child waits.
+    pub(in crate::search) fn idle(&mut self) -> Option<Moves> {
+        match self {
+            Race::Apart(_) => None,
+            Race::Halving(race) => race.next_rung(),
+            Race::Asha(race) => race.end(),
+        }
+    }
+}
+
+/// The job, ending after so many epochs.
+pub(super) fn until(job: Job, epochs: usize) -> Job {
+    let stops = vec![Stop { until: epochs, least: None }];
+    Job { course: Course { stops, ..job.course }, ..job }
+}
+
+/// The job that takes a child from where it waits to a later rung.
+pub(super) fn promoted(done: Done, epochs: usize) -> Job {
+    let Done { job, outcome, time } = done;
+    let paused = outcome.ok().and_then(|found| found.paused);
+    until(Job { paused, time, ..job }, epochs)
+}
+
+/// The reward of a child at a rung, if it came so far.
+pub(super) fn reward_at(curve: &[(usize, f64)], rung: usize) -> Option<f64> {
+    curve.iter().find(|(epoch, _)| *epoch == rung).map(|(_, reward)| *reward)
 }

@@ -64,8 +64,8 @@ impl Connection {
     /// Connects, and makes the streams if they are not there.
     ///
     /// # Errors
-    /// [`Error::Config`] for a name that is none, [`Error::Read`] for files of certificates or credentials
-    /// that cannot be read, [`Error::Queue`] if there is no server or it does not let us in.
+    /// [`Error::Config`] for a name that is none and a `.creds` file that is none, [`Error::Read`] for files of
+    /// certificates or credentials that cannot be read, [`Error::Queue`] if there is no server or it does not let us in.
     pub(super) fn open(config: &QueueConfig) -> Result<Self, Error> {
         let is_fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if config.name.is_empty() || !config.name.chars().all(is_fine) {
@@ -278,7 +278,14 @@ fn options(config: &QueueConfig) -> Result<(Vec<ServerAddr>, ConnectOptions), Er
     let servers = servers.map_err(|error| refuse(error.to_string()))?;
     let mut options = ConnectOptions::new().name("cellc");
     let named = servers.iter().find(|server| server.has_user_pass());
-    if let Some(path) = &config.credentials {
+    if let Some(path) = &config.creds {
+        let text = fs::read_to_string(path).map_err(Error::read(path))?;
+        options = options.credentials(&text).map_err(|error| Error::Config {
+            setting: "queue-creds",
+            value: format!("`{}`", path.display()),
+            reason: error.to_string(),
+        })?;
+    } else if let Some(path) = &config.credentials {
         let text = fs::read_to_string(path).map_err(Error::read(path))?;
         options = match text.trim().split_once(':') {
             Some((user, password)) => options.user_and_password(user.into(), password.into()),

@@ -1,6 +1,7 @@
 //! The end of a queue where a search is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull::{self, Stream as Messages};
@@ -83,6 +84,7 @@ impl<'a> Way<'a> {
             unsent,
             earlier,
             states,
+            held: BTreeMap::new(),
         };
         for answer in controller.catch_up(waiting) {
             controller.earlier.insert(answer.key.clone(), answer);
@@ -108,6 +110,8 @@ pub(in crate::search) struct Controller<'a> {
     earlier: BTreeMap<String, Answer>,
     /// Names of the states that the server keeps.
     states: BTreeSet<String>,
+    /// Those of them that a child may go on with, for as long as somebody has the child.
+    held: BTreeMap<String, Weak<str>>,
 }
 
 impl Controller<'_> {
@@ -195,11 +199,11 @@ impl Controller<'_> {
         (self.connection.subject(Kind::Job, &rest), bytes)
     }
 
-    /// Removes the states that no job goes on with, nor may go on with once its answer is taken.
+    /// Removes the states that no child goes on with, nor may go on with once its answer is taken.
     fn forget_states(&mut self) {
+        self.held.retain(|_, state| state.strong_count() > 0);
         let earlier = self.earlier.values().filter_map(Answer::state);
-        let needed: BTreeSet<&str> =
-            self.out.values().filter_map(state_of).chain(earlier).collect();
+        let needed: BTreeSet<&str> = self.held.keys().map(String::as_str).chain(earlier).collect();
         let (kept, left): (BTreeSet<String>, BTreeSet<String>) =
             std::mem::take(&mut self.states).into_iter().partition(|s| needed.contains(s.as_str()));
         for state in left {
@@ -210,11 +214,18 @@ impl Controller<'_> {
     }
 
     /// What a job came to.
-    fn done(&self, mut job: Job, answer: Answer) -> Done {
+    fn done(&mut self, mut job: Job, answer: Answer) -> Done {
         job.course.curve = answer.curve;
+        // Where it went on from is of no use any more.
+        job.paused = None;
         let outcome = answer.outcome.and_then(|Scored { evaluation, state }| {
             let cell_text = caught(|| Ok(cell_text(self.evaluator, &job, &evaluation)))?;
-            Ok(Found { evaluation, cell_text, paused: state.map(Paused::new) })
+            let paused = state.map(|name| {
+                let state: Arc<str> = name.as_str().into();
+                self.held.insert(name, Arc::downgrade(&state));
+                Paused::new(state)
+            });
+            Ok(Found { evaluation, cell_text, paused })
         });
         let outcome =
             outcome.map_err(|failure| (failure, size(self.evaluator, &job.course.genotype)));
@@ -312,5 +323,5 @@ fn key(job: &Job) -> String {
 
 /// The state that a job goes on with.
 fn state_of(job: &Job) -> Option<&str> {
-    job.paused.as_ref()?.state::<String>().map(String::as_str)
+    job.paused.as_ref()?.state::<Arc<str>>().map(|state| &**state)
 }

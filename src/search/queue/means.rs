@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::child::{ChildConfig, TrainEvaluator};
+use super::super::child::{ChildConfig, TimeLimit, TrainEvaluator};
 use super::super::command::{CommandConfig, CommandEvaluator};
 use super::super::evaluator::Evaluator;
 use super::super::identity::{data_hash, space_hash, text_hash};
@@ -14,13 +14,13 @@ use crate::source::{Library, SourceFile};
 use crate::space::SearchSpace;
 
 /// The version of everything that is sent.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What the scores of a worker come from.
 #[derive(Clone, Debug)]
 pub enum Means {
-    /// A data set with its name in messages.
-    Data(Box<Dataset>, String),
+    /// A data set with its name in messages, and the longest that a training may take.
+    Data(Box<Dataset>, String, Option<TimeLimit>),
     /// A tabular benchmark.
     Table(Table),
     /// Another program. Which one is never part of a job.
@@ -31,7 +31,7 @@ impl Means {
     /// The word for jobs that this is enough for.
     pub(super) fn needs(&self) -> String {
         match self {
-            Means::Data(data, _) => versioned("data", &data_hash(data)),
+            Means::Data(data, ..) => versioned("data", &data_hash(data)),
             Means::Table(table) => versioned("table", &table.hash()),
             Means::Command(_) => versioned("command", ""),
         }
@@ -47,14 +47,19 @@ impl Means {
         // Files of this machine are none of the job's business.
         let loader = &Library;
         let made = match (&task.scoring, self) {
-            (Scoring::Train { validation, seed, train, .. }, Means::Data(data, name)) => {
+            (
+                Scoring::Train { data: _, validation, seed, train, max_memory_mib },
+                Means::Data(data, name, time_limit),
+            ) => {
                 let (validation, train) = (*validation, (**train).clone());
-                let config = ChildConfig { scale, validation, train };
+                let max_memory_mib = *max_memory_mib;
+                let config = ChildConfig { scale, validation, train, max_memory_mib };
                 let data = (**data).clone();
                 TrainEvaluator::new_with(&source, loader, data, name, config, *seed)
+                    .map(|evaluator| evaluator.with_time_limit(time_limit.clone()))
                     .map(|evaluator| Made::new(evaluator.space().clone(), evaluator))
             }
-            (Scoring::Proxy { kind, images, seed, .. }, Means::Data(data, name)) => {
+            (Scoring::Proxy { kind, images, seed, .. }, Means::Data(data, name, _)) => {
                 let proxy = Proxy::new(*kind, data, *images, *seed).map_err(|e| e.to_string())?;
                 ProxyEvaluator::new(&source, loader, data, name, proxy, scale)
                     .map(|evaluator| Made::new(evaluator.space().clone(), evaluator))

@@ -68,6 +68,9 @@ pub struct QueueConfig {
     pub name: String,
     /// A file with `USER:PASSWORD` or a token, in place of what the URL has.
     pub credentials: Option<PathBuf>,
+    /// A `.creds` file of a user, as `nsc` writes it: a token signed by an account and the key that it is for, in
+    /// place of user, password and token.
+    pub creds: Option<PathBuf>,
     /// A file of root certificates (PEM) that are trusted beside those of the system.
     pub ca: Option<PathBuf>,
     /// A certificate of this end and its key (PEM), for servers that ask for one.
@@ -86,6 +89,7 @@ impl QueueConfig {
             url: url.into(),
             name: "cellc".into(),
             credentials: None,
+            creds: None,
             ca: None,
             certificate: None,
             attempts: Self::ATTEMPTS,

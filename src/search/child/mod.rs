@@ -1,22 +1,29 @@
 //! The evaluator that trains: a genotype becomes a network, learns for a few epochs, and its accuracy
 //! on images held out of training is its reward.
+//!
+//! A child that cannot be trained to the end is a failure of its own, whatever thread it is trained in: memory is
+//! foretold before the first step, since a process that asks for more than there is is ended, and time is looked
+//! at between two steps, since a thread cannot be.
+
+mod steps;
+mod time_limit;
+
+pub use time_limit::TimeLimit;
 
 use super::architecture::{Architectures, ChildScale, SpaceFault};
-use super::budget::{Paused, Stepwise};
+use super::budget::Stepwise;
 use super::enas::Sharing;
-use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+use super::evaluator::{Evaluation, Evaluator, Failure, Provenance};
 use super::identity::data_hash;
 use super::objective::NetScale;
+use super::strategy::at_least_one;
 use super::task::{Scoring, Task};
 use crate::data::{Dataset, HoldOut, Split, split};
 use crate::error::Error;
 use crate::graph::Graph;
-use crate::graph::cost::Counts;
-use crate::graph::lower::Lowered;
-use crate::network::Network;
 use crate::source::{Library, Loader, SourceFile};
 use crate::space::{Genotype, Requirements, SearchSpace};
-use crate::train::{TrainConfig, TrainSet, TrainState, Trainer, accuracy, fit};
+use crate::train::TrainConfig;
 
 /// How large children are and how long they learn.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +34,9 @@ pub struct ChildConfig {
     pub validation: f64,
     /// Epochs, batch size and optimizer. Its seed is replaced by each trial's own.
     pub train: TrainConfig,
+    /// The most memory that training a child may take as [`TrainMemory`](crate::train::TrainMemory) foretells it,
+    /// in MiB; children that need more are failed trials. No limit if `None`.
+    pub max_memory_mib: Option<usize>,
 }
 
 impl Default for ChildConfig {
@@ -36,6 +46,7 @@ impl Default for ChildConfig {
             scale: ChildScale::default(),
             validation: 0.2,
             train: TrainConfig { epochs: 5, batch: 64, lr: 0.1, ..TrainConfig::default() },
+            max_memory_mib: None,
         }
     }
 }
@@ -53,6 +64,7 @@ pub struct TrainEvaluator {
     /// Seed of the split.
     seed: u64,
     config: ChildConfig,
+    time_limit: Option<TimeLimit>,
 }
 
 impl TrainEvaluator {
@@ -85,6 +97,7 @@ impl TrainEvaluator {
         seed: u64,
     ) -> Result<Self, SpaceFault> {
         config.train.check()?;
+        config.max_memory_mib.map_or(Ok(()), |limit| at_least_one("max_memory_mib", limit))?;
         let architectures = Architectures::new(source, loader, config.scale.clone())?
             .with_data(data.train.ty(), data.classes)
             .with_drop_path(config.train.drop_path > 0.0);
@@ -97,7 +110,26 @@ impl TrainEvaluator {
             }));
         }
         let (data_name, data_hash) = (data_name.into(), data_hash(&data));
-        Ok(TrainEvaluator { architectures, data, data_name, data_hash, split, seed, config })
+        let time_limit = None;
+        Ok(TrainEvaluator {
+            architectures,
+            data,
+            data_name,
+            data_hash,
+            split,
+            seed,
+            config,
+            time_limit,
+        })
+    }
+
+    /// The same, where no training of a child may take longer. What it took at earlier stops of a
+    /// [budget](super::budget) counts, as far as that was in this process.
+    ///
+    /// # Determinism
+    /// Which children fail by this depends on the machine. A search that is resumed goes by its ledger.
+    pub fn with_time_limit(self, limit: Option<TimeLimit>) -> Self {
+        TrainEvaluator { time_limit: limit, ..self }
     }
 
     /// The space that is searched.
@@ -139,110 +171,26 @@ impl Evaluator for TrainEvaluator {
     }
 
     fn task(&self) -> Option<Task> {
-        let ChildConfig { scale: _, validation, train } = &self.config;
-        let (data, train) = (self.data_hash.clone(), Box::new(train.clone()));
-        let scoring = Scoring::Train { data, validation: *validation, seed: self.seed, train };
+        let ChildConfig { scale: _, validation, train, max_memory_mib } = &self.config;
+        let scoring = Scoring::Train {
+            data: self.data_hash.clone(),
+            validation: *validation,
+            seed: self.seed,
+            train: Box::new(train.clone()),
+            max_memory_mib: *max_memory_mib,
+        };
         Some(self.architectures.task(scoring))
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        let ChildConfig { scale: _, validation, train } = &self.config;
+        let ChildConfig { scale: _, validation, train, max_memory_mib } = &self.config;
         let train = serde_json::to_string(train).expect("a training configuration is plain data");
         let mut settings = self.architectures.settings();
         settings.insert(1, ("data".into(), self.data_name.clone()));
         settings.push(("validation".into(), format!("{validation:?}")));
         settings.push(("train".into(), train));
+        // Only where there is one: runs of earlier releases go on.
+        settings.extend(max_memory_mib.map(|mib| ("max_memory_mib".into(), mib.to_string())));
         settings
     }
-}
-
-/// A child that waits has the state of its training; its network is compiled again.
-impl Stepwise for TrainEvaluator {
-    fn epochs(&self) -> usize {
-        self.config.train.epochs
-    }
-
-    fn advance(
-        &self,
-        genotype: &Genotype,
-        seed: u64,
-        paused: Option<Paused>,
-        until: usize,
-    ) -> Result<(Evaluation, Paused), Failure> {
-        let (lowered, counts) = self.architectures.admitted(genotype)?;
-        let mut network = Network::new(&lowered.graph, seed);
-        let config = TrainConfig { seed, ..self.config.train.clone() };
-        let mut trainer = Trainer::new(&mut network, self.set(), &config).map_err(failure)?;
-        if let Some(paused) = paused {
-            let state: TrainState = paused.into_state().expect("the state is of this evaluator");
-            trainer.load_state(&state).expect("the state is of this child");
-        }
-        while trainer.progress().history.epochs.len() < until
-            && trainer.advance(&mut |_| {}).map_err(failure)?
-        {}
-        let score = self.score(&trainer.averaged(), &lowered, counts, until)?;
-        Ok((score, Paused::new(trainer.state())))
-    }
-
-    fn save(&self, paused: Paused) -> Option<Vec<u8>> {
-        Some(paused.into_state::<TrainState>()?.into_bytes())
-    }
-
-    fn restore(&self, bytes: &[u8]) -> Option<Paused> {
-        TrainState::from_bytes(bytes).ok().map(Paused::new)
-    }
-
-    fn evaluate_for(
-        &self,
-        genotype: &Genotype,
-        seed: u64,
-        epochs: usize,
-    ) -> Result<Evaluation, Failure> {
-        let (lowered, counts) = self.architectures.admitted(genotype)?;
-        let mut network = Network::new(&lowered.graph, seed);
-        let config = TrainConfig { seed, epochs, ..self.config.train.clone() };
-        fit(&mut network, &self.set(), &config, &mut |_| {}).map_err(failure)?;
-        self.score(&network, &lowered, counts, epochs)
-    }
-}
-
-impl TrainEvaluator {
-    fn set(&self) -> TrainSet<'_> {
-        TrainSet {
-            images: &self.data.train,
-            whitening: &self.data.whitening,
-            train: &self.split.train,
-            // Only the accuracy where the training stops counts.
-            validation: &[],
-        }
-    }
-
-    fn score(
-        &self,
-        network: &Network,
-        lowered: &Lowered,
-        counts: Counts,
-        epochs: usize,
-    ) -> Result<Evaluation, Failure> {
-        let (held_out, batch) = (&self.split.validation, self.config.train.batch);
-        let val_accuracy =
-            accuracy(network, &self.data.train, held_out, &self.data.whitening, batch)
-                .map_err(failure)?;
-        Ok(Evaluation {
-            reward: val_accuracy,
-            val_accuracy,
-            params: counts.params,
-            macs: counts.macs,
-            scale: lowered.scale.to_string(),
-            epochs,
-        })
-    }
-}
-
-fn failure(error: Error) -> Failure {
-    let kind = match &error {
-        Error::NotFinite { .. } => FailureKind::NotFinite,
-        _ => FailureKind::Error,
-    };
-    Failure::new(kind, error.to_string())
 }
