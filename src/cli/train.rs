@@ -209,7 +209,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let trained = train(&mut trainer, folder.as_ref(), args.save_every, &mut listeners);
     progress.finish();
     trained?;
-    let history = trainer.finish();
+    let history = trainer.finish()?;
 
     let all: Vec<usize> = (0..data.test.len()).collect();
     let test = accuracy(&network, &data.test, &all, &data.whitening, config.batch)?;

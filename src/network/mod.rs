@@ -234,6 +234,12 @@ impl Network {
         self.infer.get_or_init(engine).clone()
     }
 
+    /// The plan of the next training step. It is the same one as long as the settings ask for the same.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn training_plan(&mut self) -> Arc<Plan> {
+        self.training_engine().plan.clone()
+    }
+
     fn training_engine(&mut self) -> Arc<Engine> {
         let mode = Mode::Train {
             dropout: self.config.dropout > 0.0,

@@ -180,8 +180,8 @@ impl Stepwise for TrainEvaluator {
         while trainer.progress().history.epochs.len() < until
             && trainer.advance(&mut |_| {}).map_err(failure)?
         {}
-        let score = self.score(&trainer.averaged(), &lowered, counts, until)?;
-        Ok((score, Paused::new(trainer.state())))
+        let score = self.score(&trainer.averaged().map_err(failure)?, &lowered, counts, until)?;
+        Ok((score, Paused::new(trainer.state().map_err(failure)?)))
     }
 
     fn save(&self, paused: Paused) -> Option<Vec<u8>> {

@@ -5,8 +5,9 @@
 //! kernels are CUDA C in `kernels/`, compiled by NVRTC for the card that is found and kept on disk; the products are
 //! cuBLAS's. The driver, NVRTC and cuBLAS are loaded when a card is opened: the program is the same for all machines.
 //!
-//! A program that comes again is recorded as a CUDA graph and started by one call. Parameters, the batch and gradients
-//! are copied from and to the host at every pass: loss, clipping and optimizer run there.
+//! A program that comes again is recorded as a CUDA graph and started by one call. A single pass copies parameters, the
+//! batch and gradients from and to the host; [`Training`] keeps all of them on the card but the batch, and runs a whole
+//! step as one program: passes, loss, clipping, the optimizer's rule and averages.
 //!
 //! # Memory
 //! A workspace is one allocation, planned before: the arena, the parameters, the batch and what steps need for
@@ -24,7 +25,9 @@ mod compiler;
 mod driver;
 mod fault;
 mod lower;
+mod recording;
 mod source;
+mod training;
 mod workspace;
 
 use std::fmt;
@@ -38,6 +41,7 @@ pub use command::{Arg, Command, Launch, Matrix, Place, Product, Region, window_f
 pub use fault::CudaFault;
 pub use lower::{Draw, Program};
 pub use source::{SOURCE, kernel_names};
+pub use training::{Kept, StepInput, Training, factors};
 pub use workspace::CudaWorkspace;
 
 /// A card. Clones are the same card; passes on it run one after the other.
@@ -107,18 +111,20 @@ impl Device for Cuda {
         let n = pass.batch;
         let is_training = matches!(pass.statistics, Statistics::Update(_));
         let program = Program::forward(plan, n, config, is_training);
-        let memory = workspace.memory().expect(PREPARED);
+        let prepared = workspace.prepared().expect(PREPARED);
         let card = self.lock();
         card.bind()?;
         let statistics = match &pass.statistics {
             Statistics::Update(running) => &**running,
             Statistics::Running(running) => running,
         };
+        let memory = &prepared.memory;
         memory.upload(&card, Place::Params, pass.params)?;
         memory.upload(&card, Place::Statistics, statistics)?;
         memory.upload(&card, Place::Image, pass.image)?;
         memory.upload(&card, Place::Draws, &program.draw(n, config))?;
-        memory.run(&card, program)?;
+        prepared.run(&card, program)?;
+        let memory = &prepared.memory;
         memory.download(&card, Place::Logits, pass.logits)?;
         if let Some(aux) = pass.aux {
             memory.download(&card, Place::Aux, aux)?;
@@ -138,9 +144,10 @@ impl Device for Cuda {
     ) -> Result<(), CudaFault> {
         let n = pass.batch;
         let program = Program::backward(plan, n, config);
-        let memory = workspace.memory().expect(PREPARED);
+        let prepared = workspace.prepared().expect(PREPARED);
         let card = self.lock();
         card.bind()?;
+        let memory = &prepared.memory;
         // The parameters are still there: they have not changed since the forward pass.
         memory.upload(&card, Place::LogitsGradient, pass.logits)?;
         if let Some(aux) = pass.aux {
@@ -151,7 +158,8 @@ impl Device for Cuda {
             memory.upload(&card, Place::ImageGradient, image)?;
         }
         memory.upload(&card, Place::Draws, &program.draw(n, config))?;
-        memory.run(&card, program)?;
+        prepared.run(&card, program)?;
+        let memory = &prepared.memory;
         memory.download(&card, Place::Gradients, pass.gradients)?;
         if let Some(image) = pass.image {
             memory.download(&card, Place::ImageGradient, image)?;
