@@ -46,11 +46,13 @@ pub enum Place {
     AverageParams,
     /// The averages of the running statistics.
     AverageStatistics,
+    /// What the next training step begins with.
+    Staging,
 }
 
 impl Place {
     /// All of them, in order.
-    pub const ALL: [Place; 20] = [
+    pub const ALL: [Place; 21] = [
         Place::Arena,
         Place::Fixed,
         Place::Scratch,
@@ -71,6 +73,7 @@ impl Place {
         Place::States,
         Place::AverageParams,
         Place::AverageStatistics,
+        Place::Staging,
     ];
 }
 

@@ -27,6 +27,7 @@ mod fault;
 mod lower;
 mod recording;
 mod source;
+mod staging;
 mod training;
 mod workspace;
 

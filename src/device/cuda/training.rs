@@ -6,7 +6,8 @@ use super::Cuda;
 use super::command::{Place, Region};
 use super::driver::Card;
 use super::fault::CudaFault;
-use super::lower::{Program, REPORT, SCALARS, state};
+use super::lower::{Program, REPORT, SCALARS, arrival, state};
+use super::staging::Staging;
 use super::workspace::{Block, Memory, Prepared};
 use crate::device::RunConfig;
 use crate::plan::{Layout, Penalty, Plan, StepReport, StepScalars, Update};
@@ -40,7 +41,8 @@ pub struct StepInput<'a> {
 
 /// A run of training on a card: parameters, running statistics, what the optimizer remembers and averages stay there,
 /// and a step is one CUDA graph. The host gives the batch, the draws and [`StepScalars`], which lie in memory that the
-/// graph reads, and takes the [`StepReport`].
+/// graph reads, and takes the [`StepReport`]. It gives them in page-locked memory, of which there are two buffers, and
+/// they are copied on a stream of their own: those of the next step may be [staged](Self::stage) while one runs.
 ///
 /// # Determinism
 /// As for single passes: the norm, too, is summed in an order that the number of parameters fixes.
@@ -61,6 +63,12 @@ struct Steps {
     batch: usize,
     /// Without what is drawn anew for every step.
     config: RunConfig,
+    // Dropped before the memory that it copies to.
+    staging: Staging,
+    /// Image, labels, draws and scalars as they lie in [`Place::Staging`].
+    parts: Vec<Region>,
+    /// Moves them to where they are read.
+    arrival: Program,
     prepared: Prepared,
 }
 
@@ -121,20 +129,20 @@ impl Training {
         card.wait()
     }
 
-    /// Does a step. Where its report is not finite, the parameters, what the optimizer remembers and the averages are
-    /// as before.
+    /// Begins to copy what the next step begins with.
     ///
     /// # Errors
     /// [`CudaFault`].
     ///
     /// # Panics
-    /// If the plan is not for training or asks for a gradient of the image, or if the input does not fit it.
-    pub fn step(
+    /// If the plan is not for training or asks for a gradient of the image, or if the input does not fit it; if a step
+    /// was started that is not [waited](Self::wait) for, unless this one [has its plan](Self::is_for).
+    pub fn stage(
         &mut self,
         plan: &Arc<Plan>,
         config: &RunConfig,
         input: StepInput<'_>,
-    ) -> Result<StepReport, CudaFault> {
+    ) -> Result<(), CudaFault> {
         let batch = input.labels.len();
         assert_eq!(input.image.len(), batch * plan.image.elements(), "an image for each label");
         let is_known = |&label: &u16| usize::from(label) < plan.classes;
@@ -144,23 +152,70 @@ impl Training {
             "both heads know the labels"
         );
         self.prepare(plan, batch, config)?;
-        let labels: Vec<u32> = input.labels.iter().map(|&label| label.into()).collect();
         let StepScalars { rate, root, average } = input.scalars;
         let scalars: [f32; SCALARS] = [rate, root, average];
         let card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
         card.bind()?;
-        let Steps { prepared, .. } = self.steps.as_mut().expect("prepared above");
-        let memory = &prepared.memory;
-        memory.upload(&card, Place::Image, input.image)?;
-        memory.upload(&card, Place::Labels, &labels)?;
-        memory.upload(&card, Place::Draws, &prepared.only().draw(batch, config))?;
-        memory.upload(&card, Place::Scalars, &scalars)?;
-        prepared.run_only(&card)?;
+        let Steps { prepared, staging, parts, .. } = self.steps.as_mut().expect("prepared above");
+        let draws = prepared.only().draw(batch, config);
+        let to =
+            prepared.memory.address(Region { place: Place::Staging, start: 0, len: len(parts) });
+        staging.put(&card, to, |words| {
+            let mut write = |part: usize, numbers: &mut dyn Iterator<Item = u32>| {
+                let Region { start, len, .. } = parts[part];
+                for (word, number) in words[start..start + len].iter_mut().zip(numbers) {
+                    *word = number;
+                }
+            };
+            write(0, &mut input.image.iter().map(|pixel| pixel.to_bits()));
+            write(1, &mut input.labels.iter().map(|&label| label.into()));
+            write(2, &mut draws.into_iter());
+            write(3, &mut scalars.iter().map(|scalar| scalar.to_bits()));
+        })
+    }
+
+    /// Starts the step that was staged last.
+    ///
+    /// # Errors
+    /// [`CudaFault`].
+    ///
+    /// # Panics
+    /// If none was.
+    pub fn start(&mut self) -> Result<(), CudaFault> {
+        let card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
+        card.bind()?;
+        let steps = self.steps.as_mut().expect("a step was staged");
+        let Steps { prepared, staging, arrival, .. } = steps;
+        staging.arrive(&card)?;
+        card.run(arrival, &prepared.memory)?;
+        staging.take(&card)?;
+        prepared.run_only(&card)
+    }
+
+    /// Waits for the step that was started, and gives what it found out. Where that is not finite, the parameters, what
+    /// the optimizer remembers and the averages are as before.
+    ///
+    /// # Errors
+    /// [`CudaFault`].
+    ///
+    /// # Panics
+    /// If none was started.
+    pub fn wait(&mut self) -> Result<StepReport, CudaFault> {
+        let card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
+        card.bind()?;
+        let steps = self.steps.as_ref().expect("a step was started");
         let mut report = [0.0; REPORT];
-        prepared.memory.download(&card, Place::Report, &mut report)?;
+        steps.prepared.memory.download(&card, Place::Report, &mut report)?;
         card.wait()?;
         let [loss, correct, norm, _] = report;
         Ok(StepReport { loss: loss.into(), correct: correct as usize, grad_norm: norm.into() })
+    }
+
+    /// Whether steps of this plan, batch and settings are what it is ready for.
+    pub fn is_for(&self, plan: &Arc<Plan>, batch: usize, config: &RunConfig) -> bool {
+        self.steps.as_ref().is_some_and(|steps| {
+            Arc::ptr_eq(&steps.plan, plan) && steps.batch == batch && steps.config == fixed(config)
+        })
     }
 
     /// Makes the program of a step, and memory for it, unless they are there.
@@ -170,17 +225,17 @@ impl Training {
         batch: usize,
         config: &RunConfig,
     ) -> Result<(), CudaFault> {
-        // What is drawn for each step lies in memory.
-        let config = RunConfig { drop_path: 0.0, dropout_seed: 0, ..*config };
-        let is_same = |steps: &Steps| {
-            Arc::ptr_eq(&steps.plan, plan) && steps.batch == batch && steps.config == config
-        };
-        if self.steps.as_ref().is_some_and(is_same) {
+        if self.is_for(plan, batch, config) {
             return Ok(());
         }
+        let config = fixed(config);
         let gradients = Program::gradients(plan, batch, &config, self.update.loss);
         let program = gradients.then(Program::update(plan, &self.update));
         let mut lens = program.lens();
+        let inputs = [Place::Image, Place::Labels, Place::Draws, Place::Scalars];
+        let inputs = inputs.map(|place| Region { place, start: 0, len: lens[place as usize] });
+        let (arrival, parts) = arrival(&inputs);
+        lens[Place::Staging as usize] = len(&parts);
         for place in STORED {
             lens[place as usize] = 0;
         }
@@ -188,7 +243,8 @@ impl Training {
         self.steps = None;
         let block = Arc::new(Block::new(&self.card, lens)?);
         let prepared = Prepared::for_one(self.memory(Some(block)), program);
-        self.steps = Some(Steps { plan: plan.clone(), batch, config, prepared });
+        let (plan, staging) = (plan.clone(), Staging::new(&self.card, len(&parts))?);
+        self.steps = Some(Steps { plan, batch, config, staging, parts, arrival, prepared });
         Ok(())
     }
 
@@ -216,6 +272,16 @@ impl Training {
     fn lock(&self) -> MutexGuard<'_, Card> {
         self.card.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The settings without what is drawn anew for every step and lies in memory.
+fn fixed(config: &RunConfig) -> RunConfig {
+    RunConfig { drop_path: 0.0, dropout_seed: 0, ..*config }
+}
+
+/// Numbers of all parts.
+fn len(parts: &[Region]) -> usize {
+    parts.last().map_or(0, |last| last.start + last.len)
 }
 
 /// The places of what is kept.

@@ -92,7 +92,8 @@ fn lens(plan: &Plan, n: usize) -> Lens {
         | Place::Factors
         | Place::States
         | Place::AverageParams
-        | Place::AverageStatistics => 0,
+        | Place::AverageStatistics
+        | Place::Staging => 0,
     })
 }
 

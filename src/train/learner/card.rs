@@ -1,7 +1,7 @@
 //! Steps on a card, which keeps parameters, running statistics, what the optimizer remembers and averages. What the
 //! host has of them is brought up to date when it is asked for.
 
-use super::{Feed, Learned, Learner};
+use super::{Feed, Learned, Learner, StepSettings};
 use crate::data::Batch;
 use crate::device::cuda::{Cuda, Kept, StepInput, Training};
 use crate::error::Error;
@@ -11,7 +11,21 @@ use crate::plan::{Layout, StepReport, Update};
 pub(super) struct OnCard {
     training: Training,
     batch: Batch,
+    next: Next,
     latest: Latest,
+}
+
+/// How far the step to come is.
+#[derive(Debug)]
+enum Next {
+    /// Nothing is done.
+    Not,
+    /// Its batch is made.
+    Filled,
+    /// Its batch is on the way to the card.
+    Staged,
+    /// Its batch could not be made.
+    Failed(Error),
 }
 
 /// Who has the latest numbers.
@@ -25,7 +39,37 @@ enum Latest {
 impl OnCard {
     pub(super) fn new(cuda: &Cuda, layout: &Layout, update: Update) -> Result<OnCard, Error> {
         let training = Training::new(cuda, layout, update)?;
-        Ok(OnCard { training, batch: Batch::default(), latest: Latest::Host })
+        let (batch, next) = (Batch::default(), Next::Not);
+        Ok(OnCard { training, batch, next, latest: Latest::Host })
+    }
+
+    /// Has the batch of a step copied to the card. While another step runs, `is_ahead`, only if it is of the same plan;
+    /// false if not.
+    fn stage(
+        &mut self,
+        learned: &mut Learned<'_>,
+        settings: &StepSettings,
+        is_ahead: bool,
+    ) -> Result<bool, Error> {
+        let input = StepInput {
+            image: &self.batch.pixels,
+            labels: &self.batch.labels,
+            scalars: learned.scalars(settings),
+        };
+        let network = &mut *learned.network;
+        let before = (*network.config(), network.training_steps());
+        learned.begin(settings)?;
+        let network = &mut *learned.network;
+        let (plan, config) = (network.training_plan(), network.next_step());
+        let fits = !is_ahead || self.training.is_for(&plan, self.batch.len(), &config);
+        if fits {
+            self.training.stage(&plan, &config, input)?;
+        }
+        if is_ahead {
+            network.set_config(before.0)?;
+            network.set_training_steps(before.1);
+        }
+        Ok(fits)
     }
 
     fn send(&mut self, learned: &Learned<'_>) -> Result<(), Error> {
@@ -56,17 +100,25 @@ impl Learner for OnCard {
         feed: &mut Feed<'_>,
     ) -> Result<StepReport, Error> {
         self.send(learned)?;
-        feed.fill(&mut self.batch)?;
-        let settings = feed.settings(step);
-        learned.begin(&settings)?;
-        let input = StepInput {
-            image: &self.batch.pixels,
-            labels: &self.batch.labels,
-            scalars: learned.scalars(&settings),
-        };
-        let (plan, config) = (learned.network.training_plan(), learned.network.next_step());
+        let next = std::mem::replace(&mut self.next, Next::Not);
+        if let Next::Failed(error) = next {
+            return Err(error);
+        }
+        if matches!(next, Next::Not) {
+            feed.fill(&mut self.batch)?;
+        }
+        if !matches!(next, Next::Staged) {
+            self.stage(learned, &feed.settings(step), false)?;
+        }
+        self.training.start()?;
         self.latest = Latest::Card;
-        Ok(self.training.step(&plan, &config, input)?)
+        self.next = match feed.fill_ahead(&mut self.batch) {
+            Ok(false) => Next::Not,
+            Ok(true) if self.stage(learned, &feed.settings(step + 1), true)? => Next::Staged,
+            Ok(true) => Next::Filled,
+            Err(error) => Next::Failed(error),
+        };
+        Ok(self.training.wait()?)
     }
 
     fn fetch(&mut self, learned: &mut Learned<'_>) -> Result<(), Error> {
@@ -91,6 +143,6 @@ impl Learner for OnCard {
     }
 
     fn host_has_changed(&mut self) {
-        self.latest = Latest::Host;
+        (self.latest, self.next) = (Latest::Host, Next::Not);
     }
 }

@@ -67,9 +67,14 @@ impl Feed<'_> {
 
     /// The batch of the step.
     fn fill(&mut self, batch: &mut Batch) -> Result<(), Error> {
-        let has_images = self.batches.fill_next(batch)?;
+        let has_images = self.fill_ahead(batch)?;
         assert!(has_images, "an epoch has as many batches as steps");
         Ok(())
+    }
+
+    /// The batch of the step after, if it is of the same epoch.
+    fn fill_ahead(&mut self, batch: &mut Batch) -> Result<bool, Error> {
+        self.batches.fill_next(batch)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::device::RunConfig;
 use crate::device::draws::{self, Direction};
 use crate::plan::{Plan, Slot, View};
 
-pub(super) use update::{REPORT, SCALARS, state};
+pub(super) use update::{REPORT, SCALARS, arrival, state};
 
 /// Threads of a block, `BLOCK` in the kernels' prelude.
 const BLOCK: usize = 256;

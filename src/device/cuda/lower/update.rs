@@ -2,7 +2,7 @@
 
 use std::slice::from_ref;
 
-use super::super::command::{Arg, Place, Region};
+use super::super::command::{Arg, Command, Launch, Place, Region};
 use super::forward::len;
 use super::{BLOCK, BUSY, Lowering, Program, WARP, flat, threads};
 use crate::device::RunConfig;
@@ -20,6 +20,24 @@ pub(in super::super) fn state(index: usize, params: usize) -> Region {
     // Each on the border of its own that loads of four numbers like.
     let start = index * params.next_multiple_of(4);
     Region { place: Place::States, start, len: params }
+}
+
+/// Moves what lies in [`Place::Staging`], part by part, to where a step reads it; and the parts.
+pub(in super::super) fn arrival(targets: &[Region]) -> (Program, Vec<Region>) {
+    let (mut program, mut parts, mut start) = (Program::default(), Vec::new(), 0);
+    for &to in targets {
+        let from = Region { place: Place::Staging, start, ..to };
+        // On a border that loads of four numbers like.
+        start = (start + to.len).next_multiple_of(4);
+        parts.push(from);
+        let [grid, block] = flat(to.len).map(|sizes| sizes.map(|size| size as u32));
+        if to.len > 0 {
+            let args = vec![from.into(), to.into(), len(to), false.into()];
+            let launch = Launch { kernel: "copy_or_add", grid, block, shared_bytes: 0, args };
+            program.steps.push(vec![Command::Launch(launch)]);
+        }
+    }
+    (program, parts)
 }
 
 impl Program {
