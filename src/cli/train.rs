@@ -94,7 +94,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         return output(&settings::resolve(&args.settings, usual)?.print()?);
     }
     use_threads(args.threads)?;
-    let device = AnyDevice::open(args.device)?;
+    let device = args.device.open()?;
     let start = Start::of(args)?;
     let data = start.data(args)?;
     let Start { input, net, scale, trained } = start;

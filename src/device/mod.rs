@@ -12,7 +12,7 @@ mod draws;
 
 use crate::plan::Plan;
 
-pub use any::{AnyDevice, AnyWorkspace, DeviceSpec};
+pub use any::{AnyDevice, AnyWorkspace, CardOptions, DeviceSpec};
 pub use cpu::{Cpu, CpuWorkspace};
 
 /// Settings of a run that the architecture does not fix.

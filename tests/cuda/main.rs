@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use cellc::data::{DataSpec, load};
 use cellc::device::cuda::{Arg, Command, Cuda, Place, Program, Region, kernel_names};
-use cellc::device::{AnyDevice, Cpu, RunConfig};
+use cellc::device::{AnyDevice, CardOptions, Cpu, RunConfig};
 use cellc::error::Error;
 use cellc::graph::{Graph, Op, TensorType};
 use cellc::network::Network;
@@ -205,6 +205,16 @@ fn a_run_on_a_card_goes_on_from_its_state_and_stops_at_what_is_not_finite() {
     for name in kept.tensors.keys().filter(|name| *name != "statistics") {
         assert_eq!(bits(&kept, name), bits(&broken, name), "{name}");
     }
+}
+
+#[test]
+#[ignore = "needs a card, or the stand-ins of tests/cuda/build.sh"]
+fn tf32_rounds_the_factors_of_products() {
+    let config = settings(OptimizerKind::Sgd);
+    let loss = |options| trained(Cuda::open_with(0, options).unwrap(), &config, 1).losses[0];
+    let (full, tf32) = (loss(CardOptions::default()), loss(CardOptions { tf32: true }));
+    assert_ne!(full, tf32, "a card older than Ampere rounds nothing");
+    assert!((full - tf32).abs() < 2e-3, "{full} {tf32}");
 }
 
 /// What the program says of `--device cuda`, with libraries in a folder and what the stand-ins are told.

@@ -16,6 +16,7 @@ use super::fault::CudaFault;
 use super::lower::Program;
 use super::source::kernel_names;
 use super::workspace::Memory;
+use crate::device::CardOptions;
 
 /// What the driver calls a machine without a card.
 const NO_DEVICE: sys::CUresult = sys::CUresult::CUDA_ERROR_NO_DEVICE;
@@ -64,7 +65,7 @@ impl fmt::Debug for Card {
 }
 
 impl Card {
-    pub(super) fn open(number: usize) -> Result<Card, CudaFault> {
+    pub(super) fn open(number: usize, options: CardOptions) -> Result<Card, CudaFault> {
         let count = count()?;
         if number >= count {
             return Err(CudaFault::NoSuchCard { card: number, count });
@@ -111,6 +112,13 @@ impl Card {
         // SAFETY: both were made above.
         unsafe { blas::set_stream(card.blas, card.stream.cast()) }
             .map_err(blas_fault("cublasSetStream"))?;
+        if options.tf32 {
+            let mode = blas_sys::cublasMath_t::CUBLAS_TF32_TENSOR_OP_MATH;
+            // SAFETY: the handle was made above.
+            unsafe { blas_sys::cublasSetMathMode(card.blas, mode) }
+                .result()
+                .map_err(blas_fault("cublasSetMathMode"))?;
+        }
         Ok(card)
     }
 

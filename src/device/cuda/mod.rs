@@ -34,7 +34,7 @@ mod workspace;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{BackwardPass, Device, ForwardPass, RunConfig, Statistics};
+use super::{BackwardPass, CardOptions, Device, ForwardPass, RunConfig, Statistics};
 use crate::plan::Plan;
 use driver::Card;
 
@@ -63,7 +63,15 @@ impl Cuda {
     /// Compiles the kernels once for each kind of card and version of NVRTC; the result is kept in
     /// `$XDG_CACHE_HOME/cellc` or `~/.cache/cellc`.
     pub fn open(number: usize) -> Result<Cuda, CudaFault> {
-        let card = Card::open(number)?;
+        Cuda::open_with(number, CardOptions::default())
+    }
+
+    /// As [`open`](Self::open), with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(number: usize, options: CardOptions) -> Result<Cuda, CudaFault> {
+        let card = Card::open(number, options)?;
         let name = card.name()?.into();
         Ok(Cuda { card: Arc::new(Mutex::new(card)), number, name })
     }
