@@ -8,7 +8,9 @@ use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
 use super::identity::data_hash;
 use super::objective::NetScale;
 use super::task::{Scoring, Task};
+use super::workers::current_worker;
 use crate::data::{Dataset, HoldOut, Split, split};
+use crate::device::AnyDevice;
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::graph::cost::Counts;
@@ -53,6 +55,8 @@ pub struct TrainEvaluator {
     /// Seed of the split.
     seed: u64,
     config: ChildConfig,
+    /// At least one.
+    devices: Vec<AnyDevice>,
 }
 
 impl TrainEvaluator {
@@ -97,7 +101,38 @@ impl TrainEvaluator {
             }));
         }
         let (data_name, data_hash) = (data_name.into(), data_hash(&data));
-        Ok(TrainEvaluator { architectures, data, data_name, data_hash, split, seed, config })
+        let devices = vec![AnyDevice::default()];
+        Ok(TrainEvaluator {
+            architectures,
+            data,
+            data_name,
+            data_hash,
+            split,
+            seed,
+            config,
+            devices,
+        })
+    }
+
+    /// Trains the children of worker `i`, counted from 0, on device `i` modulo their number, instead of on the
+    /// processor. Those that [share](Evaluator::sharing) weights stay there.
+    ///
+    /// # Panics
+    /// If there are none.
+    ///
+    /// # Determinism
+    /// Workers take the architecture that is next, so that it is only for equal devices that the rewards are the same
+    /// for any number of workers.
+    pub fn with_devices(self, devices: Vec<AnyDevice>) -> Self {
+        assert!(!devices.is_empty(), "children are trained somewhere");
+        TrainEvaluator { devices, ..self }
+    }
+
+    /// A fresh child, on the device of the worker that the calling thread belongs to.
+    fn child(&self, graph: &Graph, seed: u64) -> Network {
+        let mut network = Network::new(graph, seed);
+        network.set_device(self.devices[current_worker() % self.devices.len()].clone());
+        network
     }
 
     /// The space that is searched.
@@ -170,7 +205,7 @@ impl Stepwise for TrainEvaluator {
         until: usize,
     ) -> Result<(Evaluation, Paused), Failure> {
         let (lowered, counts) = self.architectures.admitted(genotype)?;
-        let mut network = Network::new(&lowered.graph, seed);
+        let mut network = self.child(&lowered.graph, seed);
         let config = TrainConfig { seed, ..self.config.train.clone() };
         let mut trainer = Trainer::new(&mut network, self.set(), &config).map_err(failure)?;
         if let Some(paused) = paused {
@@ -199,7 +234,7 @@ impl Stepwise for TrainEvaluator {
         epochs: usize,
     ) -> Result<Evaluation, Failure> {
         let (lowered, counts) = self.architectures.admitted(genotype)?;
-        let mut network = Network::new(&lowered.graph, seed);
+        let mut network = self.child(&lowered.graph, seed);
         let config = TrainConfig { seed, epochs, ..self.config.train.clone() };
         fit(&mut network, &self.set(), &config, &mut |_| {}).map_err(failure)?;
         self.score(&network, &lowered, counts, epochs)

@@ -1,7 +1,8 @@
 // A stand-in for the CUDA driver, libcuda.so.1, for tests: memory is the host's, kernels are those of
 // `kernels_on_cpu.h`. Streams are as late as a card may be: what is put on one runs when something waits for it, and not
 // before, so that an order that nothing asks for is not kept. CELLC_CARDS sets how many cards there are (1), and
-// CELLC_DRIVER the version of CUDA that it says to run (13000).
+// CELLC_DRIVER the version of CUDA that it says to run (13000). To the folder CELLC_LAUNCHES it writes how many kernels
+// each card ran, `launches-N`.
 #include "kernels_on_cpu.h"
 #include "on_stream.h"
 
@@ -17,6 +18,7 @@ enum Result { kSuccess = 0, kInvalidValue = 1, kOutOfMemory = 2, kNoDevice = 100
 // What is put on a stream and has not run, after as many as have.
 struct Stream {
     int card = 0;
+    size_t launches = 0;
     size_t done = 0;
     std::deque<Work> waiting;
     std::unique_ptr<std::vector<Work>> recording;
@@ -130,6 +132,10 @@ API cuStreamDestroy_v2(void* stream) {
     TAKE_TURN;
     auto own = static_cast<Stream*>(stream);
     run_until(*own, own->end());
+    if (const char* folder = getenv("CELLC_LAUNCHES"); folder && own->launches > 0) {
+        FILE* file = fopen((std::string(folder) + "/launches-" + std::to_string(own->card)).c_str(), "w");
+        if (file) fprintf(file, "%zu", own->launches), fclose(file);
+    }
     // Kept, since events may point to it.
     return kSuccess;
 }
@@ -248,6 +254,7 @@ API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsign
         memcpy(values.back().data(), args[i], kernel.arguments[i]);
     }
     on_stream(stream, [=, &kernel]() mutable {
+        ++static_cast<Stream*>(stream)->launches;
         std::vector<void*> addresses;
         for (auto& value : values) addresses.push_back(value.data());
         kernel.run({{gx, gy}, {bx, by}, shared_bytes}, addresses.data());

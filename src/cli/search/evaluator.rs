@@ -1,6 +1,7 @@
 //! Who scores the architectures of a search, as the command line names it.
 
 use cellc::data;
+use cellc::device::CardOptions;
 use cellc::error::Error;
 use cellc::search::{
     ChildConfig, ChildScale, CommandConfig, CommandEvaluator, Evaluator, Prefilter, Prefiltered,
@@ -48,7 +49,9 @@ impl Scorer {
                     },
                 };
                 let name = data_name(args);
+                let devices = args.device.open(CardOptions { tf32: args.tf32 })?;
                 TrainEvaluator::new_with(source, &Folders, data, &name, child, args.seed)
+                    .map(|evaluator| evaluator.with_devices(devices))
                     .map(|evaluator| Scorer::Train(Box::new(evaluator), name))
             }
             EvaluatorSpec::Table(file) => {
