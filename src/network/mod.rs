@@ -13,6 +13,7 @@ mod checkpoint;
 mod freeze;
 mod init;
 mod module;
+mod on_device;
 mod params;
 mod session;
 
@@ -33,6 +34,9 @@ pub(crate) use checkpoint::{read_safetensors, write_safetensors};
 pub use freeze::Freeze;
 pub(crate) use init::fill as fill_fresh;
 pub use module::{Images, Logits};
+#[cfg(feature = "dfdx-cuda")]
+pub use on_device::NetworkOnCuda;
+pub use on_device::{ImagesOn, LogitsOn, NetworkOn};
 pub use params::{Len, Params};
 
 use freeze::Frozen;
