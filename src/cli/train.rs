@@ -94,7 +94,10 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         return output(&settings::resolve(&args.settings, usual)?.print()?);
     }
     use_threads(args.threads)?;
-    let device = args.device.open()?;
+    let device = match &args.devices {
+        Some(devices) => AnyDevice::together(devices.open(args.device.options())?)?,
+        None => args.device.open()?,
+    };
     let start = Start::of(args)?;
     let data = start.data(args)?;
     let Start { input, net, scale, trained } = start;

@@ -106,6 +106,44 @@ impl AnyDevice {
         }
     }
 
+    /// Devices that train together, each an equal part of every batch.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for several that are not all cards; those of `Cuda::together`.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn together(mut devices: Vec<AnyDevice>) -> Result<AnyDevice, Error> {
+        if devices.len() == 1 {
+            return Ok(devices.remove(0));
+        }
+        AnyDevice::group(devices)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn group(devices: Vec<AnyDevice>) -> Result<AnyDevice, Error> {
+        let card = |device| match device {
+            AnyDevice::Cuda(cuda) => Ok(cuda),
+            AnyDevice::Cpu(_) => Err(not_together()),
+        };
+        let cards = devices.into_iter().map(card).collect::<Result<_, _>>()?;
+        Ok(AnyDevice::Cuda(Cuda::together(cards)?))
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn group(_: Vec<AnyDevice>) -> Result<AnyDevice, Error> {
+        Err(not_together())
+    }
+
+    /// Into how many equal parts training divides a batch.
+    pub fn parts(&self) -> usize {
+        match self {
+            AnyDevice::Cpu(_) => 1,
+            #[cfg(feature = "cuda")]
+            AnyDevice::Cuda(cuda) => cuda.cards(),
+        }
+    }
+
     #[cfg(feature = "cuda")]
     fn cuda(card: usize, options: CardOptions) -> Result<AnyDevice, Error> {
         Ok(AnyDevice::Cuda(Cuda::open_with(card, options)?))
@@ -118,6 +156,14 @@ impl AnyDevice {
             value: DeviceSpec::Cuda(card).to_string(),
             reason: "this program was built without the feature `cuda`".into(),
         })
+    }
+}
+
+fn not_together() -> Error {
+    Error::Config {
+        setting: "devices",
+        value: "the processor beside others".into(),
+        reason: "only cards train together".into(),
     }
 }
 

@@ -63,11 +63,20 @@ struct Trained {
 }
 
 fn trained(device: impl Into<AnyDevice>, config: &TrainConfig, steps: usize) -> Trained {
+    trained_as(&small(), device, config, steps)
+}
+
+fn trained_as(
+    graph: &Graph,
+    device: impl Into<AnyDevice>,
+    config: &TrainConfig,
+    steps: usize,
+) -> Trained {
     let digits = load(&DataSpec::Digits).unwrap();
     let indices: Vec<usize> = (0..digits.train.len()).collect();
     let (images, whitening) = (&digits.train, &digits.whitening);
     let set = TrainSet { images, whitening, train: &indices, validation: &[] };
-    let mut network = Network::new(&small(), 3);
+    let mut network = Network::new(graph, 3);
     network.set_device(device);
     let mut trainer = Trainer::new(&mut network, set, config).unwrap();
     let (mut losses, mut norms) = (Vec::new(), Vec::new());
@@ -215,6 +224,59 @@ fn tf32_rounds_the_factors_of_products() {
     let (full, tf32) = (loss(CardOptions::default()), loss(CardOptions { tf32: true }));
     assert_ne!(full, tf32, "a card older than Ampere rounds nothing");
     assert!((full - tf32).abs() < 2e-3, "{full} {tf32}");
+}
+
+/// Runs a test of this file in a process of its own, on two cards.
+fn on_two_cards(test: &str) {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--include-ignored", "--nocapture"])
+        .env("CELLC_CARDS", "2")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+#[ignore = "needs the stand-ins of tests/cuda/build.sh"]
+fn two_cards_train_as_one_with_stand_ins() {
+    if std::env::var_os("CELLC_CARDS").is_none() {
+        return on_two_cards("two_cards_train_as_one_with_stand_ins");
+    }
+    // Without normalizations and dropout an image knows nothing of the others.
+    let mut w = Wirer::new(TensorType::new(1, 8, 8));
+    let image = w.graph.input;
+    let x = w.conv(image, 3, 1, 8);
+    let x = w.relu(x);
+    let x = w.dwconv(x, 3, 2);
+    let x = w.conv(x, 1, 1, 12);
+    w.graph.output = w.head(x, 10);
+    let config = TrainConfig { dropout: 0.0, ..settings(OptimizerKind::RmsProp) };
+    let cards = || vec![Cuda::open(1).unwrap(), Cuda::open(0).unwrap()];
+    let found = trained_as(&w.graph, Cuda::together(cards()).unwrap(), &config, 5);
+    let expected = trained_as(&w.graph, Cpu::default(), &config, 5);
+    assert!(distance(&found.losses, &expected.losses) < 1e-5);
+    assert!(distance(&found.norms, &expected.norms) < 1e-4);
+    assert_eq!(found.state.progress.correct, expected.state.progress.correct);
+    for (name, values) in &found.state.tensors {
+        let worst = distance(values, &expected.state.tensors[name]);
+        assert!(worst < 1e-5, "{name} differs by {worst}");
+    }
+
+    // Normalizations and masks are each card's own; the same steps give the same bits.
+    let state = || {
+        let config = settings(OptimizerKind::Sgd);
+        trained(Cuda::together(cards()).unwrap(), &config, 3).state
+    };
+    assert_eq!(state(), state());
+    let mut network = Network::new(&small(), 3);
+    network.set_device(Cuda::together(cards()).unwrap());
+    let digits = load(&DataSpec::Digits).unwrap();
+    let indices: Vec<usize> = (0..digits.train.len()).collect();
+    let (images, whitening) = (&digits.train, &digits.whitening);
+    let set = TrainSet { images, whitening, train: &indices, validation: &[] };
+    let odd = TrainConfig { batch: 21, ..config };
+    let error = Trainer::new(&mut network, set, &odd).unwrap_err();
+    assert!(error.to_string().contains("2 cards have equal parts"), "{error}");
 }
 
 #[cfg(feature = "cli")]

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use cellc::data::DataSpec;
+use cellc::device::DeviceList;
 use cellc::network::Freeze;
 use cellc::train::Recipe;
 use clap::Args;
@@ -53,6 +54,11 @@ pub struct TrainArgs {
     /// Where it runs.
     #[command(flatten)]
     pub device: DeviceArgs,
+    /// Several cards that train together, `cuda:0,cuda:1`, or `cuda` for all: each has an equal part of every batch, and
+    /// NCCL averages the gradients. Batch normalizations see the part of their card, and their running statistics are
+    /// those of the first.
+    #[arg(long, conflicts_with = "device")]
+    pub devices: Option<DeviceList>,
     /// A folder for the state of the run, its best model so far, `history.jsonl` and `report.html`.
     #[arg(long, value_name = "FOLDER")]
     pub run: Option<PathBuf>,

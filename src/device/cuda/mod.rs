@@ -24,7 +24,9 @@ mod command;
 mod compiler;
 mod driver;
 mod fault;
+mod group;
 mod lower;
+mod member;
 mod recording;
 mod source;
 mod staging;
@@ -41,8 +43,9 @@ use driver::Card;
 pub use command::{Arg, Command, Launch, Matrix, Place, Product, Region, window_fields};
 pub use fault::CudaFault;
 pub use lower::{Draw, Program};
+pub use member::factors;
 pub use source::{SOURCE, kernel_names};
-pub use training::{Kept, StepInput, Training, factors};
+pub use training::{Kept, StepInput, Training};
 pub use workspace::CudaWorkspace;
 
 /// A card. Clones are the same card; passes on it run one after the other.
@@ -51,6 +54,8 @@ pub struct Cuda {
     card: Arc<Mutex<Card>>,
     number: usize,
     name: Arc<str>,
+    /// Those that it trains with, itself among them, if there are others.
+    group: Option<Arc<group::Group>>,
 }
 
 impl Cuda {
@@ -73,7 +78,29 @@ impl Cuda {
     pub fn open_with(number: usize, options: CardOptions) -> Result<Cuda, CudaFault> {
         let card = Card::open(number, options)?;
         let name = card.name()?.into();
-        Ok(Cuda { card: Arc::new(Mutex::new(card)), number, name })
+        Ok(Cuda { card: Arc::new(Mutex::new(card)), number, name, group: None })
+    }
+
+    /// Cards that train together, each an equal part of every batch, see [`Training`]. Single passes run on the one of
+    /// the smallest number.
+    ///
+    /// # Errors
+    /// [`CudaFault::NoNccl`]; [`CudaFault::Failed`] if the cards cannot be connected.
+    ///
+    /// # Panics
+    /// If there are none, or one is there twice.
+    pub fn together(cards: Vec<Cuda>) -> Result<Cuda, CudaFault> {
+        let first = cards.iter().min_by_key(|card| card.number).expect("at least one card");
+        let first = first.clone();
+        if cards.len() == 1 {
+            return Ok(first);
+        }
+        Ok(Cuda { group: Some(Arc::new(group::Group::new(cards)?)), ..first })
+    }
+
+    /// How many cards train together.
+    pub fn cards(&self) -> usize {
+        self.group.as_ref().map_or(1, |group| group.cards.len())
     }
 
     /// How many cards there are.
@@ -91,7 +118,13 @@ impl Cuda {
 
 impl fmt::Display for Cuda {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cuda:{} ({})", self.number, self.name)
+        let Some(group) = &self.group else {
+            return write!(f, "cuda:{} ({})", self.number, self.name);
+        };
+        for (index, card) in group.cards.iter().enumerate() {
+            write!(f, "{}{card}", if index == 0 { "" } else { ", " })?;
+        }
+        Ok(())
     }
 }
 

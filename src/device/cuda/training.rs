@@ -1,16 +1,15 @@
-//! Whole training steps on a card.
+//! Whole training steps, on one card or several.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::Cuda;
 use super::command::{Place, Region};
-use super::driver::Card;
 use super::fault::CudaFault;
-use super::lower::{Program, REPORT, SCALARS, arrival, state};
-use super::staging::Staging;
-use super::workspace::{Block, Memory, Prepared};
+use super::group::Group;
+use super::member::Member;
 use crate::device::RunConfig;
-use crate::plan::{Layout, Penalty, Plan, StepReport, StepScalars, Update};
+use crate::plan::{Layout, Plan, StepReport, StepScalars, Update};
+use crate::rng::{Purpose, derive};
 
 /// What a card keeps from step to step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,32 +43,19 @@ pub struct StepInput<'a> {
 /// graph reads, and takes the [`StepReport`]. It gives them in page-locked memory, of which there are two buffers, and
 /// they are copied on a stream of their own: those of the next step may be [staged](Self::stage) while one runs.
 ///
+/// With [several cards](Cuda::together) each has all of that and an equal part of every batch, and NCCL averages the
+/// gradients before they are clipped; the step then is one graph before that and one after. Batch normalizations see the
+/// part of their card alone, and the running statistics are those of the first card. Every card draws masks and shares
+/// of its own, the first one those that it would draw alone.
+///
 /// # Determinism
 /// As for single passes: the norm, too, is summed in an order that the number of parameters fixes.
 #[derive(Debug)]
 pub struct Training {
-    card: Arc<Mutex<Card>>,
-    update: Update,
+    members: Vec<Member>,
+    /// More than one know each other.
+    group: Option<Arc<Group>>,
     params_len: usize,
-    statistics_len: usize,
-    store: Arc<Block>,
-    steps: Option<Steps>,
-}
-
-/// What runs for a plan and a batch.
-#[derive(Debug)]
-struct Steps {
-    plan: Arc<Plan>,
-    batch: usize,
-    /// Without what is drawn anew for every step.
-    config: RunConfig,
-    // Dropped before the memory that it copies to.
-    staging: Staging,
-    /// Image, labels, draws and scalars as they lie in [`Place::Staging`].
-    parts: Vec<Region>,
-    /// Moves them to where they are read.
-    arrival: Program,
-    prepared: Prepared,
 }
 
 impl Training {
@@ -78,30 +64,11 @@ impl Training {
     /// # Errors
     /// [`CudaFault`].
     pub fn new(cuda: &Cuda, layout: &Layout, update: Update) -> Result<Training, CudaFault> {
-        let (params_len, statistics_len) = (layout.params_len(), layout.statistics_len());
-        let states = match update.rule.states() {
-            0 => 0,
-            states => {
-                let last = state(states - 1, params_len);
-                last.start + last.len
-            }
-        };
-        let averages = usize::from(update.has_averages);
-        let lens = Place::ALL.map(|place| match place {
-            Place::Params | Place::Factors => params_len,
-            Place::Statistics => statistics_len,
-            Place::States => states,
-            Place::AverageParams => averages * params_len,
-            Place::AverageStatistics => averages * statistics_len,
-            _ => 0,
-        });
-        let store = Arc::new(Block::new(&cuda.card, lens)?);
-        let card = cuda.card.clone();
-        let training = Training { card, update, params_len, statistics_len, store, steps: None };
-        let factors = factors(&training.update.penalty, params_len);
-        let region = Region { place: Place::Factors, start: 0, len: params_len };
-        training.upload(region, &factors)?;
-        Ok(training)
+        let group = cuda.group.clone();
+        let cards = group.as_ref().map_or(std::slice::from_ref(cuda), |group| &group.cards);
+        let member = |card| Member::new(card, layout, update.clone(), group.is_some());
+        let members = cards.iter().map(member).collect::<Result<_, _>>()?;
+        Ok(Training { members, group, params_len: layout.params_len() })
     }
 
     /// Overwrites what is kept.
@@ -112,7 +79,7 @@ impl Training {
     /// # Panics
     /// If there are more or fewer numbers, or they are none of this run's.
     pub fn send(&mut self, kept: Kept, numbers: &[f32]) -> Result<(), CudaFault> {
-        self.upload(self.region(kept), numbers)
+        self.members.iter_mut().try_for_each(|member| member.send(kept, numbers))
     }
 
     /// Copies what is kept to the host.
@@ -123,10 +90,7 @@ impl Training {
     /// # Panics
     /// As [`send`](Self::send).
     pub fn fetch(&self, kept: Kept, numbers: &mut [f32]) -> Result<(), CudaFault> {
-        let card = self.lock();
-        card.bind()?;
-        self.memory(None).download_from(&card, self.region(kept), numbers)?;
-        card.wait()
+        self.members[0].fetch(kept, numbers)
     }
 
     /// Begins to copy what the next step begins with.
@@ -135,43 +99,25 @@ impl Training {
     /// [`CudaFault`].
     ///
     /// # Panics
-    /// If the plan is not for training or asks for a gradient of the image, or if the input does not fit it; if a step
-    /// was started that is not [waited](Self::wait) for, unless this one [has its plan](Self::is_for).
+    /// If the plan is not for training or asks for a gradient of the image; if the input does not fit it, or does not
+    /// have an equal part for each card; if a step was started that is not [waited](Self::wait) for, unless this one
+    /// [has its plan](Self::is_for).
     pub fn stage(
         &mut self,
         plan: &Arc<Plan>,
         config: &RunConfig,
         input: StepInput<'_>,
     ) -> Result<(), CudaFault> {
-        let batch = input.labels.len();
-        assert_eq!(input.image.len(), batch * plan.image.elements(), "an image for each label");
-        let is_known = |&label: &u16| usize::from(label) < plan.classes;
-        assert!(input.labels.iter().all(is_known), "labels are below the number of classes");
-        assert!(
-            plan.aux_classes.is_none_or(|aux| aux == plan.classes),
-            "both heads know the labels"
-        );
-        self.prepare(plan, batch, config)?;
-        let StepScalars { rate, root, average } = input.scalars;
-        let scalars: [f32; SCALARS] = [rate, root, average];
-        let card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
-        card.bind()?;
-        let Steps { prepared, staging, parts, .. } = self.steps.as_mut().expect("prepared above");
-        let draws = prepared.only().draw(batch, config);
-        let to =
-            prepared.memory.address(Region { place: Place::Staging, start: 0, len: len(parts) });
-        staging.put(&card, to, |words| {
-            let mut write = |part: usize, numbers: &mut dyn Iterator<Item = u32>| {
-                let Region { start, len, .. } = parts[part];
-                for (word, number) in words[start..start + len].iter_mut().zip(numbers) {
-                    *word = number;
-                }
-            };
-            write(0, &mut input.image.iter().map(|pixel| pixel.to_bits()));
-            write(1, &mut input.labels.iter().map(|&label| label.into()));
-            write(2, &mut draws.into_iter());
-            write(3, &mut scalars.iter().map(|scalar| scalar.to_bits()));
-        })
+        let StepInput { image, labels, scalars } = input;
+        let cards = self.members.len();
+        assert!(labels.len().is_multiple_of(cards), "each card has an equal part of a batch");
+        let images = image.chunks_exact(image.len() / cards);
+        let parts = images.zip(labels.chunks_exact(labels.len() / cards));
+        for (rank, (member, (image, labels))) in self.members.iter_mut().zip(parts).enumerate() {
+            let input = StepInput { image, labels, scalars };
+            member.stage(plan, &of_rank(config, rank), input)?;
+        }
+        Ok(())
     }
 
     /// Starts the step that was staged last.
@@ -182,14 +128,16 @@ impl Training {
     /// # Panics
     /// If none was.
     pub fn start(&mut self) -> Result<(), CudaFault> {
-        let card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
-        card.bind()?;
-        let steps = self.steps.as_mut().expect("a step was staged");
-        let Steps { prepared, staging, arrival, .. } = steps;
-        staging.arrive(&card)?;
-        card.run(arrival, &prepared.memory)?;
-        staging.take(&card)?;
-        prepared.run_only(&card)
+        self.members.iter_mut().try_for_each(Member::start)?;
+        let Some(group) = &self.group else { return Ok(()) };
+        let memories: Vec<_> = self.members.iter().map(Member::running).collect();
+        let cards: Vec<_> = self.members.iter().map(Member::lock).collect();
+        let gradients = Region { place: Place::Gradients, start: 0, len: self.params_len };
+        // Loss and correct images, so that all cards do the step or none.
+        let found = Region { place: Place::Report, start: 0, len: 2 };
+        group.average(&cards, &memories, &[gradients, found])?;
+        drop(cards);
+        self.members.iter_mut().try_for_each(Member::start_update)
     }
 
     /// Waits for the step that was started, and gives what it found out. Where that is not finite, the parameters, what
@@ -201,107 +149,30 @@ impl Training {
     /// # Panics
     /// If none was started.
     pub fn wait(&mut self) -> Result<StepReport, CudaFault> {
-        let card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
-        card.bind()?;
-        let steps = self.steps.as_ref().expect("a step was started");
-        let mut report = [0.0; REPORT];
-        steps.prepared.memory.download(&card, Place::Report, &mut report)?;
-        card.wait()?;
-        let [loss, correct, norm, _] = report;
-        Ok(StepReport { loss: loss.into(), correct: correct as usize, grad_norm: norm.into() })
+        let [loss, correct, norm] = self.members[0].wait()?;
+        for member in &mut self.members[1..] {
+            // It says the same.
+            member.wait()?;
+        }
+        // Of several cards it is the mean.
+        let correct = (correct * self.members.len() as f32).round() as usize;
+        Ok(StepReport { loss: loss.into(), correct, grad_norm: norm.into() })
     }
 
     /// Whether steps of this plan, batch and settings are what it is ready for.
     pub fn is_for(&self, plan: &Arc<Plan>, batch: usize, config: &RunConfig) -> bool {
-        self.steps.as_ref().is_some_and(|steps| {
-            Arc::ptr_eq(&steps.plan, plan) && steps.batch == batch && steps.config == fixed(config)
-        })
+        self.members[0].is_for(plan, batch / self.members.len(), config)
     }
 
-    /// Makes the program of a step, and memory for it, unless they are there.
-    fn prepare(
-        &mut self,
-        plan: &Arc<Plan>,
-        batch: usize,
-        config: &RunConfig,
-    ) -> Result<(), CudaFault> {
-        if self.is_for(plan, batch, config) {
-            return Ok(());
-        }
-        let config = fixed(config);
-        let gradients = Program::gradients(plan, batch, &config, self.update.loss);
-        let program = gradients.then(Program::update(plan, &self.update));
-        let mut lens = program.lens();
-        let inputs = [Place::Image, Place::Labels, Place::Draws, Place::Scalars];
-        let inputs = inputs.map(|place| Region { place, start: 0, len: lens[place as usize] });
-        let (arrival, parts) = arrival(&inputs);
-        lens[Place::Staging as usize] = len(&parts);
-        for place in STORED {
-            lens[place as usize] = 0;
-        }
-        // Nothing in the old memory is worth copying, so it goes first.
-        self.steps = None;
-        let block = Arc::new(Block::new(&self.card, lens)?);
-        let prepared = Prepared::for_one(self.memory(Some(block)), program);
-        let (plan, staging) = (plan.clone(), Staging::new(&self.card, len(&parts))?);
-        self.steps = Some(Steps { plan, batch, config, staging, parts, arrival, prepared });
-        Ok(())
-    }
-
-    fn memory(&self, block: Option<Arc<Block>>) -> Memory {
-        Memory { blocks: std::iter::once(self.store.clone()).chain(block).collect() }
-    }
-
-    fn region(&self, kept: Kept) -> Region {
-        let whole = |place, len| Region { place, start: 0, len };
-        match kept {
-            Kept::Params => whole(Place::Params, self.params_len),
-            Kept::Statistics => whole(Place::Statistics, self.statistics_len),
-            Kept::State(index) => state(index, self.params_len),
-            Kept::AverageParams => whole(Place::AverageParams, self.params_len),
-            Kept::AverageStatistics => whole(Place::AverageStatistics, self.statistics_len),
-        }
-    }
-
-    fn upload(&self, region: Region, numbers: &[f32]) -> Result<(), CudaFault> {
-        let card = self.lock();
-        card.bind()?;
-        self.memory(None).upload_to(&card, region, numbers)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Card> {
-        self.card.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many cards share a batch.
+    pub fn cards(&self) -> usize {
+        self.members.len()
     }
 }
 
-/// The settings without what is drawn anew for every step and lies in memory.
-fn fixed(config: &RunConfig) -> RunConfig {
-    RunConfig { drop_path: 0.0, dropout_seed: 0, ..*config }
-}
-
-/// Numbers of all parts.
-fn len(parts: &[Region]) -> usize {
-    parts.last().map_or(0, |last| last.start + last.len)
-}
-
-/// The places of what is kept.
-const STORED: [Place; 6] = [
-    Place::Params,
-    Place::Statistics,
-    Place::Factors,
-    Place::States,
-    Place::AverageParams,
-    Place::AverageStatistics,
-];
-
-/// What lies in [`Place::Factors`]: the weight decay of each of `len` parameters, -1 for frozen ones.
-pub fn factors(penalty: &Penalty, len: usize) -> Vec<f32> {
-    let mut factors = vec![0.0; len];
-    for range in &penalty.decayed {
-        factors[range.clone()].fill(penalty.weight_decay);
-    }
-    for range in &penalty.frozen {
-        factors[range.clone()].fill(-1.0);
-    }
-    factors
+/// The settings of a card: another seed for each but the first.
+fn of_rank(config: &RunConfig, rank: usize) -> RunConfig {
+    let seed = config.dropout_seed;
+    let own = if rank == 0 { seed } else { derive(seed, Purpose::Dropout, !(rank as u64)) };
+    RunConfig { dropout_seed: own, ..*config }
 }

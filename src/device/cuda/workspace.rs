@@ -211,19 +211,19 @@ impl Prepared {
         Prepared { memory, played: Vec::new() }
     }
 
-    /// For one program, which [`run_only`](Self::run_only) runs.
-    pub(super) fn for_one(memory: Memory, program: Program) -> Prepared {
-        Prepared { memory, played: vec![Recording::new(program)] }
+    /// For a few programs, which [`run_at`](Self::run_at) runs.
+    pub(super) fn for_all(memory: Memory, programs: Vec<Program>) -> Prepared {
+        Prepared { memory, played: programs.into_iter().map(Recording::new).collect() }
     }
 
-    /// The only program.
-    pub(super) fn only(&self) -> &Program {
-        self.played[0].program()
+    /// The program of an index.
+    pub(super) fn program(&self, index: usize) -> &Program {
+        self.played[index].program()
     }
 
-    /// Runs the only program.
-    pub(super) fn run_only(&mut self, card: &Card) -> Result<(), CudaFault> {
-        self.played[0].play(card, &self.memory)
+    /// Runs the program of an index.
+    pub(super) fn run_at(&mut self, card: &Card, index: usize) -> Result<(), CudaFault> {
+        self.played[index].play(card, &self.memory)
     }
 
     /// Runs a program, as [`Recording::play`] does. What changes from pass to pass lies in memory.

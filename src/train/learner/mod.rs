@@ -104,6 +104,16 @@ pub(super) fn learner(
     config: &TrainConfig,
     batch: usize,
 ) -> Result<Box<dyn Learner>, Error> {
+    let parts = learned.network.device().parts();
+    if !batch.is_multiple_of(parts) {
+        return Err(Error::Config {
+            setting: "batch",
+            value: batch.to_string(),
+            reason: format!(
+                "{parts} cards have equal parts of it, so it must be a multiple of that"
+            ),
+        });
+    }
     let update = Update {
         loss: Loss { label_smoothing: config.label_smoothing, aux_weight: config.aux_weight },
         penalty: Penalty::new(config, learned.network),
