@@ -8,7 +8,7 @@ use cellc::compile::Request;
 use cellc::device::RunConfig;
 use cellc::error::Error;
 use cellc::graph::{Graph, Op, Padding, TensorType, Window};
-use cellc::network::{Images, Len, Logits, NamedTensor, Network, Params, StateFault};
+use cellc::network::{Images, Len, Logits, NamedTensor, Network, NetworkOn, Params, StateFault};
 use cellc::source::SourceFile;
 use dfdx::losses::cross_entropy_with_logits_loss;
 use dfdx::optim::{Momentum, Sgd, SgdConfig};
@@ -513,4 +513,31 @@ fn compiled_cells_train_inside_a_larger_model() {
         head_sgd.update(&mut model.1, &gradients).unwrap();
     }
     assert!(losses[19] < 0.1 * losses[0], "{losses:?}");
+}
+
+/// dfdx's processor stands for any of its devices.
+#[test]
+fn a_network_on_a_device_of_dfdx_learns_as_itself() {
+    let graph = everything();
+    let ty = graph.ty(graph.input);
+    let device = Cpu::default();
+    let shape = (3, ty.channels, ty.height, ty.width);
+    let mut own = Network::new(&graph, 4);
+    let mut moved = NetworkOn::new(own.clone(), &device).unwrap();
+    let images = device.sample_normal_like(&shape);
+    let config = || SgdConfig { lr: 0.1, ..SgdConfig::default() };
+    let (mut rule, mut rule_on) = (Sgd::new(&own, config()), Sgd::new(&moved, config()));
+    for _ in 0..3 {
+        let logits = own.forward_mut(images.leaky_trace());
+        let gradients = logits.square().mean().backward();
+        let logits_on = moved.forward_mut(images.leaky_trace());
+        let gradients_on = logits_on.square().mean().backward();
+        let (a, b) = (gradients.get(&images).as_vec(), gradients_on.get(&images).as_vec());
+        assert_eq!(a, b, "the gradient of the images");
+        rule.update(&mut own, &gradients).unwrap();
+        rule_on.update(&mut moved, &gradients_on).unwrap();
+    }
+    assert_eq!(own.params().flat.as_vec(), moved.params().flat.as_vec());
+    assert_eq!(own.statistics(), moved.network().statistics());
+    assert_eq!(own.forward(images.clone()).as_vec(), moved.forward(images).as_vec());
 }

@@ -260,28 +260,28 @@ fn a_run_goes_on_from_its_state_with_the_same_bits() {
             for _ in 0..stop {
                 assert!(trainer.advance(&mut |_| ()).unwrap());
             }
-            let state = trainer.state();
+            let state = trainer.state().unwrap();
             assert_eq!(state.progress.step, stop);
             let mut second = Network::new(&graph, 2);
             let mut trainer = Trainer::new(&mut second, data, &config).unwrap();
             trainer.load_state(&state).unwrap();
-            assert_eq!(trainer.state(), state);
+            assert_eq!(trainer.state().unwrap(), state);
             while trainer.advance(&mut |_| ()).unwrap() {}
-            assert_eq!(trainer.finish(), history, "{optimizer:?} from step {stop}");
+            assert_eq!(trainer.finish().unwrap(), history, "{optimizer:?} from step {stop}");
             assert!(bits(&second) == bits(&whole), "{optimizer:?} from step {stop}");
         }
         // Of another network, or without averages.
         let mut other = Network::new(&graph, 1);
         let plain = TrainConfig { ema_decay: 0.0, ..config.clone() };
         let mut trainer = Trainer::new(&mut other, data, &plain).unwrap();
-        let before = trainer.state();
+        let before = trainer.state().unwrap();
         let mut averaging = Network::new(&graph, 1);
-        let state = Trainer::new(&mut averaging, data, &config).unwrap().state();
+        let state = Trainer::new(&mut averaging, data, &config).unwrap().state().unwrap();
         assert_eq!(
             trainer.load_state(&state).unwrap_err().to_string(),
             "it has `params`, which the network has not"
         );
-        assert_eq!(trainer.state(), before);
+        assert_eq!(trainer.state().unwrap(), before);
     }
 }
 
@@ -351,15 +351,15 @@ fn averages_are_those_of_the_formula() {
         while trainer.advance(&mut |_| ()).unwrap() {
             t += 1.0;
             let d = if ema_warmup { f64::min(0.4, (1.0 + t) / (10.0 + t)) } else { 0.4 };
-            let state = trainer.state();
+            let state = trainer.state().unwrap();
             for (average, name) in expected.iter_mut().zip(["params", "statistics"]) {
                 for (a, &x) in average.iter_mut().zip(&state.tensors[name]) {
                     *a = d * *a + (1.0 - d) * f64::from(x);
                 }
             }
         }
-        let last = trainer.state();
-        trainer.finish();
+        let last = trainer.state().unwrap();
+        trainer.finish().unwrap();
         let found = [network.params().flat.as_vec(), network.statistics().to_vec()];
         assert_ne!(found[0], last.tensors["params"], "the average is what is left");
         for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {

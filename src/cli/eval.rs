@@ -1,7 +1,6 @@
 //! `cellc eval`: how well a checkpoint, rebuilt from nothing else, classifies images.
 
 use cellc::data::{self, DataSpec, Dataset, HoldOut, Images, LoadConfig, split};
-use cellc::device::AnyDevice;
 use cellc::error::Error;
 use cellc::evaluation::{Evaluation, evaluate};
 use cellc::train::{Checkpoint, restore};
@@ -23,7 +22,7 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
     if args.batch == 0 {
         return Err(refuse("batch", "0", "it must be at least 1".into()).into());
     }
-    let device = AnyDevice::open(args.device)?;
+    let device = args.device.open()?;
     let (checkpoint, mut network) = restore(&args.checkpoint)?;
     network.set_device(device);
     let spec = spec(args, &checkpoint)?;

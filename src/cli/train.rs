@@ -94,7 +94,10 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         return output(&settings::resolve(&args.settings, usual)?.print()?);
     }
     use_threads(args.threads)?;
-    let device = AnyDevice::open(args.device)?;
+    let device = match &args.devices {
+        Some(devices) => AnyDevice::together(devices.open(args.device.options())?)?,
+        None => args.device.open()?,
+    };
     let start = Start::of(args)?;
     let data = start.data(args)?;
     let Start { input, net, scale, trained } = start;
@@ -209,7 +212,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let trained = train(&mut trainer, folder.as_ref(), args.save_every, &mut listeners);
     progress.finish();
     trained?;
-    let history = trainer.finish();
+    let history = trainer.finish()?;
 
     let all: Vec<usize> = (0..data.test.len()).collect();
     let test = accuracy(&network, &data.test, &all, &data.whitening, config.batch)?;

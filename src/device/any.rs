@@ -59,6 +59,18 @@ impl fmt::Display for DeviceSpec {
     }
 }
 
+/// How cards compute. The processor takes no notice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CardOptions {
+    /// Matrix products, and so dense layers and all convolutions but depthwise ones, on the tensor cores of Ampere and
+    /// later: their factors are rounded from 23 bits of mantissa to 10 (TF32), sums keep 23. Results differ from the
+    /// processor's in the third digit instead of the sixth. Older cards round nothing.
+    ///
+    /// # Source
+    /// `CUBLAS_TF32_TENSOR_OP_MATH` in the documentation of cuBLAS; `torch.backends.cuda.matmul.allow_tf32`.
+    pub tf32: bool,
+}
+
 /// The processor or a card.
 #[derive(Clone, Debug)]
 pub enum AnyDevice {
@@ -79,27 +91,79 @@ impl AnyDevice {
     /// # Cost
     /// The first use of a card by a version of this program compiles the kernels.
     pub fn open(spec: DeviceSpec) -> Result<AnyDevice, Error> {
+        AnyDevice::open_with(spec, CardOptions::default())
+    }
+
+    /// As [`open`](Self::open), with options for a card.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(spec: DeviceSpec, options: CardOptions) -> Result<AnyDevice, Error> {
         match spec {
-            DeviceSpec::Auto => {
-                Ok(AnyDevice::cuda(0).unwrap_or_else(|_| AnyDevice::Cpu(Cpu::default())))
-            }
-            DeviceSpec::Cpu => Ok(AnyDevice::Cpu(Cpu::default())),
-            DeviceSpec::Cuda(card) => AnyDevice::cuda(card),
+            DeviceSpec::Auto => Ok(AnyDevice::cuda(0, options).unwrap_or_default()),
+            DeviceSpec::Cpu => Ok(AnyDevice::default()),
+            DeviceSpec::Cuda(card) => AnyDevice::cuda(card, options),
+        }
+    }
+
+    /// Devices that train together, each an equal part of every batch.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for several that are not all cards; those of `Cuda::together`.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn together(mut devices: Vec<AnyDevice>) -> Result<AnyDevice, Error> {
+        if devices.len() == 1 {
+            return Ok(devices.remove(0));
+        }
+        AnyDevice::group(devices)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn group(devices: Vec<AnyDevice>) -> Result<AnyDevice, Error> {
+        let card = |device| match device {
+            AnyDevice::Cuda(cuda) => Ok(cuda),
+            AnyDevice::Cpu(_) => Err(not_together()),
+        };
+        let cards = devices.into_iter().map(card).collect::<Result<_, _>>()?;
+        Ok(AnyDevice::Cuda(Cuda::together(cards)?))
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn group(_: Vec<AnyDevice>) -> Result<AnyDevice, Error> {
+        Err(not_together())
+    }
+
+    /// Into how many equal parts training divides a batch.
+    pub fn parts(&self) -> usize {
+        match self {
+            AnyDevice::Cpu(_) => 1,
+            #[cfg(feature = "cuda")]
+            AnyDevice::Cuda(cuda) => cuda.cards(),
         }
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda(card: usize) -> Result<AnyDevice, Error> {
-        Ok(AnyDevice::Cuda(Cuda::open(card)?))
+    fn cuda(card: usize, options: CardOptions) -> Result<AnyDevice, Error> {
+        Ok(AnyDevice::Cuda(Cuda::open_with(card, options)?))
     }
 
     #[cfg(not(feature = "cuda"))]
-    fn cuda(card: usize) -> Result<AnyDevice, Error> {
+    fn cuda(card: usize, _: CardOptions) -> Result<AnyDevice, Error> {
         Err(Error::Config {
             setting: "device",
             value: DeviceSpec::Cuda(card).to_string(),
             reason: "this program was built without the feature `cuda`".into(),
         })
+    }
+}
+
+fn not_together() -> Error {
+    Error::Config {
+        setting: "devices",
+        value: "the processor beside others".into(),
+        reason: "only cards train together".into(),
     }
 }
 

@@ -9,11 +9,13 @@ pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod draws;
+mod list;
 
 use crate::plan::Plan;
 
-pub use any::{AnyDevice, AnyWorkspace, DeviceSpec};
+pub use any::{AnyDevice, AnyWorkspace, CardOptions, DeviceSpec};
 pub use cpu::{Cpu, CpuWorkspace};
+pub use list::DeviceList;
 
 /// Settings of a run that the architecture does not fix.
 #[derive(Clone, Copy, Debug, PartialEq)]

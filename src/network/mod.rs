@@ -13,6 +13,7 @@ mod checkpoint;
 mod freeze;
 mod init;
 mod module;
+mod on_device;
 mod params;
 mod session;
 
@@ -33,6 +34,9 @@ pub(crate) use checkpoint::{read_safetensors, write_safetensors};
 pub use freeze::Freeze;
 pub(crate) use init::fill as fill_fresh;
 pub use module::{Images, Logits};
+#[cfg(feature = "dfdx-cuda")]
+pub use on_device::NetworkOnCuda;
+pub use on_device::{ImagesOn, LogitsOn, NetworkOn};
 pub use params::{Len, Params};
 
 use freeze::Frozen;
@@ -232,6 +236,12 @@ impl Network {
     fn inference_engine(&self) -> Arc<Engine> {
         let engine = || Arc::new(Engine::new(self.plan(Mode::Infer)));
         self.infer.get_or_init(engine).clone()
+    }
+
+    /// The plan of the next training step. It is the same one as long as the settings ask for the same.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn training_plan(&mut self) -> Arc<Plan> {
+        self.training_engine().plan.clone()
     }
 
     fn training_engine(&mut self) -> Arc<Engine> {

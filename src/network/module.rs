@@ -159,7 +159,7 @@ impl Network {
     }
 
     /// The settings of the next training step, with a dropout seed of its own.
-    fn next_step(&mut self) -> RunConfig {
+    pub(crate) fn next_step(&mut self) -> RunConfig {
         let step = self.training_steps;
         self.training_steps += 1;
         let dropout_seed = derive(self.config.dropout_seed, Purpose::Dropout, step);

@@ -15,7 +15,7 @@ use crate::plan::Plan;
 /// A plan and the sessions that nobody uses at the moment.
 #[derive(Debug)]
 pub(super) struct Engine {
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     idle: Mutex<Vec<Session>>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Lease {
 
 impl Engine {
     pub fn new(plan: Plan) -> Engine {
-        Engine { plan, idle: Mutex::default() }
+        Engine { plan: Arc::new(plan), idle: Mutex::default() }
     }
 
     /// An idle session, or a new one.

@@ -72,6 +72,7 @@ mod forward;
 mod groups;
 mod layout;
 mod step;
+mod update;
 mod verify;
 mod wiring;
 mod work;
@@ -83,6 +84,7 @@ use crate::graph::{Graph, NodeId, TensorType};
 pub use groups::Group;
 pub use layout::{Layout, LayoutEntry, Slot};
 pub use step::{Backward, Forward, Norm, Output, Saved, Step};
+pub use update::{Loss, Penalty, StepReport, StepScalars, Update, UpdateRule};
 pub use work::Work;
 
 /// What a plan is made for.

@@ -5,6 +5,7 @@
 //! evaluation ends that evaluation only.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -184,11 +185,22 @@ pub(super) fn with_workers<R>(
     })
 }
 
+thread_local! {
+    /// The worker that a thread evaluates for.
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The number of the worker that the calling thread evaluates for, counted from 0; 0 for other threads.
+pub(super) fn current_worker() -> usize {
+    WORKER.get()
+}
+
 /// The threads of one worker.
 pub(super) fn one_thread(worker: usize) -> io::Result<ThreadPool> {
     ThreadPoolBuilder::new()
         .num_threads(1)
         .thread_name(move |_| format!("evaluation-{worker}"))
+        .start_handler(move |_| WORKER.set(worker))
         .build()
         .map_err(io::Error::other)
 }

@@ -42,12 +42,17 @@ impl Average {
         if self.warms_up { self.decay.min((1.0 + t) / (10.0 + t)) } else { self.decay }
     }
 
+    /// The share of the new in step `step`, counted from 0.
+    pub fn new_share(&self, step: usize) -> f32 {
+        (1.0 - self.decay(step)) as f32
+    }
+
     /// Takes in the values after step `step`, counted from 0.
     ///
     /// # Panics
     /// If there are more or fewer of them than there were.
     pub fn update(&mut self, params: &[f32], statistics: &[f32], step: usize) {
-        let rest = (1.0 - self.decay(step)) as f32;
+        let rest = self.new_share(step);
         for (own, new) in [(&mut self.params, params), (&mut self.statistics, statistics)] {
             assert_eq!(own.len(), new.len(), "the averages are those of another network");
             for (average, &value) in own.iter_mut().zip(new) {
@@ -68,6 +73,11 @@ impl Average {
     /// The averages, by name.
     pub fn state(&self) -> BTreeMap<&'static str, &[f32]> {
         BTreeMap::from([("params", &self.params[..]), ("statistics", &self.statistics[..])])
+    }
+
+    /// The averages of parameters and of statistics, to overwrite them.
+    pub fn state_mut(&mut self) -> [&mut [f32]; 2] {
+        [&mut self.params, &mut self.statistics]
     }
 
     /// Takes over the averages of an earlier run.

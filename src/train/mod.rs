@@ -11,6 +11,7 @@ mod clip;
 mod config;
 mod evaluate;
 mod event;
+mod learner;
 mod memory;
 mod optimizer;
 mod penalty;
@@ -117,5 +118,5 @@ pub fn fit(
 ) -> Result<History, Error> {
     let mut trainer = Trainer::new(network, *data, config)?;
     while trainer.advance(on_event)? {}
-    Ok(trainer.finish())
+    trainer.finish()
 }

@@ -1,12 +1,11 @@
 //! The L2 penalty: which parameters have it, and whether clipping sees it.
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
 use super::{TrainConfig, clip_norm};
 use crate::graph::ParamKind;
 use crate::network::Network;
+use crate::plan::Penalty;
 
 /// Which parameters are decayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,20 +30,9 @@ pub enum WeightDecayAt {
     InLoss,
 }
 
-/// What is done to a gradient before an optimizer gets it.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Penalty {
-    clip_norm: Option<f64>,
-    weight_decay: f32,
-    at: WeightDecayAt,
-    /// The decayed parameters in their store.
-    decayed: Vec<Range<usize>>,
-    /// The frozen parameters, which have no gradient at all.
-    frozen: Vec<Range<usize>>,
-}
-
 impl Penalty {
-    pub(super) fn new(config: &TrainConfig, network: &Network) -> Self {
+    /// The penalty and the clipping that the settings ask for.
+    pub fn new(config: &TrainConfig, network: &Network) -> Self {
         let layout = network.layout();
         let decayed = match config.weight_decay_on {
             _ if config.weight_decay == 0.0 => Vec::new(),
@@ -54,26 +42,29 @@ impl Penalty {
                 weights.map(|entry| entry.slot.range()).collect()
             }
         };
-        let (weight_decay, at) = (config.weight_decay as f32, config.weight_decay_at);
-        let frozen = network.frozen().to_vec();
-        Penalty { clip_norm: config.clip_norm, weight_decay, at, decayed, frozen }
+        Penalty {
+            clip_norm: config.clip_norm,
+            weight_decay: config.weight_decay as f32,
+            is_clipped: config.weight_decay_at == WeightDecayAt::InLoss,
+            decayed,
+            frozen: network.frozen().to_vec(),
+        }
     }
 
-    /// Clips and decays; gives the norm before clipping. Without a gradient an optimizer that never had
+    /// Clips and decays on the host; gives the norm before clipping. Without a gradient an optimizer that never had
     /// one leaves a parameter as it is.
-    pub(super) fn apply(&self, params: &[f32], gradient: &mut [f32]) -> f64 {
+    ///
+    /// # Panics
+    /// If a range lies outside of the slices.
+    pub fn apply(&self, params: &[f32], gradient: &mut [f32]) -> f64 {
         self.mask(gradient);
-        match self.at {
-            WeightDecayAt::InLoss => {
-                self.decay(params, gradient);
-                clip_norm(gradient, self.clip_norm)
-            }
-            WeightDecayAt::AfterClip => {
-                let norm = clip_norm(gradient, self.clip_norm);
-                self.decay(params, gradient);
-                norm
-            }
+        if self.is_clipped {
+            self.decay(params, gradient);
+            return clip_norm(gradient, self.clip_norm);
         }
+        let norm = clip_norm(gradient, self.clip_norm);
+        self.decay(params, gradient);
+        norm
     }
 
     fn decay(&self, params: &[f32], gradient: &mut [f32]) {

@@ -128,12 +128,12 @@ impl RunFolder {
     /// epoch, for its model may be the best.
     ///
     /// # Errors
-    /// [`Error::Write`].
+    /// [`Error::Write`]; those of the trainer's device.
     ///
     /// # Cost
     /// A copy of the trainer's state, and a file of its size that is synced to the disk.
-    pub fn keep(&self, trainer: &Trainer<'_>) -> Result<(), Error> {
-        let state = trainer.state();
+    pub fn keep(&self, trainer: &mut Trainer<'_>) -> Result<(), Error> {
+        let state = trainer.state()?;
         let epochs = &state.progress.history.epochs;
         if trainer.is_between_epochs()
             && let Some(last) = epochs.last()
@@ -143,7 +143,7 @@ impl RunFolder {
             if last.val_accuracy.is_some_and(|accuracy| accuracy > best) {
                 let model = self.about.model.clone();
                 let model = Checkpoint { val_accuracy: last.val_accuracy, ..model };
-                model.save(&trainer.averaged(), &self.dir.join("best.safetensors"))?;
+                model.save(&trainer.averaged()?, &self.dir.join("best.safetensors"))?;
             }
             let line = |epoch| serde_json::to_string(epoch).expect("an epoch is plain data") + "\n";
             let lines: String = epochs.iter().map(line).collect();

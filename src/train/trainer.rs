@@ -2,21 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use dfdx::losses::cross_entropy_with_logits_loss;
-use dfdx::prelude::{AsArray, Backward, Cpu, Gradients, Tensor, Trace, ZeroGrads, ZerosTensor};
-
-use super::evaluate::{accuracy, count_correct};
-use super::penalty::Penalty;
+use super::evaluate::accuracy;
+use super::learner::{Feed, Learned, Learner, learner};
 use super::state::check_fits;
 use super::{
     Average, EpochRecord, Event, History, LrSchedule, Optimizer, Progress, TrainConfig, TrainSet,
     TrainState,
 };
-use crate::data::{Batch, Batches, Loader};
+use crate::data::{Batches, Loader};
 use crate::device::RunConfig;
 use crate::error::Error;
-use crate::graph::TensorType;
 use crate::network::{Network, StateFault};
+use crate::plan::{Loss, StepReport};
 
 /// A run of [`fit`](super::fit) that can be stopped between two steps.
 ///
@@ -25,32 +22,16 @@ use crate::network::{Network, StateFault};
 /// the [`state`](Self::state) of another goes on with the same bits.
 #[derive(Debug)]
 pub struct Trainer<'a> {
-    network: &'a mut Network,
+    learned: Learned<'a>,
+    learner: Box<dyn Learner>,
     data: TrainSet<'a>,
     config: TrainConfig,
     schedule: LrSchedule,
-    penalty: Penalty,
-    optimizer: Optimizer,
-    average: Option<Average>,
     progress: Progress,
     /// Number and size of the batches of an epoch.
     per_epoch: (usize, usize),
     /// The rest of the epoch's batches; made when first needed.
     batches: Option<Loader>,
-    buffers: Buffers,
-}
-
-/// Memory that every step uses again.
-#[derive(Debug)]
-struct Buffers {
-    batch: Batch,
-    /// `[N, C, H, W]`
-    images: Tensor<(usize, usize, usize, usize), f32, Cpu>,
-    /// `[N, classes]`
-    targets: Tensor<(usize, usize), f32, Cpu>,
-    params: Vec<f32>,
-    /// Taken by the tape of a step, and given back.
-    gradients: Gradients<f32, Cpu>,
 }
 
 impl<'a> Trainer<'a> {
@@ -78,28 +59,20 @@ impl<'a> Trainer<'a> {
         })?;
         network.set_image_gradient(false);
         let per_epoch = Batches::batches_per_epoch(data.train.len(), config.batch);
-        let TensorType { channels, height, width } = data.images.ty();
-        let classes = network.graph().ty(network.graph().output).channels;
-        let (device, batch) = (Cpu::default(), per_epoch.1);
-        let buffers = Buffers {
-            batch: Batch::default(),
-            images: device.try_zeros_like(&(batch, channels, height, width))?,
-            targets: device.try_zeros_like(&(batch, classes))?,
-            params: network.params().flat.as_vec(),
-            gradients: network.params().try_alloc_grads()?,
-        };
-        Ok(Trainer {
-            schedule: LrSchedule::new(config, data.train.len()),
-            penalty: Penalty::new(config, network),
+        let learned = Learned {
             optimizer: Optimizer::new(config, network.layout().params_len()),
             average: Average::new(config, network),
+            network,
+        };
+        Ok(Trainer {
+            learner: learner(&learned, config, per_epoch.1)?,
+            learned,
+            schedule: LrSchedule::new(config, data.train.len()),
             config: config.clone(),
             progress: Progress::default(),
             per_epoch,
             batches: None,
-            network,
             data,
-            buffers,
         })
     }
 
@@ -119,30 +92,39 @@ impl<'a> Trainer<'a> {
     }
 
     /// The network as it is used after the run: with the averages, if there are any.
-    pub fn averaged(&self) -> Network {
-        let mut network = self.network.clone();
-        if let Some(average) = &self.average {
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn averaged(&mut self) -> Result<Network, Error> {
+        self.learner.fetch(&mut self.learned)?;
+        let mut network = self.learned.network.clone();
+        if let Some(average) = &self.learned.average {
             average.store(&mut network);
         }
-        network
+        Ok(network)
     }
 
     /// All that the rest of the run depends on, beside settings and data.
     ///
+    /// # Errors
+    /// Those of the device.
+    ///
     /// # Cost
     /// A copy of the parameters and of two to four more of their size.
-    pub fn state(&self) -> TrainState {
+    pub fn state(&mut self) -> Result<TrainState, Error> {
+        self.learner.fetch(&mut self.learned)?;
+        let Learned { network, optimizer, average } = &self.learned;
         let mut tensors = BTreeMap::from([
-            ("params".into(), self.network.params().flat.as_vec()),
-            ("statistics".into(), self.network.statistics().to_vec()),
+            ("params".into(), network.params().flat.as_vec()),
+            ("statistics".into(), network.statistics().to_vec()),
         ]);
-        let averages = self.average.as_ref().map(Average::state).unwrap_or_default();
-        for (part, state) in [("optimizer", self.optimizer.state()), ("ema", averages)] {
+        let averages = average.as_ref().map(Average::state).unwrap_or_default();
+        for (part, state) in [("optimizer", optimizer.state()), ("ema", averages)] {
             for (name, values) in state {
                 tensors.insert(format!("{part}.{name}"), values.to_vec());
             }
         }
-        TrainState { progress: self.progress.clone(), tensors }
+        Ok(TrainState { progress: self.progress.clone(), tensors })
     }
 
     /// Goes on where a trainer with the same settings, data and network was.
@@ -150,22 +132,24 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// A [`StateFault`] if it had another network, optimizer or no averages; nothing has changed then.
     pub fn load_state(&mut self, state: &TrainState) -> Result<(), StateFault> {
-        let params = self.network.params().flat.as_vec();
-        let averages = self.average.as_ref().map(Average::state).unwrap_or_default();
-        let (optimizer, ema) = (state.part("optimizer."), state.part("ema."));
+        let Learned { network, optimizer, average } = &mut self.learned;
+        let params = network.params().flat.as_vec();
+        let averages = average.as_ref().map(Average::state).unwrap_or_default();
+        let (of_optimizer, ema) = (state.part("optimizer."), state.part("ema."));
         let is_of_network = |name: &&String| !name.contains('.');
-        let network = state.tensors.keys().filter(is_of_network);
-        let network = network.map(|name| (name.clone(), state.tensors[name].clone())).collect();
-        let own =
-            BTreeMap::from([("params", &params[..]), ("statistics", self.network.statistics())]);
-        check_fits(&own, &network)?;
+        let of_network = state.tensors.keys().filter(is_of_network);
+        let of_network: BTreeMap<String, Vec<f32>> =
+            of_network.map(|name| (name.clone(), state.tensors[name].clone())).collect();
+        let own = BTreeMap::from([("params", &params[..]), ("statistics", network.statistics())]);
+        check_fits(&own, &of_network)?;
         check_fits(&averages, &ema)?;
-        self.optimizer.load_state(&optimizer)?;
-        if let Some(average) = &mut self.average {
+        optimizer.load_state(&of_optimizer)?;
+        if let Some(average) = average {
             average.load_state(&ema)?;
         }
-        self.network.params_mut().flat.copy_from(&network["params"]);
-        self.network.statistics_mut().copy_from_slice(&network["statistics"]);
+        network.params_mut().flat.copy_from(&of_network["params"]);
+        network.statistics_mut().copy_from_slice(&of_network["statistics"]);
+        self.learner.host_has_changed();
         self.progress = state.progress.clone();
         self.batches = None;
         Ok(())
@@ -191,83 +175,60 @@ impl<'a> Trainer<'a> {
         Ok(true)
     }
 
-    /// Leaves the network as it is used, with the averages if there are any.
-    pub fn finish(self) -> History {
-        if let Some(average) = &self.average {
-            average.store(self.network);
+    /// Leaves the network as it is used, with the averages if there are any. A trainer that is dropped instead leaves
+    /// it as it was when the host last had it: after the last step on the processor, and on a card at the end of the
+    /// last epoch, or when [`state`](Self::state) or [`averaged`](Self::averaged) was asked for.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn finish(mut self) -> Result<History, Error> {
+        self.learner.fetch(&mut self.learned)?;
+        if let Some(average) = &self.learned.average {
+            average.store(self.learned.network);
         }
-        self.progress.history
+        Ok(self.progress.history)
     }
 
     fn step(&mut self, on_event: &mut dyn FnMut(&Event)) -> Result<(), Error> {
-        let Trainer { network, config, buffers, progress, .. } = self;
-        let (step, steps) = (progress.step, self.schedule.steps());
+        let (step, steps) = (self.progress.step, self.schedule.steps());
         let epoch = step / self.per_epoch.0 + 1;
         let batches = match &mut self.batches {
             Some(batches) => batches,
             None => {
-                let order = (config.seed, epoch);
+                let order = (self.config.seed, epoch);
                 let TrainSet { images, whitening, train, .. } = self.data;
-                let (augment, batch) = (config.augment, config.batch);
+                let (augment, batch) = (self.config.augment, self.config.batch);
                 let all = Batches::shuffled(images, train, whitening, augment, batch, order);
                 self.batches.insert(Loader::new(all.skip(step % self.per_epoch.0))?)
             }
         };
-        let has_images = batches.fill_next(&mut buffers.batch)?;
-        assert!(has_images, "an epoch has as many batches as steps");
-
-        let drop_path = config.drop_path_schedule.share(config.drop_path, step, steps) as f32;
-        network.set_config(RunConfig { drop_path, ..*network.config() })?;
-        network.set_training_steps(step as u64);
-        buffers.images.copy_from(&buffers.batch.pixels);
-        let classes = network.graph().ty(network.graph().output).channels;
-        buffers.targets.copy_from(&targets(&buffers.batch.labels, classes, config.label_smoothing));
-
-        let gradients = std::mem::replace(&mut buffers.gradients, Gradients::leaky());
-        let images = buffers.images.clone().traced(gradients);
-        let forward = network.try_forward_aux(images);
-        let (logits, aux) = forward.map_err(|error| network.fault_behind(error))?;
-        let correct = count_correct(&logits.as_vec(), &buffers.batch.labels);
-        let mut loss = cross_entropy_with_logits_loss(logits, buffers.targets.clone());
-        let loss_value = f64::from(loss.array());
-        if let Some(aux) = aux {
-            let aux_loss = cross_entropy_with_logits_loss(aux, buffers.targets.clone());
-            loss = loss + aux_loss * config.aux_weight as f32;
-        }
-
-        buffers.gradients = loss.try_backward().map_err(|error| network.fault_behind(error))?;
-        network.params().flat.copy_into(&mut buffers.params);
-        let gradient = buffers.gradients.get_or_alloc_mut(&network.params().flat)?;
-        let grad_norm = self.penalty.apply(&buffers.params, gradient);
-        if !(loss_value.is_finite() && grad_norm.is_finite()) {
+        let mut feed = Feed { batches, config: &self.config, schedule: &self.schedule };
+        let lr = feed.settings(step).lr;
+        let report = self.learner.step(&mut self.learned, step, &mut feed)?;
+        if !report.is_finite() {
+            self.learner.fetch(&mut self.learned)?;
             let batch = step % self.per_epoch.0 + 1;
             return Err(Error::NotFinite { step, batch, epoch });
         }
-        let lr = self.schedule.lr(step);
-        self.optimizer.step(&mut buffers.params, gradient, lr, step);
-        network.params_mut().flat.copy_from(&buffers.params);
-        network.params().try_zero_grads(&mut buffers.gradients)?;
-        if let Some(average) = &mut self.average {
-            average.update(&buffers.params, network.statistics(), step);
-        }
-
-        progress.step += 1;
-        progress.loss_sum += loss_value;
-        progress.correct += correct;
-        on_event(&Event::Step { step, steps, epoch, loss: loss_value, lr, grad_norm });
+        let StepReport { loss, correct, grad_norm } = report;
+        self.progress.step += 1;
+        self.progress.loss_sum += loss;
+        self.progress.correct += correct;
+        on_event(&Event::Step { step, steps, epoch, loss, lr, grad_norm });
         Ok(())
     }
 
     fn end_epoch(&mut self, on_event: &mut dyn FnMut(&Event)) -> Result<(), Error> {
         self.batches = None;
+        self.learner.fetch(&mut self.learned)?;
         let (count, size) = self.per_epoch;
         let TrainSet { images, validation, whitening, .. } = self.data;
-        let measure =
-            |network: &Network| accuracy(network, images, validation, whitening, self.config.batch);
-        let val_accuracy = match &self.average {
+        let batch = self.config.batch;
+        let measure = |network: &Network| accuracy(network, images, validation, whitening, batch);
+        let val_accuracy = match &self.learned.average {
             _ if validation.is_empty() => None,
-            Some(_) => Some(measure(&self.averaged())?),
-            None => Some(measure(self.network)?),
+            Some(_) => Some(measure(&self.averaged()?)?),
+            None => Some(measure(self.learned.network)?),
         };
         let record = EpochRecord {
             epoch: self.progress.step / count,
@@ -284,9 +245,11 @@ impl<'a> Trainer<'a> {
 
 /// Rows `[N, classes]`: `1 - smoothing` at the label, and `smoothing / classes` more everywhere.
 pub(crate) fn targets(labels: &[u16], classes: usize, smoothing: f64) -> Vec<f32> {
-    let mut rows = vec![(smoothing / classes as f64) as f32; labels.len() * classes];
+    let loss = Loss { label_smoothing: smoothing, aux_weight: 0.0 };
+    let [everywhere, at_label] = loss.target(classes);
+    let mut rows = vec![everywhere; labels.len() * classes];
     for (row, &label) in rows.chunks_exact_mut(classes).zip(labels) {
-        row[usize::from(label)] += (1.0 - smoothing) as f32;
+        row[usize::from(label)] += at_label;
     }
     rows
 }

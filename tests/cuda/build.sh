@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compiles the kernels for the processor: build.sh FOLDER, where the example `cuda_cases` wrote them. Makes there
 # run_cases and run_cases_checked (with the address and undefined-behaviour sanitizers), and in lib/ the stand-ins for
-# the driver, NVRTC and cuBLAS.
+# the driver, NVRTC, cuBLAS and NCCL.
 set -euo pipefail
 folder=$1
 here=$(dirname "$0")
@@ -16,3 +16,4 @@ library=("${compile[@]}" -O2 -fPIC -shared -fvisibility=hidden)
 "${library[@]}" -o "$folder/lib/libnvrtc.so.12" "$here/libnvrtc.cpp"
 "${library[@]}" -o "$folder/lib/libcublas.so.12" "$here/libcublas.cpp" -L"$folder/lib" -l:libcuda.so.1 \
     '-Wl,-rpath,$ORIGIN'
+"${library[@]}" -o "$folder/lib/libnccl.so" "$here/libnccl.cpp" -L"$folder/lib" -l:libcuda.so.1 '-Wl,-rpath,$ORIGIN'

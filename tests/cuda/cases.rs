@@ -7,6 +7,7 @@
 #[path = "../reference/graphs.rs"]
 #[expect(dead_code, reason = "whole networks are of no use here")]
 mod graphs;
+mod updates;
 mod windows;
 
 use std::error::Error;
@@ -35,7 +36,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, graph, batches) in windows::all() {
         write(&folder, &name, &graph, &batches)?;
     }
-    Ok(())
+    let mut out = Words::default();
+    updates::write_losses(&mut out);
+    updates::write_updates(&mut out);
+    out.save(&folder, "updates")
 }
 
 /// All steps of the plans of a graph, in a file of their own.
@@ -56,8 +60,7 @@ fn write(
         let infer = Plan::new(graph, Mode::Infer);
         Case::new(&infer, n, false).write(&format!("{name} infer n={n}"), &mut out);
     }
-    let bytes: Vec<u8> = out.0.iter().flat_map(|word| word.to_le_bytes()).collect();
-    Ok(fs::write(folder.join(format!("{name}.cases")), bytes)?)
+    out.save(folder, name)
 }
 
 /// A file in the making.
@@ -65,6 +68,11 @@ fn write(
 struct Words(Vec<u32>);
 
 impl Words {
+    fn save(&self, folder: &Path, name: &str) -> Result<(), Box<dyn Error>> {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|word| word.to_le_bytes()).collect();
+        Ok(fs::write(folder.join(format!("{name}.cases")), bytes)?)
+    }
+
     fn number(&mut self, number: usize) {
         self.0.push(u32::try_from(number).expect("sizes in cases are small"));
     }
@@ -294,17 +302,7 @@ fn arena<'w>(plan: &Plan, workspace: &'w mut CpuWorkspace, n: usize) -> &'w [f32
 
 /// Numbers of the scratch that a step needs.
 fn scratch_len(commands: &[Command]) -> usize {
-    let regions = commands.iter().flat_map(|command| match command {
-        Command::Launch(launch) => launch
-            .args
-            .iter()
-            .filter_map(|arg| match arg {
-                Arg::Region(region) => *region,
-                Arg::Int(_) | Arg::Word(_) | Arg::Len(_) | Arg::Float(_) | Arg::Window(_) => None,
-            })
-            .collect(),
-        Command::Product(product) => vec![product.a.region, product.b.region, product.c.region],
-    });
+    let regions = commands.iter().flat_map(Command::regions);
     let scratch = regions.filter(|region| region.place == Place::Scratch);
     scratch.map(|region| region.start + region.len).max().unwrap_or(0)
 }

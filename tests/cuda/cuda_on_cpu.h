@@ -283,3 +283,7 @@ T __shfl_down_sync(unsigned mask, T value, unsigned delta) {
     unsigned lane = on_cpu::machine.current->thread % on_cpu::kWarp;
     return on_cpu::exchange(mask, value, lane + delta < on_cpu::kWarp ? lane + delta : lane);
 }
+template <class T>
+T __shfl_sync(unsigned mask, T value, unsigned lane) {
+    return on_cpu::exchange(mask, value, lane);
+}

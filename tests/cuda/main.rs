@@ -12,14 +12,15 @@ use std::collections::BTreeSet;
 
 use cellc::data::{DataSpec, load};
 use cellc::device::cuda::{Arg, Command, Cuda, Place, Program, Region, kernel_names};
-use cellc::device::{AnyDevice, Cpu, RunConfig};
+use cellc::device::{AnyDevice, CardOptions, Cpu, RunConfig};
+use cellc::error::Error;
 use cellc::graph::{Graph, Op, TensorType};
 use cellc::network::Network;
 use cellc::plan::{Mode, Plan};
-use cellc::train::{OptimizerKind, TrainConfig, TrainSet, Trainer, accuracy};
+use cellc::train::{Event, OptimizerKind, TrainConfig, TrainSet, TrainState, Trainer, accuracy};
 use graphs::Wirer;
 
-/// Convolutions of all kinds, normalizations, pools and a dense layer, for the digits.
+/// Convolutions of all kinds, normalizations, pools, a dense layer and an auxiliary head, for the digits.
 fn small() -> Graph {
     let mut w = Wirer::new(TensorType::new(1, 8, 8));
     let image = w.graph.input;
@@ -37,34 +38,66 @@ fn small() -> Graph {
     let strided = w.dwconv(rectified, 3, 2);
     let d = w.conv_bn(strided, 1, 1, 16);
     let e = w.conv_bn(d, 3, 1, 16);
+    let aux = w.relu(d);
+    w.graph.aux = Some(w.head(aux, 10));
     let pooled = w.add(Op::GlobalAvgPool, &[e]);
     let dropped = w.add(Op::Dropout, &[pooled]);
     w.graph.output = w.add(Op::Dense { out_features: 10, bias: true }, &[dropped]);
     w.graph
 }
 
-/// The network after some steps on the digits.
-fn trained(device: AnyDevice, optimizer: OptimizerKind, steps: usize) -> (Network, Vec<f64>) {
+/// Settings of a run: dropout, smoothed labels, averages, and gradients that are clipped in every step.
+fn settings(optimizer: OptimizerKind) -> TrainConfig {
+    let (batch, dropout, lr, clip_norm) = (20, 0.2, 0.01, Some(0.3));
+    let (label_smoothing, ema_decay) = (0.1, 0.9);
+    let default = TrainConfig::default();
+    TrainConfig { optimizer, batch, dropout, lr, clip_norm, label_smoothing, ema_decay, ..default }
+}
+
+/// What is left of some steps on the digits.
+struct Trained {
+    network: Network,
+    state: TrainState,
+    losses: Vec<f64>,
+    norms: Vec<f64>,
+}
+
+fn trained(device: impl Into<AnyDevice>, config: &TrainConfig, steps: usize) -> Trained {
+    trained_as(&small(), device, config, steps)
+}
+
+fn trained_as(
+    graph: &Graph,
+    device: impl Into<AnyDevice>,
+    config: &TrainConfig,
+    steps: usize,
+) -> Trained {
     let digits = load(&DataSpec::Digits).unwrap();
     let indices: Vec<usize> = (0..digits.train.len()).collect();
     let (images, whitening) = (&digits.train, &digits.whitening);
     let set = TrainSet { images, whitening, train: &indices, validation: &[] };
-    let config =
-        TrainConfig { optimizer, batch: 20, dropout: 0.2, lr: 0.01, ..TrainConfig::default() };
-    let mut network = Network::new(&small(), 3);
+    let mut network = Network::new(graph, 3);
     network.set_device(device);
-    let mut trainer = Trainer::new(&mut network, set, &config).unwrap();
-    let mut losses = Vec::new();
+    let mut trainer = Trainer::new(&mut network, set, config).unwrap();
+    let (mut losses, mut norms) = (Vec::new(), Vec::new());
     for _ in 0..steps {
-        let on_event = &mut |event: &cellc::train::Event| {
-            if let cellc::train::Event::Step { loss, .. } = event {
+        let on_event = &mut |event: &Event| {
+            if let Event::Step { loss, grad_norm, .. } = event {
                 losses.push(*loss);
+                norms.push(*grad_norm);
             }
         };
         assert!(trainer.advance(on_event).unwrap());
     }
-    drop(trainer);
-    (network, losses)
+    let state = trainer.state().unwrap();
+    trainer.finish().unwrap();
+    Trained { network, state, losses, norms }
+}
+
+/// The largest difference.
+fn distance<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(&a, &b)| (a.into() - b.into()).abs()).fold(0.0, f64::max)
 }
 
 #[test]
@@ -105,18 +138,25 @@ fn programs_stay_within_a_cards_limits() {
 #[ignore = "needs a card, or the stand-ins of tests/cuda/build.sh"]
 fn ten_steps_on_a_card_equal_the_cpus() {
     for optimizer in [OptimizerKind::Sgd, OptimizerKind::RmsProp, OptimizerKind::Adam] {
-        let card: AnyDevice = Cuda::open(0).unwrap().into();
-        let (found, losses) = trained(card, optimizer, 10);
-        let (expected, cpu_losses) = trained(Cpu::default().into(), optimizer, 10);
-        for (loss, cpu_loss) in losses.iter().zip(&cpu_losses) {
-            assert!((loss - cpu_loss).abs() < 1e-5, "{losses:?}\n{cpu_losses:?}");
+        let config = settings(optimizer);
+        let found = trained(Cuda::open(0).unwrap(), &config, 10);
+        let expected = trained(Cpu::default(), &config, 10);
+        assert!(distance(&found.losses, &expected.losses) < 1e-5, "{optimizer:?}");
+        assert!(distance(&found.norms, &expected.norms) < 1e-4, "{optimizer:?}");
+        assert!(
+            expected.norms.iter().all(|norm| Some(*norm) > config.clip_norm),
+            "all are clipped"
+        );
+        // Parameters, running statistics, what the optimizer remembers, and the averages.
+        let names: Vec<&String> = found.state.tensors.keys().collect();
+        assert_eq!(names, expected.state.tensors.keys().collect::<Vec<_>>());
+        for (name, values) in &found.state.tensors {
+            let worst = distance(values, &expected.state.tensors[name]);
+            assert!(worst < 1e-5, "{optimizer:?}: {name} differs by {worst}");
         }
-        let (a, b) = (found.params().flat.as_vec(), expected.params().flat.as_vec());
-        let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        let worst_statistic = found.statistics().iter().zip(expected.statistics());
-        let worst_statistic = worst_statistic.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst < 1e-5 && worst_statistic < 1e-5, "{optimizer:?}: {worst} {worst_statistic}");
-        assert_ne!(b, Network::new(&small(), 3).params().flat.as_vec(), "it has learned");
+        assert_eq!(found.state.progress.correct, expected.state.progress.correct);
+        let fresh = Network::new(&small(), 3).params().flat.as_vec();
+        assert_ne!(expected.state.tensors["params"], fresh, "it has learned");
 
         // In use, and on another device than the one that trained.
         let digits = load(&DataSpec::Digits).unwrap();
@@ -124,20 +164,141 @@ fn ten_steps_on_a_card_equal_the_cpus() {
         let measure = |network: &Network| {
             accuracy(network, &digits.test, &indices, &digits.whitening, 30).unwrap()
         };
-        let mut moved = found.clone();
+        let mut moved = found.network.clone();
         moved.set_device(Cpu::default());
-        assert_eq!(measure(&found), measure(&moved));
+        assert_eq!(measure(&found.network), measure(&moved));
     }
 }
 
 #[test]
 #[ignore = "needs a card, or the stand-ins of tests/cuda/build.sh"]
 fn the_same_steps_on_a_card_give_the_same_bits() {
-    let bits = || {
-        let (network, _) = trained(Cuda::open(0).unwrap().into(), OptimizerKind::Sgd, 3);
-        network.params().flat.as_vec().into_iter().map(f32::to_bits).collect::<Vec<u32>>()
+    let state = || trained(Cuda::open(0).unwrap(), &settings(OptimizerKind::Sgd), 3).state;
+    assert_eq!(state(), state());
+}
+
+#[test]
+#[ignore = "needs a card, or the stand-ins of tests/cuda/build.sh"]
+fn a_run_on_a_card_goes_on_from_its_state_and_stops_at_what_is_not_finite() {
+    let digits = load(&DataSpec::Digits).unwrap();
+    let indices: Vec<usize> = (0..digits.train.len()).collect();
+    let (images, whitening) = (&digits.train, &digits.whitening);
+    let set = TrainSet { images, whitening, train: &indices, validation: &[] };
+    let config = settings(OptimizerKind::Adam);
+    let mut network = Network::new(&small(), 3);
+    network.set_device(Cuda::open(0).unwrap());
+    let mut second = network.clone();
+    let mut trainer = Trainer::new(&mut network, set, &config).unwrap();
+    let mut quiet = |_: &Event| ();
+    for _ in 0..3 {
+        trainer.advance(&mut quiet).unwrap();
+    }
+    let stopped = trainer.state().unwrap();
+    let mut resumed = Trainer::new(&mut second, set, &config).unwrap();
+    resumed.load_state(&stopped).unwrap();
+    for _ in 0..2 {
+        trainer.advance(&mut quiet).unwrap();
+        resumed.advance(&mut quiet).unwrap();
+    }
+    assert_eq!(trainer.state().unwrap(), resumed.state().unwrap());
+
+    let mut broken = stopped.clone();
+    broken.tensors.get_mut("params").unwrap()[0] = f32::NAN;
+    resumed.load_state(&broken).unwrap();
+    let error = resumed.advance(&mut quiet).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { step: 3, .. }), "{error}");
+    let bits = |state: &TrainState, name: &str| {
+        state.tensors[name].iter().map(|x| x.to_bits()).collect::<Vec<u32>>()
     };
-    assert_eq!(bits(), bits());
+    let kept = resumed.state().unwrap();
+    for name in kept.tensors.keys().filter(|name| *name != "statistics") {
+        assert_eq!(bits(&kept, name), bits(&broken, name), "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs a card, or the stand-ins of tests/cuda/build.sh"]
+fn tf32_rounds_the_factors_of_products() {
+    let config = settings(OptimizerKind::Sgd);
+    let loss = |options| trained(Cuda::open_with(0, options).unwrap(), &config, 1).losses[0];
+    let (full, tf32) = (loss(CardOptions::default()), loss(CardOptions { tf32: true }));
+    assert_ne!(full, tf32, "a card older than Ampere rounds nothing");
+    assert!((full - tf32).abs() < 2e-3, "{full} {tf32}");
+}
+
+/// Runs a test of this file in a process of its own, on two cards.
+fn on_two_cards(test: &str) {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--include-ignored", "--nocapture"])
+        .env("CELLC_CARDS", "2")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+#[ignore = "needs the stand-ins of tests/cuda/build.sh"]
+fn two_cards_train_as_one_with_stand_ins() {
+    if std::env::var_os("CELLC_CARDS").is_none() {
+        return on_two_cards("two_cards_train_as_one_with_stand_ins");
+    }
+    // Without normalizations and dropout an image knows nothing of the others.
+    let mut w = Wirer::new(TensorType::new(1, 8, 8));
+    let image = w.graph.input;
+    let x = w.conv(image, 3, 1, 8);
+    let x = w.relu(x);
+    let x = w.dwconv(x, 3, 2);
+    let x = w.conv(x, 1, 1, 12);
+    w.graph.output = w.head(x, 10);
+    let config = TrainConfig { dropout: 0.0, ..settings(OptimizerKind::RmsProp) };
+    let cards = || vec![Cuda::open(1).unwrap(), Cuda::open(0).unwrap()];
+    let found = trained_as(&w.graph, Cuda::together(cards()).unwrap(), &config, 5);
+    let expected = trained_as(&w.graph, Cpu::default(), &config, 5);
+    assert!(distance(&found.losses, &expected.losses) < 1e-5);
+    assert!(distance(&found.norms, &expected.norms) < 1e-4);
+    assert_eq!(found.state.progress.correct, expected.state.progress.correct);
+    for (name, values) in &found.state.tensors {
+        let worst = distance(values, &expected.state.tensors[name]);
+        assert!(worst < 1e-5, "{name} differs by {worst}");
+    }
+
+    // Normalizations and masks are each card's own; the same steps give the same bits.
+    let state = || {
+        let config = settings(OptimizerKind::Sgd);
+        trained(Cuda::together(cards()).unwrap(), &config, 3).state
+    };
+    assert_eq!(state(), state());
+    let mut network = Network::new(&small(), 3);
+    network.set_device(Cuda::together(cards()).unwrap());
+    let digits = load(&DataSpec::Digits).unwrap();
+    let indices: Vec<usize> = (0..digits.train.len()).collect();
+    let (images, whitening) = (&digits.train, &digits.whitening);
+    let set = TrainSet { images, whitening, train: &indices, validation: &[] };
+    let odd = TrainConfig { batch: 21, ..config };
+    let error = Trainer::new(&mut network, set, &odd).unwrap_err();
+    assert!(error.to_string().contains("2 cards have equal parts"), "{error}");
+}
+
+#[cfg(feature = "cli")]
+#[test]
+#[ignore = "needs the stand-ins of tests/cuda/build.sh"]
+fn workers_of_a_search_have_cards_of_their_own_with_stand_ins() {
+    let folder = tempfile::tempdir().unwrap();
+    let launches = |card: usize| folder.path().join(format!("launches-{card}"));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_cellc"))
+        .args(["search", "nasnet_space.cell", "--data", "digits", "--strategy", "random"])
+        .args(["--trials", "4", "--epochs", "1", "--limit", "60", "--workers", "2"])
+        .args(["--device", "cuda", "--out", "run"])
+        .current_dir(folder.path())
+        .envs([("CELLC_CARDS", "2"), ("CELLC_LAUNCHES", folder.path().to_str().unwrap())])
+        .env("XDG_CACHE_HOME", folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for card in [0, 1] {
+        let count = std::fs::read_to_string(launches(card)).unwrap();
+        assert!(count.parse::<u64>().unwrap() > 100, "card {card} has trained");
+    }
 }
 
 /// What the program says of `--device cuda`, with libraries in a folder and what the stand-ins are told.
@@ -161,7 +322,10 @@ fn said(libraries: &std::path::Path, device: &str, settings: &[(&str, &str)]) ->
 #[test]
 #[ignore = "needs the stand-ins of tests/cuda/build.sh"]
 fn what_is_missing_is_told_apart_with_stand_ins() {
-    let stand_ins = std::path::PathBuf::from(std::env::var_os("LD_LIBRARY_PATH").unwrap());
+    // rustup puts folders of its own before the one that was asked for.
+    let paths = std::env::var_os("LD_LIBRARY_PATH").unwrap();
+    let has_driver = |folder: &std::path::PathBuf| folder.join("libcuda.so.1").exists();
+    let stand_ins = std::env::split_paths(&paths).find(has_driver).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let says = |device: &str, settings: &[(&str, &str)], part: &str| {
         let text = said(folder.path(), device, settings);

@@ -10,7 +10,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use cellc::data::LoadConfig;
-use cellc::device::DeviceSpec;
+use cellc::device::{AnyDevice, CardOptions, DeviceSpec};
+use cellc::error::Error;
 use cellc::graph::lower::Scale;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -340,9 +341,9 @@ pub struct BenchArgs {
     /// Compute threads; all processors by default.
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Where it runs: `cpu`, a card such as `cuda:1`, or `auto` for the first card if there is one.
-    #[arg(long, default_value = "cpu")]
-    pub device: DeviceSpec,
+    /// Where it runs.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Print one JSON object on one line.
     #[arg(long)]
     pub json: bool,
@@ -350,6 +351,30 @@ pub struct BenchArgs {
     /// same run.
     #[arg(long)]
     pub profile: bool,
+}
+
+/// Where networks run.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DeviceArgs {
+    /// Where it runs: `cpu`, a card such as `cuda:1`, or `auto` for the first card if there is one.
+    #[arg(long, default_value = "cpu")]
+    pub device: DeviceSpec,
+    /// On cards since Ampere, round the factors of matrix products to TF32, for the tensor cores: convolutions and
+    /// dense layers then agree with the processor's in three digits instead of six.
+    #[arg(long)]
+    pub tf32: bool,
+}
+
+impl DeviceArgs {
+    /// How cards are to compute.
+    pub fn options(&self) -> CardOptions {
+        CardOptions { tf32: self.tf32 }
+    }
+
+    /// The device.
+    pub fn open(&self) -> Result<AnyDevice, Error> {
+        AnyDevice::open_with(self.device, self.options())
+    }
 }
 
 /// Arguments of `explain`.

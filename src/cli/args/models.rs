@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use cellc::data::DataSpec;
-use cellc::device::DeviceSpec;
 use clap::{Args, ValueEnum};
 
 #[cfg(feature = "onnx")]
 use super::NetArgs;
-use super::Report;
+use super::{DeviceArgs, Report};
 
 /// The images of a data set that are evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -77,9 +76,9 @@ pub struct EvalArgs {
     /// Threads; all cores if not given.
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Where it runs: `cpu`, a card such as `cuda:1`, or `auto` for the first card if there is one.
-    #[arg(long, default_value = "cpu")]
-    pub device: DeviceSpec,
+    /// Where it runs.
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 /// Arguments of `import`.

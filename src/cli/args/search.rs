@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use cellc::data::DataSpec;
+use cellc::device::DeviceList;
 use cellc::search::{Budget, KeyFormat, Limit, Objective, Prefilter, ProxyKind};
 use clap::{Args, ValueEnum};
 
@@ -150,6 +151,14 @@ pub struct SearchArgs {
     /// the same for any number.
     #[arg(long, alias = "threads")]
     pub workers: Option<usize>,
+    /// Where children are trained: `cpu`; `cuda` for all cards, of which worker `i` has card `i` modulo their number;
+    /// some, `cuda:0,cuda:2`; or `auto` for all cards if there are any. What is shared between children stays on the
+    /// processor.
+    #[arg(long, default_value = "cpu", conflicts_with = "queue")]
+    pub device: DeviceList,
+    /// On cards since Ampere, round the factors of matrix products to TF32.
+    #[arg(long)]
+    pub tf32: bool,
     /// Have them scored by `cellc worker` on any machines, through this NATS server: `nats://HOST:PORT`, or
     /// `tls://HOST:PORT` for TLS; `USER:PASSWORD@` or `TOKEN@` may stand before the host.
     #[arg(long, value_name = "URL", conflicts_with_all = ["workers", "compare"])]

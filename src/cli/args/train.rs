@@ -4,13 +4,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use cellc::data::DataSpec;
-use cellc::device::DeviceSpec;
+use cellc::device::DeviceList;
 use cellc::network::Freeze;
 use cellc::train::Recipe;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::{ImageArgs, NetArgs};
+use super::{DeviceArgs, ImageArgs, NetArgs};
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
@@ -51,9 +51,14 @@ pub struct TrainArgs {
     /// Threads; all cores if not given. The result is the same for any number.
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Where it runs: `cpu`, a card such as `cuda:1`, or `auto` for the first card if there is one.
-    #[arg(long, default_value = "cpu")]
-    pub device: DeviceSpec,
+    /// Where it runs.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Several cards that train together, `cuda:0,cuda:1`, or `cuda` for all: each has an equal part of every batch, and
+    /// NCCL averages the gradients. Batch normalizations see the part of their card, and their running statistics are
+    /// those of the first.
+    #[arg(long, conflicts_with = "device")]
+    pub devices: Option<DeviceList>,
     /// A folder for the state of the run, its best model so far, `history.jsonl` and `report.html`.
     #[arg(long, value_name = "FOLDER")]
     pub run: Option<PathBuf>,

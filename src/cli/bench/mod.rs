@@ -29,11 +29,11 @@ const WARM_UP: usize = 2;
 /// Prints the median time of a step, with the network's size and the peak of memory.
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     use_threads(args.threads)?;
-    let device = AnyDevice::open(args.device)?;
+    let device = args.device.open()?;
     if args.profile && !matches!(device, AnyDevice::Cpu(_)) {
         return Err(Error::Config {
             setting: "profile",
-            value: args.device.to_string(),
+            value: args.device.device.to_string(),
             reason: "only the processor's kernels are timed one by one".into(),
         }
         .into());

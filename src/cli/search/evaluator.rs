@@ -1,6 +1,7 @@
 //! Who scores the architectures of a search, as the command line names it.
 
 use cellc::data;
+use cellc::device::CardOptions;
 use cellc::error::Error;
 use cellc::search::{
     ChildConfig, ChildScale, CommandConfig, CommandEvaluator, Evaluator, Prefilter, Prefiltered,
@@ -49,8 +50,9 @@ impl Scorer {
                     max_memory_mib: args.max_memory_mib,
                 };
                 let (name, limit) = (data_name(args), training_limit(args.time_limit)?);
+                let devices = args.device.open(CardOptions { tf32: args.tf32 })?;
                 TrainEvaluator::new_with(source, &Folders, data, &name, child, args.seed)
-                    .map(|evaluator| evaluator.with_time_limit(limit))
+                    .map(|evaluator| evaluator.with_time_limit(limit).with_devices(devices))
                     .map(|evaluator| Scorer::Train(Box::new(evaluator), name))
             }
             EvaluatorSpec::Table(file) => {

@@ -32,11 +32,27 @@ pub enum Place {
     Aux,
     /// Their gradients.
     AuxGradient,
+    /// The label of each image, `[N]`, in training.
+    Labels,
+    /// What a training step finds out.
+    Report,
+    /// What a training step's number comes to.
+    Scalars,
+    /// The weight decay of each parameter, -1 for frozen ones.
+    Factors,
+    /// What the optimizer remembers.
+    States,
+    /// The averages of the parameters.
+    AverageParams,
+    /// The averages of the running statistics.
+    AverageStatistics,
+    /// What the next training step begins with.
+    Staging,
 }
 
 impl Place {
     /// All of them, in order.
-    pub const ALL: [Place; 13] = [
+    pub const ALL: [Place; 21] = [
         Place::Arena,
         Place::Fixed,
         Place::Scratch,
@@ -50,6 +66,14 @@ impl Place {
         Place::LogitsGradient,
         Place::Aux,
         Place::AuxGradient,
+        Place::Labels,
+        Place::Report,
+        Place::Scalars,
+        Place::Factors,
+        Place::States,
+        Place::AverageParams,
+        Place::AverageStatistics,
+        Place::Staging,
     ];
 }
 
@@ -202,4 +226,24 @@ pub enum Command {
     Launch(Launch),
     /// A matrix product, cuBLAS's.
     Product(Product),
+}
+
+impl Command {
+    /// The memory that it reads and writes.
+    pub fn regions(&self) -> Vec<Region> {
+        match self {
+            Command::Launch(launch) => {
+                let region = |arg: &Arg| match *arg {
+                    Arg::Region(region) => region,
+                    Arg::Int(_) | Arg::Word(_) | Arg::Len(_) | Arg::Float(_) | Arg::Window(_) => {
+                        None
+                    }
+                };
+                launch.args.iter().filter_map(region).collect()
+            }
+            Command::Product(product) => {
+                [product.a, product.b, product.c].map(|side| side.region).into()
+            }
+        }
+    }
 }

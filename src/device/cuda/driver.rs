@@ -16,6 +16,7 @@ use super::fault::CudaFault;
 use super::lower::Program;
 use super::source::kernel_names;
 use super::workspace::Memory;
+use crate::device::CardOptions;
 
 /// What the driver calls a machine without a card.
 const NO_DEVICE: sys::CUresult = sys::CUresult::CUDA_ERROR_NO_DEVICE;
@@ -44,7 +45,10 @@ pub(super) fn count() -> Result<usize, CudaFault> {
 pub(super) struct Card {
     device: sys::CUdevice,
     context: sys::CUcontext,
-    stream: sys::CUstream,
+    /// Where programs run.
+    pub(super) stream: sys::CUstream,
+    /// Where batches are copied meanwhile.
+    pub(super) copies: sys::CUstream,
     module: sys::CUmodule,
     kernels: BTreeMap<&'static str, sys::CUfunction>,
     blas: blas_sys::cublasHandle_t,
@@ -61,7 +65,7 @@ impl fmt::Debug for Card {
 }
 
 impl Card {
-    pub(super) fn open(number: usize) -> Result<Card, CudaFault> {
+    pub(super) fn open(number: usize, options: CardOptions) -> Result<Card, CudaFault> {
         let count = count()?;
         if number >= count {
             return Err(CudaFault::NoSuchCard { card: number, count });
@@ -85,13 +89,16 @@ impl Card {
             device,
             context,
             stream: std::ptr::null_mut(),
+            copies: std::ptr::null_mut(),
             module: std::ptr::null_mut(),
             kernels: BTreeMap::new(),
             blas: std::ptr::null_mut(),
         };
         card.bind()?;
-        card.stream = result::stream::create(result::stream::StreamKind::NonBlocking)
-            .map_err(fault("cuStreamCreate"))?;
+        for stream in [&mut card.stream, &mut card.copies] {
+            *stream = result::stream::create(result::stream::StreamKind::NonBlocking)
+                .map_err(fault("cuStreamCreate"))?;
+        }
         // SAFETY: PTX with a zero at its end, as `compiler::ptx` gives it.
         card.module = unsafe { result::module::load_data(ptx.as_ptr().cast()) }
             .map_err(fault("cuModuleLoadData"))?;
@@ -105,6 +112,13 @@ impl Card {
         // SAFETY: both were made above.
         unsafe { blas::set_stream(card.blas, card.stream.cast()) }
             .map_err(blas_fault("cublasSetStream"))?;
+        if options.tf32 {
+            let mode = blas_sys::cublasMath_t::CUBLAS_TF32_TENSOR_OP_MATH;
+            // SAFETY: the handle was made above.
+            unsafe { blas_sys::cublasSetMathMode(card.blas, mode) }
+                .result()
+                .map_err(blas_fault("cublasSetMathMode"))?;
+        }
         Ok(card)
     }
 
@@ -143,6 +157,24 @@ impl Card {
     pub(super) fn wait(&self) -> Result<(), CudaFault> {
         // SAFETY: the stream lives as long as the card.
         unsafe { result::stream::synchronize(self.stream) }.map_err(fault("cuStreamSynchronize"))
+    }
+
+    /// Has programs that are started from now on wait for an event.
+    pub(super) fn await_on_work(&self, event: sys::CUevent) -> Result<(), CudaFault> {
+        self.await_on(self.stream, event)
+    }
+
+    /// Has copies of batches that are started from now on wait for an event.
+    pub(super) fn await_on_copies(&self, event: sys::CUevent) -> Result<(), CudaFault> {
+        self.await_on(self.copies, event)
+    }
+
+    fn await_on(&self, stream: sys::CUstream, event: sys::CUevent) -> Result<(), CudaFault> {
+        let flags = sys::CUevent_wait_flags_enum::CU_EVENT_WAIT_DEFAULT;
+        // SAFETY: the stream lives as long as the card, and the event is one of the driver's that its owner has not
+        // destroyed.
+        unsafe { result::stream::wait_event(stream, event, flags) }
+            .map_err(fault("cuStreamWaitEvent"))
     }
 
     /// Starts the commands of a program, one after the other.
@@ -269,8 +301,10 @@ impl Drop for Card {
             if !self.module.is_null() {
                 let _ = result::module::unload(self.module);
             }
-            if !self.stream.is_null() {
-                let _ = result::stream::destroy(self.stream);
+            for stream in [self.stream, self.copies] {
+                if !stream.is_null() {
+                    let _ = result::stream::destroy(stream);
+                }
             }
             let _ = result::primary_ctx::release(self.device);
         }
@@ -386,7 +420,7 @@ fn compute_capability(device: sys::CUdevice) -> Result<u32, CudaFault> {
     Ok((10 * major? + minor?) as u32)
 }
 
-fn fault(call: &'static str) -> impl Fn(DriverError) -> CudaFault {
+pub(super) fn fault(call: &'static str) -> impl Fn(DriverError) -> CudaFault {
     move |error| CudaFault::Failed { call, code: error.0 as u32 }
 }
 

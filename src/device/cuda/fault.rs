@@ -32,6 +32,12 @@ pub enum CudaFault {
         /// The library.
         library: &'static str,
     },
+    /// NCCL is missing, which several cards need.
+    #[error(
+        "NCCL is not installed: there is no libnccl.so where the loader looks, and several cards that train together \
+         need it; install its development package, or link that name to its libnccl.so.2"
+    )]
+    NoNccl,
     /// The driver is older than the compiler whose code it would have to take, or than what is called of it.
     #[error(
         "the NVIDIA driver is too old: it runs CUDA {}.{}, and {}.{} is needed; update the driver",

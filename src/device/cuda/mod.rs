@@ -5,8 +5,9 @@
 //! kernels are CUDA C in `kernels/`, compiled by NVRTC for the card that is found and kept on disk; the products are
 //! cuBLAS's. The driver, NVRTC and cuBLAS are loaded when a card is opened: the program is the same for all machines.
 //!
-//! A program that comes again is recorded as a CUDA graph and started by one call. Parameters, the batch and gradients
-//! are copied from and to the host at every pass: loss, clipping and optimizer run there.
+//! A program that comes again is recorded as a CUDA graph and started by one call. A single pass copies parameters, the
+//! batch and gradients from and to the host; [`Training`] keeps all of them on the card but the batch, and runs a whole
+//! step as one program: passes, loss, clipping, the optimizer's rule and averages.
 //!
 //! # Memory
 //! A workspace is one allocation, planned before: the arena, the parameters, the batch and what steps need for
@@ -23,21 +24,28 @@ mod command;
 mod compiler;
 mod driver;
 mod fault;
+mod group;
 mod lower;
+mod member;
+mod recording;
 mod source;
+mod staging;
+mod training;
 mod workspace;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{BackwardPass, Device, ForwardPass, RunConfig, Statistics};
+use super::{BackwardPass, CardOptions, Device, ForwardPass, RunConfig, Statistics};
 use crate::plan::Plan;
 use driver::Card;
 
 pub use command::{Arg, Command, Launch, Matrix, Place, Product, Region, window_fields};
 pub use fault::CudaFault;
 pub use lower::{Draw, Program};
+pub use member::factors;
 pub use source::{SOURCE, kernel_names};
+pub use training::{Kept, StepInput, Training};
 pub use workspace::CudaWorkspace;
 
 /// A card. Clones are the same card; passes on it run one after the other.
@@ -46,6 +54,8 @@ pub struct Cuda {
     card: Arc<Mutex<Card>>,
     number: usize,
     name: Arc<str>,
+    /// Those that it trains with, itself among them, if there are others.
+    group: Option<Arc<group::Group>>,
 }
 
 impl Cuda {
@@ -58,9 +68,39 @@ impl Cuda {
     /// Compiles the kernels once for each kind of card and version of NVRTC; the result is kept in
     /// `$XDG_CACHE_HOME/cellc` or `~/.cache/cellc`.
     pub fn open(number: usize) -> Result<Cuda, CudaFault> {
-        let card = Card::open(number)?;
+        Cuda::open_with(number, CardOptions::default())
+    }
+
+    /// As [`open`](Self::open), with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(number: usize, options: CardOptions) -> Result<Cuda, CudaFault> {
+        let card = Card::open(number, options)?;
         let name = card.name()?.into();
-        Ok(Cuda { card: Arc::new(Mutex::new(card)), number, name })
+        Ok(Cuda { card: Arc::new(Mutex::new(card)), number, name, group: None })
+    }
+
+    /// Cards that train together, each an equal part of every batch, see [`Training`]. Single passes run on the one of
+    /// the smallest number.
+    ///
+    /// # Errors
+    /// [`CudaFault::NoNccl`]; [`CudaFault::Failed`] if the cards cannot be connected.
+    ///
+    /// # Panics
+    /// If there are none, or one is there twice.
+    pub fn together(cards: Vec<Cuda>) -> Result<Cuda, CudaFault> {
+        let first = cards.iter().min_by_key(|card| card.number).expect("at least one card");
+        let first = first.clone();
+        if cards.len() == 1 {
+            return Ok(first);
+        }
+        Ok(Cuda { group: Some(Arc::new(group::Group::new(cards)?)), ..first })
+    }
+
+    /// How many cards train together.
+    pub fn cards(&self) -> usize {
+        self.group.as_ref().map_or(1, |group| group.cards.len())
     }
 
     /// How many cards there are.
@@ -78,7 +118,13 @@ impl Cuda {
 
 impl fmt::Display for Cuda {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cuda:{} ({})", self.number, self.name)
+        let Some(group) = &self.group else {
+            return write!(f, "cuda:{} ({})", self.number, self.name);
+        };
+        for (index, card) in group.cards.iter().enumerate() {
+            write!(f, "{}{card}", if index == 0 { "" } else { ", " })?;
+        }
+        Ok(())
     }
 }
 
@@ -107,18 +153,20 @@ impl Device for Cuda {
         let n = pass.batch;
         let is_training = matches!(pass.statistics, Statistics::Update(_));
         let program = Program::forward(plan, n, config, is_training);
-        let memory = workspace.memory().expect(PREPARED);
+        let prepared = workspace.prepared().expect(PREPARED);
         let card = self.lock();
         card.bind()?;
         let statistics = match &pass.statistics {
             Statistics::Update(running) => &**running,
             Statistics::Running(running) => running,
         };
+        let memory = &prepared.memory;
         memory.upload(&card, Place::Params, pass.params)?;
         memory.upload(&card, Place::Statistics, statistics)?;
         memory.upload(&card, Place::Image, pass.image)?;
         memory.upload(&card, Place::Draws, &program.draw(n, config))?;
-        memory.run(&card, program)?;
+        prepared.run(&card, program)?;
+        let memory = &prepared.memory;
         memory.download(&card, Place::Logits, pass.logits)?;
         if let Some(aux) = pass.aux {
             memory.download(&card, Place::Aux, aux)?;
@@ -138,9 +186,10 @@ impl Device for Cuda {
     ) -> Result<(), CudaFault> {
         let n = pass.batch;
         let program = Program::backward(plan, n, config);
-        let memory = workspace.memory().expect(PREPARED);
+        let prepared = workspace.prepared().expect(PREPARED);
         let card = self.lock();
         card.bind()?;
+        let memory = &prepared.memory;
         // The parameters are still there: they have not changed since the forward pass.
         memory.upload(&card, Place::LogitsGradient, pass.logits)?;
         if let Some(aux) = pass.aux {
@@ -151,7 +200,8 @@ impl Device for Cuda {
             memory.upload(&card, Place::ImageGradient, image)?;
         }
         memory.upload(&card, Place::Draws, &program.draw(n, config))?;
-        memory.run(&card, program)?;
+        prepared.run(&card, program)?;
+        let memory = &prepared.memory;
         memory.download(&card, Place::Gradients, pass.gradients)?;
         if let Some(image) = pass.image {
             memory.download(&card, Place::ImageGradient, image)?;

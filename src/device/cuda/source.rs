@@ -10,6 +10,8 @@ pub const SOURCE: &str = concat!(
     include_str!("kernels/convolution.cu"),
     include_str!("kernels/batch_norm.cu"),
     include_str!("kernels/group_norm.cu"),
+    include_str!("kernels/loss.cu"),
+    include_str!("kernels/update.cu"),
 );
 
 /// The names of the kernels, in the order of the source.

@@ -1,11 +1,12 @@
-//! The memory of a run on a card: one allocation for everything.
+//! The memory of a run on a card: a few allocations, each cut into places.
 
 use std::sync::{Arc, Mutex};
 
 use super::command::{Place, Region};
-use super::driver::{Allocation, Card, Graph};
+use super::driver::{Allocation, Card};
 use super::fault::CudaFault;
 use super::lower::Program;
+use super::recording::Recording;
 use crate::device::RunConfig;
 use crate::plan::{Mode, Plan};
 
@@ -16,20 +17,23 @@ const BORDER: usize = 64;
 /// one.
 const KEPT: usize = 6;
 
+/// Numbers of each place, in the order of [`Place::ALL`].
+pub(super) type Lens = [usize; Place::ALL.len()];
+
 /// Memory of a run on [`Cuda`](super::Cuda).
 #[derive(Debug, Default)]
 pub struct CudaWorkspace {
-    memory: Option<Memory>,
+    prepared: Option<Prepared>,
 }
 
 impl CudaWorkspace {
     /// Bytes held on the card.
     pub fn bytes(&self) -> usize {
-        self.memory.as_ref().map_or(0, |memory| memory.allocation.bytes())
+        self.prepared.as_ref().map_or(0, |prepared| prepared.memory.bytes())
     }
 
-    pub(super) fn memory(&mut self) -> Option<&mut Memory> {
-        self.memory.as_mut()
+    pub(super) fn prepared(&mut self) -> Option<&mut Prepared> {
+        self.prepared.as_mut()
     }
 
     pub(super) fn prepare(
@@ -39,29 +43,19 @@ impl CudaWorkspace {
         batch: usize,
     ) -> Result<(), CudaFault> {
         let wanted = lens(plan, batch);
-        let fits = |memory: &Memory| {
-            memory.allocation.is_on(card)
-                && wanted.iter().zip(memory.lens).all(|(&w, len)| w <= len)
-        };
-        if self.memory.as_ref().is_some_and(fits) {
+        if self.prepared.as_ref().is_some_and(|prepared| prepared.memory.fits(card, &wanted)) {
             return Ok(());
         }
         // Nothing in it is worth copying, so the old memory goes first.
-        self.memory = None;
-        let mut starts = [0; Place::ALL.len()];
-        let mut end = 0;
-        for (start, len) in starts.iter_mut().zip(wanted) {
-            *start = end;
-            end = (end + len).next_multiple_of(BORDER);
-        }
-        let allocation = Allocation::new(card, end * size_of::<f32>())?;
-        self.memory = Some(Memory { allocation, starts, lens: wanted, played: Vec::new() });
+        self.prepared = None;
+        let block = Block::new(card, wanted)?;
+        self.prepared = Some(Prepared::new(Memory { blocks: vec![Arc::new(block)] }));
         Ok(())
     }
 }
 
-/// Numbers of each place.
-fn lens(plan: &Plan, n: usize) -> [usize; Place::ALL.len()] {
+/// What single passes of a plan need.
+fn lens(plan: &Plan, n: usize) -> Lens {
     // Settings change no sizes.
     let config = RunConfig::default();
     let is_trained = matches!(plan.mode, Mode::Train { .. });
@@ -88,72 +82,65 @@ fn lens(plan: &Plan, n: usize) -> [usize; Place::ALL.len()] {
         Place::Logits => n * plan.classes,
         Place::LogitsGradient if is_trained => n * plan.classes,
         Place::Aux | Place::AuxGradient => aux,
-        Place::Gradients | Place::ImageGradient | Place::LogitsGradient => 0,
+        // Of single passes alone: what whole steps need is a matter of `Training`.
+        Place::Gradients
+        | Place::ImageGradient
+        | Place::LogitsGradient
+        | Place::Labels
+        | Place::Report
+        | Place::Scalars
+        | Place::Factors
+        | Place::States
+        | Place::AverageParams
+        | Place::AverageStatistics
+        | Place::Staging => 0,
     })
 }
 
 /// An allocation and where each place lies in it.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct Block {
     allocation: Allocation,
-    /// First number and number of numbers of each place, in the order of [`Place::ALL`].
-    starts: [usize; Place::ALL.len()],
-    lens: [usize; Place::ALL.len()],
-    /// Programs that ran on it, the latest last.
-    played: Vec<(Program, Recording)>,
+    /// First number of each place, in the order of [`Place::ALL`].
+    starts: Lens,
+    lens: Lens,
 }
 
-/// What is known of a program that ran before.
-#[derive(Debug)]
-enum Recording {
-    /// It ran once, command by command.
-    NotYet,
-    /// It is one graph, started by one call.
-    Graph(Graph),
-    /// The driver or cuBLAS refused.
-    Refused,
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        let graphs = self.played.drain(..).filter_map(|(_, recording)| recording.into_graph());
-        self.allocation.forget(graphs);
-    }
-}
-
-impl Recording {
-    fn into_graph(self) -> Option<Graph> {
-        match self {
-            Recording::Graph(graph) => Some(graph),
-            Recording::NotYet | Recording::Refused => None,
+impl Block {
+    pub(super) fn new(card: &Arc<Mutex<Card>>, lens: Lens) -> Result<Block, CudaFault> {
+        let mut starts = [0; Place::ALL.len()];
+        let mut end = 0;
+        for (start, len) in starts.iter_mut().zip(lens) {
+            *start = end;
+            end = (end + len).next_multiple_of(BORDER);
         }
+        let allocation = Allocation::new(card, end * size_of::<f32>())?;
+        Ok(Block { allocation, starts, lens })
     }
+
+    /// The address of a region, if it lies here.
+    fn address(&self, region: Region) -> Option<u64> {
+        let place = region.place as usize;
+        let start = (self.starts[place] + region.start) * size_of::<f32>();
+        let is_inside = region.start + region.len <= self.lens[place];
+        is_inside.then(|| self.allocation.address() + start as u64)
+    }
+}
+
+/// The memory of programs: each place lies in one of a few blocks.
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    pub blocks: Vec<Arc<Block>>,
 }
 
 impl Memory {
-    /// Runs a program: command by command the first time, in which cuBLAS may still make memory for itself, and as a
-    /// recorded graph from then on. What changes from pass to pass lies in memory.
-    pub(super) fn run(&mut self, card: &Card, program: Program) -> Result<(), CudaFault> {
-        let known = self.played.iter().position(|(played, _)| *played == program);
-        let Some(index) = known else {
-            card.run(&program, self)?;
-            if self.played.len() == KEPT
-                && let (_, Recording::Graph(graph)) = self.played.remove(0)
-            {
-                // Nothing runs that was started before: each pass waits for its own.
-                card.forget(graph);
-            }
-            self.played.push((program, Recording::NotYet));
-            return Ok(());
-        };
-        if matches!(self.played[index].1, Recording::NotYet) {
-            let recorded = card.record(&program, self);
-            self.played[index].1 = recorded.map_or(Recording::Refused, Recording::Graph);
-        }
-        match &self.played[index].1 {
-            Recording::Graph(graph) => card.play(graph),
-            Recording::NotYet | Recording::Refused => card.run(&program, self),
-        }
+    fn bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.allocation.bytes()).sum()
+    }
+
+    fn fits(&self, card: &Arc<Mutex<Card>>, wanted: &Lens) -> bool {
+        let block = &self.blocks[0];
+        block.allocation.is_on(card) && wanted.iter().zip(block.lens).all(|(&w, len)| w <= len)
     }
 
     /// The address of a region.
@@ -161,12 +148,8 @@ impl Memory {
     /// # Panics
     /// If it does not lie in its place.
     pub(super) fn address(&self, region: Region) -> u64 {
-        let place = region.place as usize;
-        assert!(
-            region.start + region.len <= self.lens[place],
-            "a command reads and writes its places"
-        );
-        self.allocation.address() + ((self.starts[place] + region.start) * size_of::<f32>()) as u64
+        let address = self.blocks.iter().find_map(|block| block.address(region));
+        address.expect("a command reads and writes its places")
     }
 
     /// Copies 32-bit numbers to the beginning of a place.
@@ -176,8 +159,19 @@ impl Memory {
         place: Place,
         numbers: &[T],
     ) -> Result<(), CudaFault> {
-        const { assert!(size_of::<T>() == size_of::<f32>(), "numbers are 32 bits wide") };
         let region = Region { place, start: 0, len: numbers.len() };
+        self.upload_to(card, region, numbers)
+    }
+
+    /// Copies 32-bit numbers to a region of as many.
+    pub(super) fn upload_to<T: Copy>(
+        &self,
+        card: &Card,
+        region: Region,
+        numbers: &[T],
+    ) -> Result<(), CudaFault> {
+        const { assert!(size_of::<T>() == size_of::<f32>(), "numbers are 32 bits wide") };
+        assert_eq!(region.len, numbers.len(), "a number for each of the region's");
         card.upload(self.address(region), numbers)
     }
 
@@ -189,6 +183,69 @@ impl Memory {
         numbers: &mut [f32],
     ) -> Result<(), CudaFault> {
         let region = Region { place, start: 0, len: numbers.len() };
+        self.download_from(card, region, numbers)
+    }
+
+    /// Copies a region to the host; it is there after the next wait.
+    pub(super) fn download_from(
+        &self,
+        card: &Card,
+        region: Region,
+        numbers: &mut [f32],
+    ) -> Result<(), CudaFault> {
+        assert_eq!(region.len, numbers.len(), "a number for each of the region's");
         card.download(self.address(region), numbers)
+    }
+}
+
+/// Memory, and the programs that ran on it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub memory: Memory,
+    /// The latest last.
+    played: Vec<Recording>,
+}
+
+impl Prepared {
+    pub(super) fn new(memory: Memory) -> Prepared {
+        Prepared { memory, played: Vec::new() }
+    }
+
+    /// For a few programs, which [`run_at`](Self::run_at) runs.
+    pub(super) fn for_all(memory: Memory, programs: Vec<Program>) -> Prepared {
+        Prepared { memory, played: programs.into_iter().map(Recording::new).collect() }
+    }
+
+    /// The program of an index.
+    pub(super) fn program(&self, index: usize) -> &Program {
+        self.played[index].program()
+    }
+
+    /// Runs the program of an index.
+    pub(super) fn run_at(&mut self, card: &Card, index: usize) -> Result<(), CudaFault> {
+        self.played[index].play(card, &self.memory)
+    }
+
+    /// Runs a program, as [`Recording::play`] does. What changes from pass to pass lies in memory.
+    pub(super) fn run(&mut self, card: &Card, program: Program) -> Result<(), CudaFault> {
+        let known = self.played.iter().position(|recording| *recording.program() == program);
+        let index = known.unwrap_or_else(|| {
+            if self.played.len() == KEPT
+                && let Some(graph) = self.played.remove(0).into_graph()
+            {
+                // Nothing runs that was started before: each pass waits for its own.
+                card.forget(graph);
+            }
+            self.played.push(Recording::new(program));
+            self.played.len() - 1
+        });
+        self.played[index].play(card, &self.memory)
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        let graphs = self.played.drain(..).filter_map(Recording::into_graph);
+        self.memory.blocks[0].allocation.forget(graphs);
     }
 }

@@ -18,9 +18,12 @@ use super::identity::data_hash;
 use super::objective::NetScale;
 use super::strategy::at_least_one;
 use super::task::{Scoring, Task};
+use super::workers::current_worker;
 use crate::data::{Dataset, HoldOut, Split, split};
+use crate::device::AnyDevice;
 use crate::error::Error;
 use crate::graph::Graph;
+use crate::network::Network;
 use crate::source::{Library, Loader, SourceFile};
 use crate::space::{Genotype, Requirements, SearchSpace};
 use crate::train::TrainConfig;
@@ -65,6 +68,8 @@ pub struct TrainEvaluator {
     seed: u64,
     config: ChildConfig,
     time_limit: Option<TimeLimit>,
+    /// At least one.
+    devices: Vec<AnyDevice>,
 }
 
 impl TrainEvaluator {
@@ -111,6 +116,7 @@ impl TrainEvaluator {
         }
         let (data_name, data_hash) = (data_name.into(), data_hash(&data));
         let time_limit = None;
+        let devices = vec![AnyDevice::default()];
         Ok(TrainEvaluator {
             architectures,
             data,
@@ -120,6 +126,7 @@ impl TrainEvaluator {
             seed,
             config,
             time_limit,
+            devices,
         })
     }
 
@@ -130,6 +137,27 @@ impl TrainEvaluator {
     /// Which children fail by this depends on the machine. A search that is resumed goes by its ledger.
     pub fn with_time_limit(self, limit: Option<TimeLimit>) -> Self {
         TrainEvaluator { time_limit: limit, ..self }
+    }
+
+    /// Trains the children of worker `i`, counted from 0, on device `i` modulo their number, instead of on the
+    /// processor. Those that [share](Evaluator::sharing) weights stay there.
+    ///
+    /// # Panics
+    /// If there are none.
+    ///
+    /// # Determinism
+    /// Workers take the architecture that is next, so that it is only for equal devices that the rewards are the same
+    /// for any number of workers.
+    pub fn with_devices(self, devices: Vec<AnyDevice>) -> Self {
+        assert!(!devices.is_empty(), "children are trained somewhere");
+        TrainEvaluator { devices, ..self }
+    }
+
+    /// A fresh child, on the device of the worker that the calling thread belongs to.
+    fn child(&self, graph: &Graph, seed: u64) -> Network {
+        let mut network = Network::new(graph, seed);
+        network.set_device(self.devices[current_worker() % self.devices.len()].clone());
+        network
     }
 
     /// The space that is searched.

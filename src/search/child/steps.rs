@@ -37,7 +37,7 @@ impl Stepwise for TrainEvaluator {
         until: usize,
     ) -> Result<(Evaluation, Paused), Failure> {
         let (lowered, counts) = self.admitted(genotype)?;
-        let mut network = Network::new(&lowered.graph, seed);
+        let mut network = self.child(&lowered.graph, seed);
         let config = TrainConfig { seed, ..self.config.train.clone() };
         let mut trainer = Trainer::new(&mut network, self.set(), &config).map_err(failure)?;
         let mut before = Duration::ZERO;
@@ -48,8 +48,9 @@ impl Stepwise for TrainEvaluator {
             before = spent;
         }
         let spent = self.train(&mut trainer, until, before)?;
-        let score = self.score(&trainer.averaged(), &lowered, counts, until)?;
-        Ok((score, Paused::new(Waiting { state: trainer.state(), spent })))
+        let score = self.score(&trainer.averaged().map_err(failure)?, &lowered, counts, until)?;
+        let state = trainer.state().map_err(failure)?;
+        Ok((score, Paused::new(Waiting { state, spent })))
     }
 
     fn save(&self, paused: Paused) -> Option<Vec<u8>> {
@@ -68,11 +69,11 @@ impl Stepwise for TrainEvaluator {
         epochs: usize,
     ) -> Result<Evaluation, Failure> {
         let (lowered, counts) = self.admitted(genotype)?;
-        let mut network = Network::new(&lowered.graph, seed);
+        let mut network = self.child(&lowered.graph, seed);
         let config = TrainConfig { seed, epochs, ..self.config.train.clone() };
         let mut trainer = Trainer::new(&mut network, self.set(), &config).map_err(failure)?;
         self.train(&mut trainer, epochs, Duration::ZERO)?;
-        trainer.finish();
+        trainer.finish().map_err(failure)?;
         self.score(&network, &lowered, counts, epochs)
     }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainConfig;
 use super::state::check_fits;
 use crate::network::StateFault;
+use crate::plan::UpdateRule;
 
 pub use adam::Adam;
 pub use rms_prop::RmsProp;
@@ -41,6 +42,14 @@ pub trait Rule {
     /// # Panics
     /// If the lengths are not those the rule was made for.
     fn step(&mut self, params: &mut [f32], gradient: &[f32], lr: f64, step: usize);
+
+    /// What it does, for devices that do it themselves.
+    fn update_rule(&self) -> UpdateRule;
+
+    /// `rate` and `root` of the [`UpdateRule`] in a step, counted from 0.
+    fn scalars(&self, lr: f64, _step: usize) -> [f32; 2] {
+        [lr as f32, 1.0]
+    }
 
     /// What it remembers, by name, each as long as the parameters.
     fn state(&self) -> Vec<(&'static str, &[f32])>;
@@ -98,6 +107,21 @@ impl Optimizer {
     /// If the lengths are not those the optimizer was made for.
     pub fn step(&mut self, params: &mut [f32], gradient: &[f32], lr: f64, step: usize) {
         self.rule_mut().step(params, gradient, lr, step);
+    }
+
+    /// What it does, for devices that do it themselves.
+    pub fn update_rule(&self) -> UpdateRule {
+        self.rule().update_rule()
+    }
+
+    /// `rate` and `root` of the [`UpdateRule`] in a step, counted from 0.
+    pub fn scalars(&self, lr: f64, step: usize) -> [f32; 2] {
+        self.rule().scalars(lr, step)
+    }
+
+    /// What it remembers, by name, to overwrite it.
+    pub fn state_mut(&mut self) -> BTreeMap<&'static str, &mut [f32]> {
+        self.rule_mut().state_mut().into_iter().collect()
     }
 
     /// What it remembers, by name.

@@ -1,6 +1,7 @@
 //! `RMSProp` as TensorFlow has it.
 
 use super::{Rule, assert_lengths};
+use crate::plan::UpdateRule;
 
 /// `s = decay * s + (1 - decay) * g^2; v = momentum * v + lr * g / sqrt(s + eps); p -= v`.
 ///
@@ -32,16 +33,21 @@ impl RmsProp {
 }
 
 impl Rule for RmsProp {
-    fn step(&mut self, params: &mut [f32], gradient: &[f32], lr: f64, _: usize) {
+    fn step(&mut self, params: &mut [f32], gradient: &[f32], lr: f64, step: usize) {
         assert_lengths(params, gradient, &self.velocity);
         let RmsProp { decay, momentum, eps, .. } = *self;
-        let lr = lr as f32;
+        let [lr, _] = self.scalars(lr, step);
         let states = self.mean_square.iter_mut().zip(&mut self.velocity);
         for ((p, &g), (s, v)) in params.iter_mut().zip(gradient).zip(states) {
             *s += (1.0 - decay) * (g * g - *s);
             *v = momentum * *v + lr * g / (*s + eps).sqrt();
             *p -= *v;
         }
+    }
+
+    fn update_rule(&self) -> UpdateRule {
+        let RmsProp { decay, momentum, eps, .. } = *self;
+        UpdateRule::RmsProp { decay, momentum, eps }
     }
 
     fn state(&self) -> Vec<(&'static str, &[f32])> {

@@ -1,6 +1,7 @@
 //! Stochastic gradient descent, with momentum.
 
 use super::{Rule, assert_lengths};
+use crate::plan::UpdateRule;
 
 /// `v = momentum * v + g; p -= lr * v`, and for Nesterov's momentum `p -= lr * (g + momentum * v)`.
 ///
@@ -23,8 +24,8 @@ impl Sgd {
 }
 
 impl Rule for Sgd {
-    fn step(&mut self, params: &mut [f32], gradient: &[f32], lr: f64, _: usize) {
-        let (lr, momentum) = (lr as f32, self.momentum);
+    fn step(&mut self, params: &mut [f32], gradient: &[f32], lr: f64, step: usize) {
+        let ([lr, _], momentum) = (self.scalars(lr, step), self.momentum);
         if momentum == 0.0 {
             assert_lengths(params, gradient, params);
             for (p, &g) in params.iter_mut().zip(gradient) {
@@ -37,6 +38,10 @@ impl Rule for Sgd {
             *v = g + momentum * *v;
             *p -= if self.nesterov { lr * (g + momentum * *v) } else { lr * *v };
         }
+    }
+
+    fn update_rule(&self) -> UpdateRule {
+        UpdateRule::Sgd { momentum: self.momentum, nesterov: self.nesterov }
     }
 
     fn state(&self) -> Vec<(&'static str, &[f32])> {

@@ -8,6 +8,7 @@ mod convolution;
 mod depthwise;
 mod forward;
 mod norm;
+mod update;
 
 use std::iter::repeat_with;
 
@@ -15,6 +16,8 @@ use super::command::{Arg, Command, Launch, Place, Region};
 use crate::device::RunConfig;
 use crate::device::draws::{self, Direction};
 use crate::plan::{Plan, Slot, View};
+
+pub(super) use update::{REPORT, SCALARS, arrival, state};
 
 /// Threads of a block, `BLOCK` in the kernels' prelude.
 const BLOCK: usize = 256;
@@ -113,21 +116,25 @@ impl Program {
     /// If a plan for inference is to train.
     pub fn forward(plan: &Plan, n: usize, config: &RunConfig, is_training: bool) -> Program {
         let mut lowering = Lowering::new(plan, n, config, is_training);
-        for step in &plan.forward {
-            lowering.start_step();
-            lowering.forward(&step.kernel);
-        }
+        lowering.forward_steps();
         lowering.program
     }
 
     /// The backward pass of a plan for `n` images.
     pub fn backward(plan: &Plan, n: usize, config: &RunConfig) -> Program {
         let mut lowering = Lowering::new(plan, n, config, true);
-        for step in &plan.backward {
-            lowering.start_step();
-            lowering.backward(&step.kernel);
-        }
+        lowering.backward_steps();
         lowering.program
+    }
+
+    /// How many numbers of each place it reads and writes, in the order of [`Place::ALL`].
+    pub fn lens(&self) -> [usize; Place::ALL.len()] {
+        let mut lens = [0; Place::ALL.len()];
+        for region in self.steps.iter().flatten().flat_map(Command::regions) {
+            let len = &mut lens[region.place as usize];
+            *len = (*len).max(region.start + region.len);
+        }
+        lens
     }
 
     /// The words of all draws for `n` images, as they lie in [`Place::Draws`].
@@ -155,6 +162,20 @@ impl<'p> Lowering<'p> {
     fn new(plan: &'p Plan, n: usize, config: &'p RunConfig, is_training: bool) -> Lowering<'p> {
         let program = Program::default();
         Lowering { plan, n, config, is_training, program, draws_len: 0, scratch: 0 }
+    }
+
+    fn forward_steps(&mut self) {
+        for step in &self.plan.forward {
+            self.start_step();
+            self.forward(&step.kernel);
+        }
+    }
+
+    fn backward_steps(&mut self) {
+        for step in &self.plan.backward {
+            self.start_step();
+            self.backward(&step.kernel);
+        }
     }
 
     fn start_step(&mut self) {
