@@ -102,6 +102,48 @@ fn eval_counts_what_is_taken_for_what() {
     assert!((350..=370).contains(&held), "{held}");
 }
 
+/// Which images were held out depends on the limit, which a checkpoint knows.
+#[test]
+fn eval_alone_gives_the_parts_of_a_training_with_a_limit() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let more = ["--limit", "80", "--batch", "20", "--validation", "0.5", "--seed", "4"];
+    let trained = train(folder.path(), &more);
+    assert!(trained.contains("40 training, 40 validation and 80 test images"), "{trained}");
+    let eval = |args: &[&str]| fine(folder.path(), &[&["eval", "m.safetensors"], args].concat());
+    for part in ["train", "validation"] {
+        let found = json(&eval(&["--part", part, "--format", "json"]));
+        assert_eq!(found["images"], 40, "{part}");
+    }
+    assert_eq!(trained.lines().last(), eval(&[]).lines().last());
+    // The last epoch's accuracy is that of the model.
+    let checkpoint = Checkpoint::read_metadata(&folder.path().join("m.safetensors")).unwrap();
+    let held = json(&eval(&["--part", "validation", "--format", "json"]));
+    assert_eq!(held["accuracy"].as_f64(), checkpoint.val_accuracy);
+
+    let refuse =
+        |args: &[&str]| refused(folder.path(), &[&["eval", "m.safetensors"], args].concat());
+    let other = refuse(&["--part", "train", "--limit", "100"]);
+    assert!(other.contains("trained with --limit 80"), "{other}");
+    // Other images of the same shape and classes.
+    let idx = folder.path().join("idx");
+    fs::create_dir(&idx).unwrap();
+    for (name, count) in [("train", 40_u8), ("t10k", 20)] {
+        let pixels = (0..u32::from(count) * 64).map(|at| (at % 251) as u8);
+        let header = [0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 8, 0, 0, 0, 8];
+        let images: Vec<u8> = header.into_iter().chain(pixels).collect();
+        fs::write(idx.join(format!("{name}-images-idx3-ubyte")), images).unwrap();
+        let labels: Vec<u8> =
+            [0, 0, 8, 1, 0, 0, 0, count].into_iter().chain((0..count).map(|at| at % 10)).collect();
+        fs::write(idx.join(format!("{name}-labels-idx1-ubyte")), labels).unwrap();
+    }
+    for part in ["train", "validation"] {
+        let text = refuse(&["--data", "idx:idx", "--part", part]);
+        assert!(text.contains("the images of `idx:idx` are not those of `digits`"), "{text}");
+    }
+    let test = json(&eval(&["--data", "idx:idx", "--format", "json"]));
+    assert_eq!(test["images"], 20);
+}
+
 #[test]
 fn predict_agrees_with_eval_and_refuses_what_is_no_image() {
     let folder = tempfile::tempdir().expect("a scratch folder");

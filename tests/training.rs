@@ -401,6 +401,8 @@ fn description() -> Checkpoint {
         class_names: digits.class_names,
         whitening: digits.whitening,
         validation: 0.125,
+        limit: Some(1000),
+        data_hash: Some("0123456789abcdef".into()),
         bn_eps: 1e-5,
         config: Some(TrainConfig { lr: 0.1 + 0.2, seed: u64::MAX, ..TrainConfig::default() }),
         frozen: Some("stem".into()),

@@ -46,8 +46,8 @@ impl Start {
         Ok(Start { input, net, scale, trained: None })
     }
 
-    /// The data set, in the size that a trained network is for unless another is asked for.
-    fn data(&self, args: &TrainArgs) -> Result<Dataset, Error> {
+    /// The data set with its hash, in the size that a trained network is for unless another is asked for.
+    fn data(&self, args: &TrainArgs) -> Result<(Dataset, String), Error> {
         let mut config = args.images.config();
         if let Some((checkpoint, _)) = &self.trained
             && args.data.is_resizable()
@@ -64,6 +64,7 @@ impl Start {
                 reason: format!("`{}` has {}", args.data, data.classes),
             });
         }
+        let hash = data.hash();
         if let Some((checkpoint, _)) = &self.trained {
             if checkpoint.image[0] != data.train.ty().channels {
                 let path = args.from.clone().unwrap_or_default();
@@ -75,7 +76,7 @@ impl Start {
             }
             data.whitening = checkpoint.whitening.clone();
         }
-        Ok(data)
+        Ok((data, hash))
     }
 }
 
@@ -96,7 +97,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     use_threads(args.threads)?;
     let device = AnyDevice::open(args.device)?;
     let start = Start::of(args)?;
-    let data = start.data(args)?;
+    let (data, data_hash) = start.data(args)?;
     let Start { input, net, scale, trained } = start;
     let usual = (!is_augment_known).then_some(data.augment);
     let Settings { mut config, validation } = settings::resolve(&args.settings, usual)?;
@@ -144,6 +145,8 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         class_names: data.class_names.clone(),
         whitening: data.whitening.clone(),
         validation,
+        limit: args.images.limit,
+        data_hash: Some(data_hash.clone()),
         bn_eps: config.bn_eps as f32,
         config: Some(config.clone()),
         frozen: args.freeze.as_ref().map(ToString::to_string),

@@ -44,6 +44,7 @@ pub use split::{HoldOut, Split, split};
 pub use whitening::Whitening;
 
 use crate::error::Error;
+use crate::fnv::Fnv1a;
 
 /// A data set.
 #[derive(Clone, Debug)]
@@ -116,6 +117,28 @@ pub fn load_with(spec: &DataSpec, config: &LoadConfig) -> Result<Dataset, Error>
     let whitening = Whitening::of(&train)?;
     let classes = class_names.len();
     Ok(Dataset { name: spec.kind(), train, test, classes, class_names, whitening, augment })
+}
+
+impl Dataset {
+    /// 16 hexadecimal digits that stand for all that training can depend on: the training images with their
+    /// labels. Images that are decoded at each use count by number, shape and whitening.
+    ///
+    /// # Determinism
+    /// The same on every platform and in every release.
+    pub fn hash(&self) -> String {
+        let mut hash = Fnv1a::new();
+        let ty = self.train.ty();
+        for number in [ty.channels, ty.height, ty.width, self.classes, self.train.len()] {
+            hash.number(number as u64);
+        }
+        self.train.labels().iter().for_each(|&label| hash.bytes(&label.to_le_bytes()));
+        hash.bytes(self.train.pixels().unwrap_or_default());
+        let Whitening { mean, std } = &self.whitening;
+        for value in [mean, std].into_iter().flatten() {
+            hash.bytes(&value.to_le_bytes());
+        }
+        hash.digits()
+    }
 }
 
 impl LoadConfig {

@@ -5,7 +5,6 @@ use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::budget::{Paused, Stepwise};
 use super::enas::Sharing;
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
-use super::identity::data_hash;
 use super::objective::NetScale;
 use super::task::{Scoring, Task};
 use crate::data::{Dataset, HoldOut, Split, split};
@@ -96,7 +95,7 @@ impl TrainEvaluator {
                 reason: "no image would be held out, so no child would have a reward".into(),
             }));
         }
-        let (data_name, data_hash) = (data_name.into(), data_hash(&data));
+        let (data_name, data_hash) = (data_name.into(), data.hash());
         Ok(TrainEvaluator { architectures, data, data_name, data_hash, split, seed, config })
     }
 

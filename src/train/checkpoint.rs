@@ -56,6 +56,14 @@ pub struct Checkpoint {
     /// Share of the training images that was held out, with the seed of `config`.
     #[serde(default)]
     pub validation: f64,
+    /// The most training images and the most test images that were used of the data set, as
+    /// [`LoadConfig`](crate::data::LoadConfig) has it; all if none.
+    #[serde(default)]
+    pub limit: Option<usize>,
+    /// [`Dataset::hash`](crate::data::Dataset::hash) of the data set before validation images were held out;
+    /// none of an imported network. With `validation` and the seed it tells which images were.
+    #[serde(default)]
+    pub data_hash: Option<String>,
     /// What batch normalization adds to the variance: that of `config`, if there is one. A model file
     /// without it was trained here, before there were imports, with the default.
     #[serde(default = "default_bn_eps")]

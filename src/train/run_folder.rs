@@ -167,15 +167,16 @@ impl RunFolder {
 /// In what two runs differ, if they do.
 fn difference(old: &About, new: &About) -> Option<&'static str> {
     let (old_model, new_model) = (&old.model, &new.model);
-    let has_same_data =
-        old_model.data == new_model.data && old_model.whitening == new_model.whitening;
+    let has_same_data = old_model.data == new_model.data
+        && old_model.data_hash == new_model.data_hash
+        && old_model.whitening == new_model.whitening;
     let what = [
         (old_model.cellc == new_model.cellc, "version of cellc"),
         (old_model.cell == new_model.cell, "cell"),
         (old_model.net == new_model.net, "net"),
         (old_model.scale == new_model.scale, "scale"),
-        (has_same_data, "data set"),
         (old.images == new.images, "number of training, validation or test images"),
+        (has_same_data, "data set"),
         (old_model.config == new_model.config, "settings"),
         (old_model.frozen == new_model.frozen, "frozen parts"),
         (old == new, "network"),

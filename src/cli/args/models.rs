@@ -15,7 +15,7 @@ use super::Report;
 pub enum Part {
     /// Those kept for the final test.
     Test,
-    /// Those held out when the checkpoint was trained.
+    /// Those held out when the checkpoint was trained, of the data set it was trained on.
     Validation,
     /// Those it was trained on.
     Train,
@@ -65,7 +65,7 @@ pub struct EvalArgs {
     #[arg(long, value_enum, default_value = "test")]
     pub part: Part,
     /// Use at most this many training and this many test images, with equal shares of every class and
-    /// always the same ones.
+    /// always the same ones; on the data set it was trained on as many as then, if not given.
     #[arg(long, value_name = "IMAGES")]
     pub limit: Option<usize>,
     /// How to report.
