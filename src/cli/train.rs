@@ -16,7 +16,7 @@ use cellc::train::{
     Checkpoint, Event, RunFolder, TrainConfig, TrainSet, Trainer, accuracy, adopt_body, restore,
 };
 
-use super::args::TrainArgs;
+use super::args::{NetArgs, TrainArgs};
 use super::input::{self, Failure, Input};
 use super::progress::Progress;
 use super::settings::{self, Settings};
@@ -32,7 +32,7 @@ struct Start {
 }
 
 impl Start {
-    fn of(args: &TrainArgs) -> Result<Start, Failure> {
+    fn of(args: &TrainArgs, net: &NetArgs) -> Result<Start, Failure> {
         if let Some(path) = &args.from {
             let (input, _) = input::load_checkpoint(path)?;
             let (checkpoint, network) = restore(path)?;
@@ -42,7 +42,7 @@ impl Start {
         }
         let file = args.file.as_deref().expect("clap asks for a file where there is no checkpoint");
         let input = input::load(file)?;
-        let (net, scale) = (input.net(&args.net).to_owned(), input.scale(&args.net)?);
+        let (net, scale) = (input.net(net).to_owned(), input.scale(net)?);
         Ok(Start { input, net, scale, trained: None })
     }
 
@@ -83,7 +83,7 @@ impl Start {
 /// Trains, writes the checkpoint, and states the test accuracy on the last line.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     // Checked before the data is read, which may take long.
-    let Settings { config, .. } = settings::resolve(&args.settings, None)?;
+    let Settings { config, net, .. } = settings::resolve(&args.settings, &args.net, None)?;
     config.check()?;
     let is_augment_known = args.settings.recipe.is_some();
     if args.print_config {
@@ -92,15 +92,16 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         } else {
             Some(data::load_with(&args.data, &args.images.config())?.augment)
         };
-        return output(&settings::resolve(&args.settings, usual)?.print()?);
+        return output(&settings::resolve(&args.settings, &args.net, usual)?.print()?);
     }
     use_threads(args.threads)?;
     let device = AnyDevice::open(args.device)?;
-    let start = Start::of(args)?;
+    let start = Start::of(args, &net)?;
     let (data, data_hash) = start.data(args)?;
     let Start { input, net, scale, trained } = start;
     let usual = (!is_augment_known).then_some(data.augment);
-    let Settings { mut config, validation } = settings::resolve(&args.settings, usual)?;
+    let Settings { mut config, validation, .. } =
+        settings::resolve(&args.settings, &args.net, usual)?;
     if let Some((checkpoint, _)) = &trained {
         // The body was trained with it.
         config.bn_eps = f64::from(checkpoint.bn_eps);

@@ -31,7 +31,7 @@ pub struct TrainArgs {
     /// statistics, which stay as they are too.
     #[arg(long, value_name = "PARTS")]
     pub freeze: Option<Freeze>,
-    /// Which network.
+    /// Which network; that of the recipe, if there is one and these do not say otherwise.
     #[command(flatten)]
     pub net: NetArgs,
     /// The data set: `digits`, `cifar10:DIR`, `cifar100:DIR`, `idx:DIR`, `folder:DIR` or
@@ -81,7 +81,8 @@ pub struct TrainArgs {
 /// recipe over the defaults named here.
 #[derive(Debug, Args)]
 pub struct SettingArgs {
-    /// The settings of a paper instead of the small defaults.
+    /// The settings of a paper instead of the small defaults, with its net and scale unless `--net` or
+    /// `--scale` says otherwise.
     #[arg(long, value_parser = recipe())]
     pub recipe: Option<Recipe>,
     /// Settings from a TOML file; its keys are those that `--print-config` prints.
