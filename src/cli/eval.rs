@@ -1,6 +1,6 @@
 //! `cellc eval`: how well a checkpoint, rebuilt from nothing else, classifies images.
 
-use cellc::data::{self, DataSpec, Dataset, HoldOut, Images, LoadConfig, split};
+use cellc::data::{self, DataSpec, Dataset, Images, LoadConfig};
 use cellc::device::AnyDevice;
 use cellc::error::Error;
 use cellc::evaluation::{Evaluation, evaluate};
@@ -37,7 +37,7 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
         return Err(Error::Checkpoint { path: args.checkpoint.clone(), fault }.into());
     }
     let (images, indices) = part(args, &checkpoint, &spec, &data)?;
-    let found = evaluate(&network, images, &indices, &checkpoint.whitening, args.batch)?;
+    let found = evaluate(&network, &images, &indices, &checkpoint.whitening, args.batch)?;
     match args.format {
         Report::Json => {
             let report = json!({
@@ -110,26 +110,34 @@ fn mismatch(checkpoint: &Checkpoint, spec: &DataSpec, data: &Dataset) -> Option<
 }
 
 /// The images of the part asked for.
-fn part<'d>(
+fn part(
     args: &EvalArgs,
     checkpoint: &Checkpoint,
     spec: &DataSpec,
-    data: &'d Dataset,
-) -> Result<(&'d Images, Vec<usize>), Error> {
+    data: &Dataset,
+) -> Result<(Images, Vec<usize>), Error> {
+    let refuse = |reason| Err(refuse("part", args.part.name(), reason));
+    let all = |images: &Images| (images.clone(), (0..images.len()).collect());
     if args.part == Part::Test {
-        return Ok((&data.test, (0..data.test.len()).collect()));
+        if data.test.is_empty() {
+            return refuse(format!("`{spec}` has no test images; ask for --part validation"));
+        }
+        return Ok(all(&data.test));
     }
     if let Some(reason) = without_parts(args, checkpoint, spec, data) {
-        return Err(refuse("part", args.part.name(), reason));
+        return match &data.validation {
+            // Nobody trains on what a set keeps for validation.
+            Some(images) if args.part == Part::Validation => Ok(all(images)),
+            Some(_) | None => refuse(reason),
+        };
     }
     let seed = checkpoint.config.as_ref().map_or(0, |config| config.seed);
-    let parts = split(&data.train, HoldOut::Fraction(checkpoint.validation), seed)?;
+    let (images, parts) = data.parted(checkpoint.validation, seed)?;
     let indices = if args.part == Part::Train { parts.train } else { parts.validation };
     if indices.is_empty() {
-        let reason = "no image was held out when the checkpoint was trained";
-        return Err(refuse("part", args.part.name(), reason.into()));
+        return refuse("no image was held out when the checkpoint was trained".into());
     }
-    Ok((&data.train, indices))
+    Ok((images, indices))
 }
 
 /// Why nobody knows which images of this data set the checkpoint learned from, if so.

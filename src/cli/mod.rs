@@ -108,6 +108,16 @@ fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
         .map_err(|error| refuse(error.to_string()).into())
 }
 
+/// How many images there are of each part of a data set, `left_out` of which are for validation by the set
+/// itself and not used.
+fn counted_images([train, validation, test]: [usize; 3], left_out: usize) -> String {
+    let left_out = match left_out {
+        0 => String::new(),
+        count => format!("; the {count} that the set keeps for validation are left out"),
+    };
+    format!("{train} training, {validation} validation and {test} test images{left_out}")
+}
+
 /// Writes a result to stdout. A reader that went away, such as `head`, is no fault.
 fn output(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use cellc::compile::Request;
-use cellc::data::{self, Batches, Dataset, HoldOut, split};
+use cellc::data::{self, Batches, Dataset, Images};
 use cellc::device::AnyDevice;
 use cellc::error::Error;
 use cellc::graph::cost::{Cost, grouped};
@@ -20,7 +20,7 @@ use super::args::{NetArgs, TrainArgs};
 use super::input::{self, Failure, Input};
 use super::progress::Progress;
 use super::settings::{self, Settings};
-use super::{output, use_threads};
+use super::{counted_images, output, use_threads};
 
 /// What is trained, before there is data.
 struct Start {
@@ -80,7 +80,8 @@ impl Start {
     }
 }
 
-/// Trains, writes the checkpoint, and states the test accuracy on the last line.
+/// Trains, writes the checkpoint, and states the test accuracy on the last line, or where there are no test
+/// images the validation accuracy.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     // Checked before the data is read, which may take long.
     let Settings { config, net, .. } = settings::resolve(&args.settings, &args.net, None)?;
@@ -118,7 +119,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         (None, Some(file)) => beside(file),
         (None, None) => PathBuf::from("model.safetensors"),
     });
-    let held = split(&data.train, HoldOut::Fraction(validation), config.seed)?;
+    let (images, held) = data.parted(validation, config.seed)?;
 
     let mut network = Network::new(&lowered.graph, config.seed);
     if let Some(path) = &args.init {
@@ -156,7 +157,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         test_accuracy,
     };
     let set = TrainSet {
-        images: &data.train,
+        images: &images,
         whitening: &data.whitening,
         train: &held.train,
         validation: &held.validation,
@@ -173,13 +174,14 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     // Written once before hours are spent: a folder that cannot be written is found now.
     about.save(&network, &out)?;
     output(&format!(
-        "{} at {scale}: {} parameters; {}: {} training, {} validation and {} test images\n",
+        "{} at {scale}: {} parameters; {}: {}\n",
         input.source.name,
         grouped(Cost::of(&lowered.graph).total.params, ','),
         args.data,
-        held.train.len(),
-        held.validation.len(),
-        data.test.len(),
+        counted_images(
+            [held.train.len(), held.validation.len(), data.test.len()],
+            data.validation.as_ref().filter(|_| validation != 0.0).map_or(0, Images::len)
+        ),
     ))?;
     // Said where it is not the usual.
     if !matches!(network.device(), AnyDevice::Cpu(_)) {
@@ -216,9 +218,19 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let history = trainer.finish();
 
     let all: Vec<usize> = (0..data.test.len()).collect();
-    let test = accuracy(&network, &data.test, &all, &data.whitening, config.batch)?;
-    checkpoint(history.val_accuracy(), Some(test)).save(&network, &out)?;
-    output(&format!("checkpoint {}\ntest accuracy {:.2} %\n", out.display(), 100.0 * test))
+    let test = match all.is_empty() {
+        true => None,
+        false => Some(accuracy(&network, &data.test, &all, &data.whitening, config.batch)?),
+    };
+    checkpoint(history.val_accuracy(), test).save(&network, &out)?;
+    let last = match test
+        .map(|share| ("test", share))
+        .or(history.val_accuracy().map(|share| ("validation", share)))
+    {
+        Some((part, share)) => format!("{part} accuracy {:.2} %\n", 100.0 * share),
+        None => String::new(),
+    };
+    output(&format!("checkpoint {}\n{last}", out.display()))
 }
 
 /// Those who are told what happens.

@@ -7,7 +7,7 @@ use super::enas::Sharing;
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
 use super::objective::NetScale;
 use super::task::{Scoring, Task};
-use crate::data::{Dataset, HoldOut, Split, split};
+use crate::data::{Dataset, HoldOut, Images, Split, split};
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::graph::cost::Counts;
@@ -99,6 +99,12 @@ impl TrainEvaluator {
         Ok(TrainEvaluator { architectures, data, data_name, data_hash, split, seed, config })
     }
 
+    /// Number of images that the data set itself keeps for validation, and that no child sees: rewards are
+    /// taken on training images that are held out.
+    pub fn left_out(&self) -> usize {
+        self.data.validation.as_ref().map_or(0, Images::len)
+    }
+
     /// The space that is searched.
     pub fn space(&self) -> &SearchSpace {
         self.architectures.space()
@@ -135,6 +141,11 @@ impl Evaluator for TrainEvaluator {
 
     fn network(&self, genotype: &Genotype, at: Option<&NetScale>) -> Result<Graph, String> {
         self.architectures.measured(genotype, at)
+    }
+
+    fn images(&self) -> Option<[usize; 3]> {
+        let Split { train, validation } = &self.split;
+        Some([train.len(), validation.len(), self.data.test.len()])
     }
 
     fn task(&self) -> Option<Task> {

@@ -5,7 +5,7 @@
 //! | `last.safetensors` | the [`TrainState`] and what the run is about | as often as [`keep`](RunFolder::keep) is called |
 //! | `best.safetensors` | the model of the epoch with the best validation accuracy | at the end of such an epoch |
 //! | `report.html` | curves and numbers for people | at the end of every epoch |
-//! | `history.jsonl` | a line for each [`EpochRecord`](super::EpochRecord) | at the end of every epoch |
+//! | `history.jsonl` | a line for each [`EpochRecord`], with the number of images of each part | at the end of every epoch |
 //!
 //! Each file is replaced in one step, `last.safetensors` after the others: a run that goes on from it writes
 //! again what they may already have, with the same bytes.
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::report;
 use super::state::{flat, named};
-use super::{Checkpoint, Progress, TrainSet, TrainState, Trainer};
+use super::{Checkpoint, EpochRecord, Progress, TrainSet, TrainState, Trainer};
 use crate::error::Error;
 use crate::network::{read_safetensors, write_safetensors};
 use crate::storage::{replace_text, stream_atomically};
@@ -43,6 +43,16 @@ struct About {
     model: Checkpoint,
     /// Number of images to learn from, of those held out, and of those that the run never sees.
     images: [usize; 3],
+}
+
+/// A line of `history.jsonl`.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    record: &'a EpochRecord,
+    train_images: usize,
+    val_images: usize,
+    test_images: usize,
 }
 
 /// What stands beside the tensors.
@@ -145,7 +155,11 @@ impl RunFolder {
                 let model = Checkpoint { val_accuracy: last.val_accuracy, ..model };
                 model.save(&trainer.averaged(), &self.dir.join("best.safetensors"))?;
             }
-            let line = |epoch| serde_json::to_string(epoch).expect("an epoch is plain data") + "\n";
+            let [train_images, val_images, test_images] = self.about.images;
+            let line = |record| {
+                let line = Line { record, train_images, val_images, test_images };
+                serde_json::to_string(&line).expect("an epoch is plain data") + "\n"
+            };
             let lines: String = epochs.iter().map(line).collect();
             replace_text(&self.dir.join("history.jsonl"), &lines)?;
             let page = report::html(&self.about.model, self.about.images, epochs);
