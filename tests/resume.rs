@@ -139,6 +139,24 @@ fn a_run_killed_at_any_moment_and_resumed_gives_the_same_bits() {
     assert!(results(killed.path()) == expected);
 }
 
+/// Nothing but validation images tells which epoch is the best.
+#[test]
+fn without_validation_images_the_best_model_is_said_to_be_the_last() {
+    let folder = scratch();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cellc"));
+    let base = ["train", "cells.cell", "--scale", "1@48", "--limit", "100", "--epochs", "2"];
+    command.args(base).args(["--run", "run"]).current_dir(folder.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("best.safetensors is the last\n"), "{}", said(&output));
+    let model = |file| {
+        let (checkpoint, network) = cellc::train::restore(&folder.path().join(file)).unwrap();
+        (checkpoint.val_accuracy, network.state_dict())
+    };
+    assert!(model("run/best.safetensors") == model("cells.safetensors"));
+    assert_eq!(model("run/best.safetensors").0, None);
+}
+
 #[test]
 fn a_run_is_resumed_only_as_what_it_was() {
     let folder = scratch();

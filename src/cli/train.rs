@@ -183,6 +183,9 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
             data.validation.as_ref().filter(|_| validation != 0.0).map_or(0, Images::len)
         ),
     ))?;
+    if folder.is_some() && held.validation.is_empty() {
+        output("no validation images to find the best epoch by: best.safetensors is the last\n")?;
+    }
     // Said where it is not the usual.
     if !matches!(network.device(), AnyDevice::Cpu(_)) {
         output(&format!("on {}\n", network.device()))?;

@@ -3,7 +3,7 @@
 //! | file | holds | written |
 //! |---|---|---|
 //! | `last.safetensors` | the [`TrainState`] and what the run is about | as often as [`keep`](RunFolder::keep) is called |
-//! | `best.safetensors` | the model of the epoch with the best validation accuracy | at the end of such an epoch |
+//! | `best.safetensors` | the model of the epoch with the best validation accuracy; without validation images nothing tells which epoch is the best, and it is that of the last | at the end of such an epoch |
 //! | `report.html` | curves and numbers for people | at the end of every epoch |
 //! | `history.jsonl` | a line for each [`EpochRecord`], with the number of images of each part | at the end of every epoch |
 //!
@@ -150,7 +150,8 @@ impl RunFolder {
         {
             let earlier = epochs[..epochs.len() - 1].iter().filter_map(|epoch| epoch.val_accuracy);
             let best = earlier.fold(f64::NEG_INFINITY, f64::max);
-            if last.val_accuracy.is_some_and(|accuracy| accuracy > best) {
+            // The loss would be no judge: drop path lets that of a better network rise.
+            if last.val_accuracy.is_none_or(|accuracy| accuracy > best) {
                 let model = self.about.model.clone();
                 let model = Checkpoint { val_accuracy: last.val_accuracy, ..model };
                 model.save(&trainer.averaged(), &self.dir.join("best.safetensors"))?;

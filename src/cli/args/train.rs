@@ -54,7 +54,8 @@ pub struct TrainArgs {
     /// Where it runs: `cpu`, a card such as `cuda:1`, or `auto` for the first card if there is one.
     #[arg(long, default_value = "cpu")]
     pub device: DeviceSpec,
-    /// A folder for the state of the run, its best model so far, `history.jsonl` and `report.html`.
+    /// A folder for the state of the run, the model of the epoch with the best validation accuracy so far,
+    /// or of the last epoch if there are no validation images, `history.jsonl` and `report.html`.
     #[arg(long, value_name = "FOLDER")]
     pub run: Option<PathBuf>,
     /// Go on with the run in that folder: the result is the same, bit for bit, as if it had never been
