@@ -372,10 +372,24 @@ fn averages_are_those_of_the_formula() {
 fn divergence_is_an_error() {
     let config = TrainConfig { lr: 1e30, clip_norm: None, ..quick() };
     let (_, history, events) = train(&small_graph(false), &config);
-    let Err(Error::NotFinite { step, batch, epoch: 1 }) = history else { panic!("{history:?}") };
+    let Err(Error::NotFinite { step, batch, epoch: 1, is_clipped: false, .. }) = history else {
+        panic!("{history:?}")
+    };
     assert_eq!(batch, step + 1);
     assert!(step > 0, "the first loss is finite");
     assert_eq!(events.len(), step, "one event for each step before it");
+}
+
+/// No later loss looks at what the last step did.
+#[test]
+fn divergence_in_the_last_step_is_an_error() {
+    let config = TrainConfig { lr: 1e38, clip_norm: None, epochs: 1, batch: 1000, ..quick() };
+    let (network, history, events) = train(&small_graph(false), &config);
+    let fault = history.expect_err("a network of no use").to_string();
+    assert!(fault.contains(" is not finite at step 1 (batch 1 of epoch 1); "), "{fault}");
+    assert!(fault.ends_with(" or clipping by clip_norm"), "{fault}");
+    assert!(events.len() <= 2);
+    let _ = network;
 }
 
 #[test]

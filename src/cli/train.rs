@@ -165,12 +165,22 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let about = checkpoint(None, None);
     let (folder, state) = match &args.run {
         Some(dir) if args.resume => {
-            let (folder, state) = RunFolder::resume(dir, about.clone(), &set, data.test.len())?;
+            let (folder, state) =
+                RunFolder::resume(dir, about.clone(), &set, data.test.len(), &network)?;
             (Some(folder), state)
         }
-        Some(dir) => (Some(RunFolder::create(dir, about.clone(), &set, data.test.len())?), None),
+        Some(dir) => {
+            let folder = RunFolder::create(dir, about.clone(), &set, data.test.len(), &network)?;
+            (Some(folder), None)
+        }
         None => (None, None),
     };
+    if folder.as_ref().is_some_and(|folder| folder.holds(&out)) {
+        let reason = "the run keeps a file of its own there; name another".into();
+        return Err(
+            Error::Config { setting: "out", value: out.display().to_string(), reason }.into()
+        );
+    }
     // Written once before hours are spent: a folder that cannot be written is found now.
     about.save(&network, &out)?;
     output(&format!(
@@ -252,6 +262,14 @@ impl Listeners<'_> {
         }
         Ok(())
     }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        #[cfg(feature = "tensorboard")]
+        if let Some(events) = &mut self.events {
+            events.flush()?;
+        }
+        Ok(())
+    }
 }
 
 /// Trains to the end, and keeps the state at the end of every epoch and every so many steps.
@@ -275,6 +293,7 @@ fn train(
         let is_due =
             save_every.is_some_and(|every| trainer.progress().step.is_multiple_of(every.get()));
         if let Some(folder) = folder.filter(|_| is_due || trainer.is_between_epochs()) {
+            listeners.flush()?;
             folder.keep(trainer)?;
         }
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::TrainConfig;
+use super::{TrainConfig, run_folder};
 use crate::compile::{self, Request};
 use crate::data::Whitening;
 use crate::device::RunConfig;
@@ -133,10 +133,14 @@ impl Checkpoint {
         let fault = |fault: String| Error::Checkpoint { path: path.into(), fault };
         let header: Header = serde_json::from_slice(&read_header(path)?)
             .map_err(|error| fault(format!("not a safetensors file: {error}")))?;
-        let text = header
-            .metadata
-            .get(KEY)
-            .ok_or_else(|| fault(format!("its metadata has no `{KEY}`: not written by cellc")))?;
+        let text = header.metadata.get(KEY).ok_or_else(|| {
+            fault(match header.metadata.contains_key(run_folder::KEY) {
+                true => "it is the state of a training run and no model: the run's model is `best.safetensors` \
+                         beside it, and `cellc train` goes on with it by --run and --resume"
+                    .into(),
+                false => format!("its metadata has no `{KEY}`: not written by cellc"),
+            })
+        })?;
         let broken = |error: serde_json::Error| fault(format!("bad metadata `{KEY}`: {error}"));
         // The version first: fields of another version may be other fields.
         let Stored { format, .. } =

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use dfdx::losses::cross_entropy_with_logits_loss;
-use dfdx::prelude::{AsArray, Backward, Cpu, Gradients, Tensor, Trace, ZeroGrads, ZerosTensor};
+use dfdx::prelude::{
+    AsArray, Backward, Cpu, Gradients, Module, Tensor, Trace, ZeroGrads, ZerosTensor,
+};
 
 use super::evaluate::{accuracy, count_correct};
 use super::penalty::Penalty;
@@ -175,8 +177,8 @@ impl<'a> Trainer<'a> {
     /// nothing done, if the run is over.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] when the loss or the gradient stops being finite, with the parameters as
-    /// before the step; [`Error::Device`]; those of [`Loader::fill_next`].
+    /// [`Error::NotFinite`] when the loss, the gradient or a parameter stops being finite, with the parameters
+    /// as before the step, or when the network gives no numbers after the last one; [`Error::Device`]; those of [`Loader::fill_next`].
     ///
     /// # Panics
     /// If the network is for images of another shape or for fewer classes.
@@ -240,11 +242,13 @@ impl<'a> Trainer<'a> {
         let gradient = buffers.gradients.get_or_alloc_mut(&network.params().flat)?;
         let grad_norm = self.penalty.apply(&buffers.params, gradient);
         if !(loss_value.is_finite() && grad_norm.is_finite()) {
-            let batch = step % self.per_epoch.0 + 1;
-            return Err(Error::NotFinite { step, batch, epoch });
+            return Err(not_finite("the loss", config, step, self.per_epoch.0));
         }
         let lr = self.schedule.lr(step);
         self.optimizer.step(&mut buffers.params, gradient, lr, step);
+        if !(is_finite(&buffers.params) && is_finite(network.statistics())) {
+            return Err(not_finite("a parameter", config, step, self.per_epoch.0));
+        }
         network.params_mut().flat.copy_from(&buffers.params);
         network.params().try_zero_grads(&mut buffers.gradients)?;
         if let Some(average) = &mut self.average {
@@ -278,8 +282,32 @@ impl<'a> Trainer<'a> {
         };
         on_event(&Event::Epoch(record.clone()));
         self.progress.history.epochs.push(record);
+        if self.progress.step == self.steps() && !self.is_sound()? {
+            let last = self.progress.step - 1;
+            return Err(not_finite("what the network computes", &self.config, last, count));
+        }
         Ok(())
     }
+
+    /// True if the network as it is used gives numbers for the last batch: no later loss looks at what the last
+    /// step did.
+    fn is_sound(&self) -> Result<bool, Error> {
+        let averaged = self.average.as_ref().map(|_| self.averaged());
+        let network = averaged.as_ref().unwrap_or(self.network);
+        let logits = network.try_forward(self.buffers.images.clone());
+        let logits = logits.map_err(|error| network.fault_behind(error))?;
+        Ok(is_finite(&logits.as_vec()))
+    }
+}
+
+fn is_finite(values: &[f32]) -> bool {
+    values.iter().all(|value| value.is_finite())
+}
+
+/// The error of a step, counted from 0, of a run with so many steps in an epoch.
+fn not_finite(what: &'static str, config: &TrainConfig, step: usize, per_epoch: usize) -> Error {
+    let (batch, epoch) = (step % per_epoch + 1, step / per_epoch + 1);
+    Error::NotFinite { what, step, batch, epoch, is_clipped: config.clip_norm.is_some() }
 }
 
 /// Rows `[N, classes]`: `1 - smoothing` at the label, and `smoothing / classes` more everywhere.
