@@ -143,7 +143,8 @@ pub struct ExportArgs {
 /// Two numbers such as `480x640`.
 #[cfg(feature = "onnx")]
 fn height_and_width(text: &str) -> Result<[usize; 2], String> {
-    let fault = || "expected height and width such as 480x640".to_string();
+    let fault = || "expected height and width above 0 such as 480x640".to_string();
     let (height, width) = text.split_once('x').ok_or_else(fault)?;
-    Ok([height.parse().map_err(|_| fault())?, width.parse().map_err(|_| fault())?])
+    let number = |text: &str| text.parse().ok().filter(|&pixels| pixels > 0).ok_or_else(fault);
+    Ok([number(height)?, number(width)?])
 }
