@@ -35,14 +35,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use cellc::device::cpu::Isa;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use input::Failure;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse();
     if let Err(failure) = check_kernels() {
         failure.report();
         return ExitCode::from(failure.exit_code());
@@ -78,6 +78,18 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// The arguments. A number below 0 is the value of its option, which says what is wrong with it, and no option
+/// itself.
+fn parse() -> Cli {
+    let command = Cli::command().mut_subcommands(|command| {
+        command.mut_args(|arg| match arg.get_long().is_some() && arg.get_action().takes_values() {
+            true => arg.allow_negative_numbers(true),
+            false => arg,
+        })
+    });
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// Refuses a choice of kernels that this processor cannot run, which the library would pass over.
