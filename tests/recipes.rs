@@ -142,6 +142,39 @@ fn a_recipe_brings_its_net_and_scale_unless_others_are_asked_for() {
     assert_eq!((&*model.net, &*model.scale), ("cifar", "2@768"));
 }
 
+/// What would be without a sense or an effect is said and not done in silence.
+#[test]
+fn settings_that_do_nothing_or_undo_the_training_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = ["nasnet_a", "--net", "cifar", "--scale", "1@24", "--limit", "40", "--batch", "20"];
+    let fault = |more: &[&str]| refused(folder.path(), &[&base[..], more].concat());
+    let none = fault(&["--validation", "0.001"]);
+    assert_eq!(none, "error: validation is 0.001: of 40 training images none would be held out\n");
+    let cutout = "error: augment.cutout is 99: it would zero the whole of images of 8x8 pixels\n";
+    assert_eq!(fault(&["--cutout", "99"]), cutout);
+    let warmup = "error: warmup_epochs is 5: of 3 epochs none would have the full rate\n";
+    assert_eq!(fault(&["--warmup-epochs", "5", "--epochs", "3"]), warmup);
+    let aux = fault(&["--aux-weight", "0.4"]);
+    let sentence = "aux_weight is 0.4: net `cifar` has no auxiliary head for images of 8x8 pixels";
+    assert!(aux.contains(sentence), "{aux}");
+
+    let idle = ["--optimizer", "adam", "--momentum", "0.5", "--set", "lr_decay=0.5"];
+    let more = ["--epochs", "1", "--lr", "0.001", "--out", "m.safetensors"];
+    let output = cellc(folder.path(), &[&base[..], &idle, &more].concat());
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_lines(
+        &text,
+        &[
+            "note: lr_decay has no effect with schedule `cosine`",
+            "note: momentum has no effect with optimizer `adam`",
+        ],
+    );
+    let other = ["--net", "cifar", "--scale", "1@48", "--init", "m.safetensors"];
+    let init = refused(folder.path(), &[&["nasnet_a"], &other[..]].concat());
+    assert!(init.contains("of another network, scale 1@24 and not 1@48: "), "{init}");
+}
+
 #[test]
 fn unknown_settings_are_errors_with_a_suggestion() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use cellc::graph::{Graph, NodeId, Op, Padding, SectionId, TensorType, Window};
 use cellc::network::Network;
 use cellc::train::{
     Checkpoint, DropPathSchedule, Event, History, OptimizerKind, Schedule, TrainConfig, TrainSet,
-    Trainer, WeightDecayAt, WeightDecayOn, accuracy, fit,
+    Trainer, WeightDecayAt, WeightDecayOn, accuracy, fit, initialize,
 };
 use dfdx::prelude::{AsArray, Backward, Cpu, ModuleMut, Tensor, TensorFromVec, Trace};
 
@@ -453,6 +453,26 @@ fn checkpoints_round_trip() {
 
     let fault = checkpoint_fault(Network::new(&small_graph(true), 4).load_safetensors(&path));
     assert_eq!(fault, "it has no `aux.fc.bias`");
+}
+
+#[test]
+fn a_model_with_an_auxiliary_head_initializes_a_network_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("aux.safetensors");
+    let with_aux = Network::new(&small_graph(true), 3);
+    description().save(&with_aux, &path).unwrap();
+    let mut network = Network::new(&small_graph(false), 4);
+    initialize(&mut network, &path, &description()).unwrap();
+    let expected = with_aux.state_dict();
+    for (path, tensor) in network.state_dict() {
+        assert_eq!(tensor, expected[&path]);
+    }
+    // What another network is another by is said.
+    let mut network = Network::new(&small_graph(true), 4);
+    let model = Checkpoint { scale: "2@48".into(), ..description() };
+    let fault = checkpoint_fault(initialize(&mut network, &saved(dir.path()), &model));
+    let expected = "it is of another network, scale 2@96 and not 2@48: it has no `aux.fc.bias`";
+    assert_eq!(fault, expected);
 }
 
 #[test]

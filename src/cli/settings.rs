@@ -32,6 +32,8 @@ pub struct Settings {
     pub validation: f64,
     /// The net and the scale, as far as they are not up to the file of cells.
     pub net: NetArgs,
+    /// A sentence for each setting of the command line that the others leave without an effect.
+    pub notes: Vec<String>,
 }
 
 /// Puts the layers together, `net` belonging to the last. `augment` is the usual augmentation of the data, where no recipe has its own.
@@ -66,10 +68,12 @@ pub fn resolve(
     }
     let options = options(args, net, &table)
         .map_err(|fault| Error::Settings { place: place.clone(), fault })?;
+    let given: Vec<String> = options.keys().cloned().collect();
     add(&mut table, options);
     let mut settings = check_types(&table, &place)?;
     // Apart, since half of all seeds are no numbers of TOML.
     settings.config.seed = args.seed.unwrap_or(settings.config.seed);
+    settings.notes = given.iter().filter_map(|key| without_effect(key, &table)).collect();
     Ok(settings)
 }
 
@@ -111,6 +115,20 @@ impl Settings {
     }
 }
 
+/// A sentence about a setting that the others leave without an effect, if they do.
+fn without_effect(key: &str, table: &Table) -> Option<String> {
+    let (other, needed): (_, &[&str]) = match key {
+        "momentum" => ("optimizer", &["sgd", "rmsprop"]),
+        "rms_decay" | "rms_eps" => ("optimizer", &["rmsprop"]),
+        "adam_beta1" | "adam_beta2" | "adam_eps" => ("optimizer", &["adam"]),
+        "lr_decay" | "lr_decay_epochs" => ("schedule", &["exponential"]),
+        _ => return None,
+    };
+    let found = table.get(other)?.as_str()?;
+    let is_idle = !needed.contains(&found);
+    is_idle.then(|| format!("{key} has no effect with {other} `{found}`"))
+}
+
 /// Settings as a table, but for what TOML has no number for.
 fn to_table(config: &TrainConfig) -> Table {
     // Recipes and defaults have small seeds.
@@ -131,7 +149,8 @@ fn check_types(table: &Table, place: &str) -> Result<Settings, Error> {
     let scale = given(scale.map_err(fault)?).map(|text| text.parse::<Scale>()).transpose();
     let scale = scale.map_err(|fault| Error::Settings { place: place.into(), fault })?;
     let net = NetArgs { net: given(net.map_err(fault)?), scale };
-    Ok(Settings { config: table.try_into().map_err(fault)?, validation, net })
+    let config = table.try_into().map_err(fault)?;
+    Ok(Settings { config, validation, net, notes: Vec::new() })
 }
 
 /// Overrides the keys of `table` that `layer` has, those of tables within it too.

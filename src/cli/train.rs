@@ -1,84 +1,28 @@
 //! `cellc train`: the network of a file learns a data set.
 
+mod start;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use cellc::compile::Request;
-use cellc::data::{self, Batches, Dataset, Images};
+use cellc::data::{self, Batches, Images};
 use cellc::device::AnyDevice;
 use cellc::error::Error;
 use cellc::graph::cost::{Cost, grouped};
-use cellc::graph::lower::Scale;
 use cellc::network::Network;
 #[cfg(feature = "tensorboard")]
 use cellc::train::EventFile;
 use cellc::train::{
-    Checkpoint, Event, RunFolder, TrainConfig, TrainSet, Trainer, accuracy, adopt_body, restore,
+    Checkpoint, Event, RunFolder, TrainConfig, TrainSet, Trainer, accuracy, adopt_body, initialize,
 };
 
-use super::args::{NetArgs, TrainArgs};
-use super::input::{self, Failure, Input};
+use super::args::TrainArgs;
+use super::input::Failure;
 use super::progress::Progress;
 use super::settings::{self, Settings};
 use super::{counted_images, output, use_threads};
-
-/// What is trained, before there is data.
-struct Start {
-    input: Input,
-    net: String,
-    scale: Scale,
-    /// The checkpoint and its network, to train further.
-    trained: Option<(Checkpoint, Network)>,
-}
-
-impl Start {
-    fn of(args: &TrainArgs, net: &NetArgs) -> Result<Start, Failure> {
-        if let Some(path) = &args.from {
-            let (input, _) = input::load_checkpoint(path)?;
-            let (checkpoint, network) = restore(path)?;
-            let fault = |fault| Error::Checkpoint { path: path.clone(), fault };
-            let (net, scale) = (checkpoint.net.clone(), checkpoint.scale.parse().map_err(fault)?);
-            return Ok(Start { input, net, scale, trained: Some((checkpoint, network)) });
-        }
-        let file = args.file.as_deref().expect("clap asks for a file where there is no checkpoint");
-        let input = input::load(file)?;
-        let (net, scale) = (input.net(net).to_owned(), input.scale(net)?);
-        Ok(Start { input, net, scale, trained: None })
-    }
-
-    /// The data set with its hash, in the size that a trained network is for unless another is asked for.
-    fn data(&self, args: &TrainArgs) -> Result<(Dataset, String), Error> {
-        let mut config = args.images.config();
-        if let Some((checkpoint, _)) = &self.trained
-            && args.data.is_resizable()
-        {
-            config.image_size = config.image_size.or(Some(checkpoint.image[1]));
-        }
-        let mut data = data::load_with(&args.data, &config)?;
-        if let Some(classes) = args.classes
-            && classes != data.classes
-        {
-            return Err(Error::Config {
-                setting: "classes",
-                value: classes.to_string(),
-                reason: format!("`{}` has {}", args.data, data.classes),
-            });
-        }
-        let hash = data.hash();
-        if let Some((checkpoint, _)) = &self.trained {
-            if checkpoint.image[0] != data.train.ty().channels {
-                let path = args.from.clone().unwrap_or_default();
-                let [channels, ..] = checkpoint.image;
-                let found = data.train.ty().channels;
-                let fault =
-                    format!("it is for images of {channels} channels, `{}` has {found}", args.data);
-                return Err(Error::Checkpoint { path, fault });
-            }
-            data.whitening = checkpoint.whitening.clone();
-        }
-        Ok((data, hash))
-    }
-}
+use start::Start;
 
 /// Trains, writes the checkpoint, and states the test accuracy on the last line, or where there are no test
 /// images the validation accuracy.
@@ -101,8 +45,11 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let (data, data_hash) = start.data(args)?;
     let Start { input, net, scale, trained } = start;
     let usual = (!is_augment_known).then_some(data.augment);
-    let Settings { mut config, validation, .. } =
+    let Settings { mut config, validation, notes, .. } =
         settings::resolve(&args.settings, &args.net, usual)?;
+    for note in notes {
+        eprintln!("note: {note}");
+    }
     if let Some((checkpoint, _)) = &trained {
         // The body was trained with it.
         config.bn_eps = f64::from(checkpoint.bn_eps);
@@ -112,7 +59,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let request =
         Request { with_aux, drop_path: config.drop_path > 0.0, ..Request::new(&*net, scale) }
             .with_data(data.train.ty(), data.classes);
-    let lowered = input.network(&request)?;
+    let lowered = start::network(&input, &request, config.aux_weight)?;
     let text = input.model_text(&request, &lowered.graph)?;
     let out = args.out.clone().unwrap_or_else(|| match (&args.from, &args.file) {
         (Some(from), _) => from.with_extension("tuned.safetensors"),
@@ -120,21 +67,10 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         (None, None) => PathBuf::from("model.safetensors"),
     });
     let (images, held) = data.parted(validation, config.seed)?;
+    start::check(&config, validation, data.train.ty(), &held)?;
 
-    let mut network = Network::new(&lowered.graph, config.seed);
-    if let Some(path) = &args.init {
-        network.load_safetensors(path)?;
-    }
-    if let Some((_, trained)) = &trained {
-        let path = args.from.clone().unwrap_or_default();
-        adopt_body(&mut network, trained)
-            .map_err(|fault| Error::Checkpoint { path, fault: fault.to_string() })?;
-    }
-    if let Some(freeze) = &args.freeze {
-        network.freeze(freeze)?;
-    }
-    network.set_device(device);
-    let imported_from = trained.and_then(|(checkpoint, _)| checkpoint.imported_from);
+    let imported_from =
+        trained.as_ref().and_then(|(checkpoint, _)| checkpoint.imported_from.clone());
     let checkpoint = |val_accuracy, test_accuracy| Checkpoint {
         cellc: env!("CARGO_PKG_VERSION").into(),
         cell: text.clone(),
@@ -163,6 +99,19 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         validation: &held.validation,
     };
     let about = checkpoint(None, None);
+    let mut network = Network::new(&lowered.graph, config.seed);
+    if let Some(path) = &args.init {
+        initialize(&mut network, path, &about)?;
+    }
+    if let Some((_, trained)) = &trained {
+        let path = args.from.clone().unwrap_or_default();
+        adopt_body(&mut network, trained)
+            .map_err(|fault| Error::Checkpoint { path, fault: fault.to_string() })?;
+    }
+    if let Some(freeze) = &args.freeze {
+        network.freeze(freeze)?;
+    }
+    network.set_device(device);
     let (folder, state) = match &args.run {
         Some(dir) if args.resume => {
             let (folder, state) =
@@ -193,6 +142,9 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
             data.validation.as_ref().filter(|_| validation != 0.0).map_or(0, Images::len)
         ),
     ))?;
+    if args.resume && state.is_none() {
+        output("nothing to resume: a run begins\n")?;
+    }
     if folder.is_some() && held.validation.is_empty() {
         output("no validation images to find the best epoch by: best.safetensors is the last\n")?;
     }

@@ -42,7 +42,7 @@ pub use state::{Progress, TrainState};
 pub use tensorboard::EventFile;
 pub use trainer::Trainer;
 pub(crate) use trainer::targets;
-pub use transfer::adopt_body;
+pub use transfer::{adopt_body, initialize};
 
 use crate::data::{Images, Whitening};
 use crate::error::Error;
