@@ -174,7 +174,7 @@ impl Request {
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The cells do not fit the request; the diagnostics point into the file.
-    #[error("{} faults in the network", .0.count())]
+    #[error(transparent)]
     Cells(Diagnostics),
     /// The request itself makes no sense.
     #[error(transparent)]

@@ -115,18 +115,24 @@ pub enum Error {
     #[cfg(feature = "cuda")]
     #[error(transparent)]
     Cuda(#[from] CudaFault),
-    /// The loss stopped being a finite number.
+    /// Something in a training stopped being a finite number.
     #[error(
-        "the loss is not finite at step {step} (batch {batch} of epoch {epoch}); try a smaller learning rate, \
-         warm-up or a smaller clip_norm"
+        "{what} is not finite at step {} (batch {batch} of epoch {epoch}); try a smaller learning rate, warm-up \
+         or {}",
+        .step + 1,
+        if *is_clipped { "a smaller clip_norm" } else { "clipping by clip_norm" }
     )]
     NotFinite {
+        /// What it is, such as `the loss`.
+        what: &'static str,
         /// Optimizer step, counted from 0 over the whole run.
         step: usize,
         /// Batch within the epoch, counted from 1.
         batch: usize,
         /// Epoch, counted from 1.
         epoch: usize,
+        /// True if gradients are clipped.
+        is_clipped: bool,
     },
     /// A setting has a value that makes no sense.
     #[error("{setting} is {value}: {reason}")]

@@ -56,6 +56,7 @@ pub mod error;
 pub mod evaluation;
 pub mod export;
 pub mod fix;
+mod fnv;
 pub mod graph;
 pub mod import;
 pub mod ir;

@@ -1,6 +1,6 @@
 //! The command line: parse arguments, run one command, exit.
 //!
-//! Exit codes: 0 fine, 1 the input is wrong, 2 wrong usage, 101 a bug of ours.
+//! Exit codes: 0 fine, 1 a file or a setting is wrong, 2 the command line cannot be read, 101 a bug of ours.
 
 mod cli;
 

@@ -54,6 +54,25 @@ fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(
     })
 }
 
+/// Removes what processes that were killed left behind while they replaced these files of a folder. No process
+/// may be about to replace one.
+pub fn remove_unfinished(folder: &Path, files: &[&str]) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_unfinished = |file: &&str| {
+            let rest = name.strip_prefix('.').and_then(|rest| rest.strip_prefix(file));
+            let process = rest.and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".part"));
+            process.is_some_and(|process| process.parse::<u32>().is_ok())
+        };
+        if files.iter().any(is_unfinished) {
+            // What cannot be removed does no harm.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Gives a file the permissions of the one it replaces, if there is one.
 fn keep_permissions(path: &Path, beside: &Path) -> io::Result<()> {
     match fs::metadata(path) {
@@ -95,6 +114,18 @@ mod tests {
         write_atomically(&path, b"two").expect("replaced");
         assert_eq!(fs::read(&path).expect("readable"), b"two");
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let kept = ["a.txt", ".a.txt.part", ".a.txt.x.part", ".b.txt.12.part"];
+        for name in kept.iter().chain(&[".a.txt.12.part"]) {
+            fs::write(folder.path().join(name), b"one").expect("written");
+        }
+        remove_unfinished(folder.path(), &["a.txt"]);
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), kept.len());
+        assert!(!folder.path().join(".a.txt.12.part").exists());
     }
 
     #[test]

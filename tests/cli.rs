@@ -522,6 +522,23 @@ fn usage_faults_exit_with_two() {
     }
 }
 
+/// What cannot be read is told from what can and makes no sense.
+#[test]
+fn numbers_below_0_are_values_of_their_options() {
+    let folder = scratch();
+    let fault = |args: &[&str], code| {
+        let output =
+            cellc(folder.path(), &[&["train", "nasnet_a", "--scale", "1@24"], args].concat());
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+        stderr(&output)
+    };
+    assert!(fault(&["--epochs", "-3"], 2).contains("invalid value '-3' for '--epochs"));
+    assert!(fault(&["--seed", "-1"], 2).contains("invalid value '-1' for '--seed"));
+    assert_eq!(fault(&["--lr", "-1"], 1), "error: lr is -1: it must be above 0 and finite\n");
+    let clip = fault(&["--clip-norm", "-5"], 1);
+    assert_eq!(clip, "error: clip_norm is -5: it must be above 0 and finite\n");
+}
+
 #[test]
 fn the_help_is_documented() {
     insta::assert_snapshot!(fine(scratch().path(), &["--help"]));

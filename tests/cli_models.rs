@@ -102,6 +102,91 @@ fn eval_counts_what_is_taken_for_what() {
     assert!((350..=370).contains(&held), "{held}");
 }
 
+/// Which images were held out depends on the limit, which a checkpoint knows.
+#[test]
+fn eval_alone_gives_the_parts_of_a_training_with_a_limit() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let more = ["--limit", "80", "--batch", "20", "--validation", "0.5", "--seed", "4"];
+    let trained = train(folder.path(), &more);
+    assert!(trained.contains("40 training, 40 validation and 80 test images"), "{trained}");
+    let eval = |args: &[&str]| fine(folder.path(), &[&["eval", "m.safetensors"], args].concat());
+    for part in ["train", "validation"] {
+        let found = json(&eval(&["--part", part, "--format", "json"]));
+        assert_eq!(found["images"], 40, "{part}");
+    }
+    assert_eq!(trained.lines().last(), eval(&[]).lines().last());
+    // The last epoch's accuracy is that of the model.
+    let checkpoint = Checkpoint::read_metadata(&folder.path().join("m.safetensors")).unwrap();
+    let held = json(&eval(&["--part", "validation", "--format", "json"]));
+    assert_eq!(held["accuracy"].as_f64(), checkpoint.val_accuracy);
+
+    let refuse =
+        |args: &[&str]| refused(folder.path(), &[&["eval", "m.safetensors"], args].concat());
+    let other = refuse(&["--part", "train", "--limit", "100"]);
+    assert!(other.contains("trained with --limit 80"), "{other}");
+    // Other images of the same shape and classes.
+    let idx = folder.path().join("idx");
+    fs::create_dir(&idx).unwrap();
+    for (name, count) in [("train", 40_u8), ("t10k", 20)] {
+        let pixels = (0..u32::from(count) * 64).map(|at| (at % 251) as u8);
+        let header = [0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 8, 0, 0, 0, 8];
+        let images: Vec<u8> = header.into_iter().chain(pixels).collect();
+        fs::write(idx.join(format!("{name}-images-idx3-ubyte")), images).unwrap();
+        let labels: Vec<u8> =
+            [0, 0, 8, 1, 0, 0, 0, count].into_iter().chain((0..count).map(|at| at % 10)).collect();
+        fs::write(idx.join(format!("{name}-labels-idx1-ubyte")), labels).unwrap();
+    }
+    for part in ["train", "validation"] {
+        let text = refuse(&["--data", "idx:idx", "--part", part]);
+        assert!(text.contains("the images of `idx:idx` are not those of `digits`"), "{text}");
+    }
+    let test = json(&eval(&["--data", "idx:idx", "--format", "json"]));
+    assert_eq!(test["images"], 20);
+}
+
+/// What a set keeps for validation is validated on, and never called test images.
+#[test]
+fn every_report_says_which_images_are_training_validation_and_test() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let at = |name: &str| folder.path().join(name);
+    for (part, count) in [("train", 8), ("val", 4)] {
+        for index in 0..count {
+            let class = at(&format!("set/{part}/{}", ["a", "b"][index % 2]));
+            fs::create_dir_all(&class).unwrap();
+            let pixels = [20 * index as u8; 64];
+            write_png(&class.join(format!("{index}.png")), ColorType::Grayscale, [8, 8], &pixels);
+        }
+    }
+    let data = ["--data", "folder:set", "--batch", "4", "--run", "run"];
+    let trained = train(folder.path(), &data);
+    assert!(trained.contains("8 training, 4 validation and 0 test images\n"), "{trained}");
+    let last = trained.lines().last().unwrap();
+    assert!(last.starts_with("validation accuracy "), "{trained}");
+    for line in fs::read_to_string(at("run/history.jsonl")).unwrap().lines() {
+        let line = json(line);
+        let images = ["train_images", "val_images", "test_images"].map(|key| line[key].clone());
+        assert_eq!(images, [8, 4, 0]);
+    }
+    let eval = |args: &[&str]| fine(folder.path(), &[&["eval", "m.safetensors"], args].concat());
+    assert_eq!(eval(&["--part", "validation"]).lines().last(), Some(last));
+    assert_eq!(json(&eval(&["--part", "train", "--format", "json"]))["images"], 8);
+    let text = refused(folder.path(), &["eval", "m.safetensors"]);
+    assert!(text.contains("`folder:set` has no test images"), "{text}");
+    fs::remove_dir_all(at("run")).unwrap();
+    let held = train(folder.path(), &[&data[..], &["--validation", "0.5"]].concat());
+    let images = "4 training, 4 validation and 0 test images; the 4 that the set keeps for validation are left out";
+    assert!(held.contains(images), "{held}");
+
+    let search = ["search", "--trials", "1", "--epochs", "1", "--base", "2", "--name", "one"];
+    let found = fine(folder.path(), &search);
+    let images = "digits: 1150 training, 288 validation and 359 test images\n";
+    assert!(found.contains(images), "{found}");
+    let page = fs::read_to_string(at("runs/one/report.html")).unwrap();
+    let images =
+        "1150 training and 288 validation images, and 359 test images that the search never sees";
+    assert!(page.contains(images));
+}
+
 #[test]
 fn predict_agrees_with_eval_and_refuses_what_is_no_image() {
     let folder = tempfile::tempdir().expect("a scratch folder");

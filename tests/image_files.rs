@@ -79,18 +79,52 @@ fn the_layout_of_imagenet_is_read() {
     assert_eq!((data.name, data.classes), ("folder", 2));
     assert_eq!(data.class_names, ["n01", "n02"]);
     assert_eq!(data.train.ty().to_string(), "[N, 3, 4, 5]");
-    assert_eq!((data.train.labels(), data.test.labels()), (&[0, 1, 1][..], &[0, 1][..]));
+    let validation = data.validation.as_ref().expect("a folder of its own");
+    assert_eq!((data.train.labels(), validation.labels()), (&[0, 1, 1][..], &[0, 1][..]));
+    assert!(data.test.is_empty(), "validation images are no test images");
     for (images, index, seed) in [
         (&data.train, 0, 1),
         (&data.train, 1, 2),
         (&data.train, 2, 3),
-        (&data.test, 0, 4),
-        (&data.test, 1, 5),
+        (validation, 0, 4),
+        (validation, 1, 5),
     ] {
         assert_eq!(pixels(images, index), planes(&image(seed)));
     }
     assert!(!data.train.is_encoded(), "small and of one size");
     assert_eq!(data.augment, Augment::CROP_AND_FLIP);
+}
+
+/// Training, validation and test images of one folder stay apart, decoded ahead or not.
+#[test]
+fn validation_images_of_the_folder_are_those_of_the_training() {
+    for size in [4, 40] {
+        let dir = TempDir::new().unwrap();
+        for (at, file) in ["train/a/0", "train/b/1", "train/b/2", "val/a/3", "val/b/4", "test/a/5"]
+            .iter()
+            .enumerate()
+        {
+            let (height, width) = if at == 3 { (size, 4) } else { (4, 4) };
+            let red = [at as u8, 0, 0].repeat((height * width) as usize);
+            write(&dir.path().join(format!("{file}.png")), &png(height, width, &red));
+        }
+        let data = sized(&dir, 4).unwrap();
+        let validation = data.validation.as_ref().unwrap();
+        assert_eq!(validation.is_encoded(), size == 40);
+        let reds = |images: &Images, indices: &[usize]| -> Vec<u8> {
+            indices.iter().map(|&index| pixels(images, index)[0]).collect()
+        };
+        let (images, parts) = data.parted(0.0, 0).unwrap();
+        assert_eq!(reds(&images, &parts.train), [0, 1, 2]);
+        assert_eq!(reds(&images, &parts.validation), [3, 4]);
+        assert_eq!(images.labels(), [0, 1, 1, 0, 1]);
+        assert_eq!(reds(&data.test, &[0]), [5]);
+        let chosen = images.select(&[4, 0]);
+        assert_eq!((reds(&chosen, &[0, 1]), chosen.labels()), (vec![4, 0], &[1, 0][..]));
+        // A share of the training images is held out in place of them.
+        let (images, parts) = data.parted(0.34, 0).unwrap();
+        assert_eq!((images.len(), parts.validation.len()), (3, 1));
+    }
 }
 
 /// Interleaved RGB as planes.
@@ -140,7 +174,7 @@ fn jpeg_files_decode_as_by_libjpeg() {
 fn single_pair(train: &[u8], test: &[u8]) -> TempDir {
     let dir = TempDir::new().unwrap();
     write(&dir.path().join("train/only/a.JPEG"), train);
-    write(&dir.path().join("val/only/b.png"), test);
+    write(&dir.path().join("test/only/b.png"), test);
     dir
 }
 

@@ -161,7 +161,9 @@ fn hidden_test_labels_give_way_to_validation() {
     let at = |name| dir.path().join("plain_text").join(name);
     write(&at("test-00000-of-00001.parquet"), SCHEMA, Some(NAMES), &rows(&[-1, -1], 20));
     write(&at("validation-00000-of-00001.parquet"), SCHEMA, Some(NAMES), &rows(&[0, 0, 2], 30));
-    assert_eq!(parquet(&dir).unwrap().test.labels(), [0, 0, 2]);
+    let data = parquet(&dir).unwrap();
+    assert_eq!(data.validation.expect("files of its own").labels(), [0, 0, 2]);
+    assert!(data.test.is_empty(), "validation images are no test images");
     // Some hidden labels are faults.
     write(&at("test-00000-of-00001.parquet"), SCHEMA, Some(NAMES), &rows(&[1, -1], 20));
     let (name, text) = fault(parquet(&dir));

@@ -102,12 +102,77 @@ fn rates_of_recipes_follow_the_batch_and_rates_of_users_do_not() {
     fs::write(folder.path().join("lr.toml"), "lr = 0.2\nbatch = 4\n").unwrap();
     assert_lines(&large(&["--config", "lr.toml"]), &["lr = 0.2", "lr_batch = 0"]);
 
-    let options = ["nasnet_a", "--scale", "1@24", "--limit", "100", "--out", "m.safetensors"];
+    let net = ["nasnet_a", "--net", "cifar", "--scale", "1@24"];
+    let options = [&net[..], &["--limit", "100", "--out", "m.safetensors"]].concat();
     let recipe = ["--recipe", "imagenet-mobile", "--epochs", "1", "--batch", "25"];
     let plain = ["--set", "augment.resized_crop=false", "--aux-weight", "0"];
     let text = fine(folder.path(), &[&options[..], &recipe, &plain].concat());
     let line = "learning rate 0.03125: 2 for batches of 1600, here 25";
     assert_lines(&text, &[line]);
+}
+
+#[test]
+fn a_recipe_brings_its_net_and_scale_unless_others_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = |options: &[&str]| {
+        let text = printed(folder.path(), options);
+        let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
+        [line("net = "), line("scale = ")].join(", ")
+    };
+    let mobile = ["--recipe", "imagenet-mobile"];
+    let with = |options: &[&str]| found(&[&mobile, options].concat());
+    assert_eq!(with(&[]), "net = \"imagenet\", scale = \"4@1056\"");
+    assert_eq!(with(&["--scale", "1@24"]), "net = \"imagenet\", scale = \"1@24\"");
+    // The scale of one net is none of another.
+    let of_file = "scale = \"\" # that of the file of cells";
+    assert_eq!(with(&["--net", "cifar"]), format!("net = \"cifar\", {of_file}"));
+    assert_eq!(with(&["--net", "imagenet"]), "net = \"imagenet\", scale = \"4@1056\"");
+    fs::write(folder.path().join("mine.toml"), "scale = \"2@96\"\n").unwrap();
+    assert_eq!(with(&["--config", "mine.toml"]), "net = \"imagenet\", scale = \"2@96\"");
+    fs::write(folder.path().join("mine.toml"), "scale = \"many\"\n").unwrap();
+    let fault = refused(folder.path(), &["nasnet_a", "--config", "mine.toml"]);
+    assert!(fault.contains("`mine.toml`: `many` is not a scale"), "{fault}");
+
+    let child = ["nasnet_a", "--recipe", "search-child", "--epochs", "1", "--limit", "20"];
+    let more = ["--batch", "9", "--out", "m.safetensors"];
+    let text = fine(folder.path(), &[&child[..], &more].concat());
+    assert!(text.starts_with("<nasnet_a.cell> at 2@768: "), "{text}");
+    let path = folder.path().join("m.safetensors");
+    let model = cellc::train::Checkpoint::read_metadata(&path).unwrap();
+    assert_eq!((&*model.net, &*model.scale), ("cifar", "2@768"));
+}
+
+/// What would be without a sense or an effect is said and not done in silence.
+#[test]
+fn settings_that_do_nothing_or_undo_the_training_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = ["nasnet_a", "--net", "cifar", "--scale", "1@24", "--limit", "40", "--batch", "20"];
+    let fault = |more: &[&str]| refused(folder.path(), &[&base[..], more].concat());
+    let none = fault(&["--validation", "0.001"]);
+    assert_eq!(none, "error: validation is 0.001: of 40 training images none would be held out\n");
+    let cutout = "error: augment.cutout is 99: it would zero the whole of images of 8x8 pixels\n";
+    assert_eq!(fault(&["--cutout", "99"]), cutout);
+    let warmup = "error: warmup_epochs is 5: of 3 epochs none would have the full rate\n";
+    assert_eq!(fault(&["--warmup-epochs", "5", "--epochs", "3"]), warmup);
+    let aux = fault(&["--aux-weight", "0.4"]);
+    let sentence = "aux_weight is 0.4: net `cifar` has no auxiliary head for images of 8x8 pixels";
+    assert!(aux.contains(sentence), "{aux}");
+
+    let idle = ["--optimizer", "adam", "--momentum", "0.5", "--set", "lr_decay=0.5"];
+    let more = ["--epochs", "1", "--lr", "0.001", "--out", "m.safetensors"];
+    let output = cellc(folder.path(), &[&base[..], &idle, &more].concat());
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_lines(
+        &text,
+        &[
+            "note: lr_decay has no effect with schedule `cosine`",
+            "note: momentum has no effect with optimizer `adam`",
+        ],
+    );
+    let other = ["--net", "cifar", "--scale", "1@48", "--init", "m.safetensors"];
+    let init = refused(folder.path(), &[&["nasnet_a"], &other[..]].concat());
+    assert!(init.contains("of another network, scale 1@24 and not 1@48: "), "{init}");
 }
 
 #[test]

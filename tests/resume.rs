@@ -139,6 +139,24 @@ fn a_run_killed_at_any_moment_and_resumed_gives_the_same_bits() {
     assert!(results(killed.path()) == expected);
 }
 
+/// Nothing but validation images tells which epoch is the best.
+#[test]
+fn without_validation_images_the_best_model_is_said_to_be_the_last() {
+    let folder = scratch();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cellc"));
+    let base = ["train", "cells.cell", "--scale", "1@48", "--limit", "100", "--epochs", "2"];
+    command.args(base).args(["--run", "run"]).current_dir(folder.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("best.safetensors is the last\n"), "{}", said(&output));
+    let model = |file| {
+        let (checkpoint, network) = cellc::train::restore(&folder.path().join(file)).unwrap();
+        (checkpoint.val_accuracy, network.state_dict())
+    };
+    assert!(model("run/best.safetensors") == model("cells.safetensors"));
+    assert_eq!(model("run/best.safetensors").0, None);
+}
+
 #[test]
 fn a_run_is_resumed_only_as_what_it_was() {
     let folder = scratch();
@@ -157,15 +175,37 @@ fn a_run_is_resumed_only_as_what_it_was() {
         assert!(said(&output).contains(sentence), "{}", said(&output));
     };
     refused(&[], "already has a run");
-    refused(&["--resume", "--lr", "0.01"], "differs in its settings");
+    refused(
+        &["--resume", "--lr", "0.01"],
+        "differs in its settings: lr is 0.025 there and 0.01 here",
+    );
+    let cutout = "differs in its settings: augment.cutout is 0 there and 2 here";
+    refused(&["--resume", "--cutout", "2"], cutout);
+    refused(&["--resume", "--init", "cells.safetensors"], "differs in its initial parameters");
     refused(
         &["--resume", "--validation", "0.1"],
         "differs in its number of training, validation or test images",
     );
     refused(&["--resume", "--net", "imagenet"], "differs in its net");
 
+    // The state is neither a model nor a place for one.
     let path = folder.path().join("run/last.safetensors");
     let bytes = fs::read(&path).unwrap();
+    refused(&["--resume", "--out", "run/last.safetensors"], "keeps a file of its own there");
+    let eval = Command::new(env!("CARGO_BIN_EXE_cellc"))
+        .args(["eval", "run/last.safetensors"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(said(&eval).contains("`best.safetensors` beside it"), "{}", said(&eval));
+    assert!(fs::read(&path).unwrap() == bytes);
+
+    // What a killed process left goes when the run goes on.
+    let unfinished = folder.path().join("run/.last.safetensors.123.part");
+    fs::write(&unfinished, b"half").unwrap();
+    assert!(run_with(&["--resume"]).status.success());
+    assert!(!unfinished.exists());
+
     for cut in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
         fs::write(&path, &bytes[..cut]).unwrap();
         refused(&["--resume"], "last.safetensors");

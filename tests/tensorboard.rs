@@ -154,6 +154,20 @@ fn steps_and_epochs_stand_in_the_file() {
     assert_eq!(last.keys().collect::<Vec<_>>(), ["epoch/train_accuracy", "epoch/train_loss"]);
 }
 
+/// A run that goes on from a state that was kept within an epoch tells of no earlier step again.
+#[test]
+fn flushed_steps_are_in_the_file_of_a_run_that_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut events = EventFile::create(folder.path(), 0).unwrap();
+    let step = Event::Step { step: 0, steps: 9, epoch: 1, loss: 1.5, lr: 0.1, grad_norm: 2.5 };
+    events.write(&step).unwrap();
+    events.flush().unwrap();
+    // Killed: nothing that a destructor does happens.
+    std::mem::forget(events);
+    let records = records(&only_file(folder.path()));
+    assert_eq!(scalars(records.last().unwrap()).1["train/loss"], 1.5);
+}
+
 #[test]
 fn two_files_of_one_second_do_not_meet() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use cellc::graph::{Graph, NodeId, Op, Padding, SectionId, TensorType, Window};
 use cellc::network::Network;
 use cellc::train::{
     Checkpoint, DropPathSchedule, Event, History, OptimizerKind, Schedule, TrainConfig, TrainSet,
-    Trainer, WeightDecayAt, WeightDecayOn, accuracy, fit,
+    Trainer, WeightDecayAt, WeightDecayOn, accuracy, fit, initialize,
 };
 use dfdx::prelude::{AsArray, Backward, Cpu, ModuleMut, Tensor, TensorFromVec, Trace};
 
@@ -372,10 +372,24 @@ fn averages_are_those_of_the_formula() {
 fn divergence_is_an_error() {
     let config = TrainConfig { lr: 1e30, clip_norm: None, ..quick() };
     let (_, history, events) = train(&small_graph(false), &config);
-    let Err(Error::NotFinite { step, batch, epoch: 1 }) = history else { panic!("{history:?}") };
+    let Err(Error::NotFinite { step, batch, epoch: 1, is_clipped: false, .. }) = history else {
+        panic!("{history:?}")
+    };
     assert_eq!(batch, step + 1);
     assert!(step > 0, "the first loss is finite");
     assert_eq!(events.len(), step, "one event for each step before it");
+}
+
+/// No later loss looks at what the last step did.
+#[test]
+fn divergence_in_the_last_step_is_an_error() {
+    let config = TrainConfig { lr: 1e38, clip_norm: None, epochs: 1, batch: 1000, ..quick() };
+    let (network, history, events) = train(&small_graph(false), &config);
+    let fault = history.expect_err("a network of no use").to_string();
+    assert!(fault.contains(" is not finite at step 1 (batch 1 of epoch 1); "), "{fault}");
+    assert!(fault.ends_with(" or clipping by clip_norm"), "{fault}");
+    assert!(events.len() <= 2);
+    let _ = network;
 }
 
 #[test]
@@ -401,6 +415,8 @@ fn description() -> Checkpoint {
         class_names: digits.class_names,
         whitening: digits.whitening,
         validation: 0.125,
+        limit: Some(1000),
+        data_hash: Some("0123456789abcdef".into()),
         bn_eps: 1e-5,
         config: Some(TrainConfig { lr: 0.1 + 0.2, seed: u64::MAX, ..TrainConfig::default() }),
         frozen: Some("stem".into()),
@@ -437,6 +453,26 @@ fn checkpoints_round_trip() {
 
     let fault = checkpoint_fault(Network::new(&small_graph(true), 4).load_safetensors(&path));
     assert_eq!(fault, "it has no `aux.fc.bias`");
+}
+
+#[test]
+fn a_model_with_an_auxiliary_head_initializes_a_network_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("aux.safetensors");
+    let with_aux = Network::new(&small_graph(true), 3);
+    description().save(&with_aux, &path).unwrap();
+    let mut network = Network::new(&small_graph(false), 4);
+    initialize(&mut network, &path, &description()).unwrap();
+    let expected = with_aux.state_dict();
+    for (path, tensor) in network.state_dict() {
+        assert_eq!(tensor, expected[&path]);
+    }
+    // What another network is another by is said.
+    let mut network = Network::new(&small_graph(true), 4);
+    let model = Checkpoint { scale: "2@48".into(), ..description() };
+    let fault = checkpoint_fault(initialize(&mut network, &saved(dir.path()), &model));
+    let expected = "it is of another network, scale 2@96 and not 2@48: it has no `aux.fc.bias`";
+    assert_eq!(fault, expected);
 }
 
 #[test]

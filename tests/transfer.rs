@@ -118,9 +118,18 @@ fn the_gradient_goes_through_frozen_normalizations() {
 fn unknown_parts_are_refused() {
     let mut network = Network::new(&graph(DIGIT, 10), 7);
     for (text, reason) in [
-        ("stem,cells.9", "freeze is cells.9: no parameter of the network is called so"),
-        ("cell_0..cell_8", "freeze is cells.5: no parameter of the network is called so"),
-        ("ste", "freeze is ste: no parameter of the network is called so"),
+        (
+            "stem,cells.9",
+            "freeze is cells.9: no parameter of the network is called so; it has 5 cells, numbered from 0",
+        ),
+        (
+            "cell_0..cell_8",
+            "freeze is cells.5: no parameter of the network is called so; it has 5 cells, numbered from 0",
+        ),
+        (
+            "ste",
+            "freeze is ste: no parameter of the network is called so; it has 5 cells, numbered from 0",
+        ),
     ] {
         assert_eq!(network.freeze(&freeze(text)).expect_err("unknown").to_string(), reason);
     }

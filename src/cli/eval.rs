@@ -1,6 +1,6 @@
 //! `cellc eval`: how well a checkpoint, rebuilt from nothing else, classifies images.
 
-use cellc::data::{self, DataSpec, Dataset, HoldOut, Images, LoadConfig, split};
+use cellc::data::{self, DataSpec, Dataset, Images, LoadConfig};
 use cellc::error::Error;
 use cellc::evaluation::{Evaluation, evaluate};
 use cellc::train::{Checkpoint, restore};
@@ -27,12 +27,16 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
     network.set_device(device);
     let spec = spec(args, &checkpoint)?;
     let image_size = spec.is_resizable().then_some(checkpoint.image[1]);
-    let data = data::load_with(&spec, &LoadConfig { image_size, limit: args.limit })?;
+    // Which images were held out depends on the limit, wherever the data set lies by now.
+    let is_own = checkpoint.data.as_ref() == Some(&spec.to_string());
+    let own_limit = checkpoint.limit.filter(|_| is_own || args.part != Part::Test);
+    let limit = args.limit.or(own_limit);
+    let data = data::load_with(&spec, &LoadConfig { image_size, limit })?;
     if let Some(fault) = mismatch(&checkpoint, &spec, &data) {
         return Err(Error::Checkpoint { path: args.checkpoint.clone(), fault }.into());
     }
-    let (images, indices) = part(args, &checkpoint, &data)?;
-    let found = evaluate(&network, images, &indices, &checkpoint.whitening, args.batch)?;
+    let (images, indices) = part(args, &checkpoint, &spec, &data)?;
+    let found = evaluate(&network, &images, &indices, &checkpoint.whitening, args.batch)?;
     match args.format {
         Report::Json => {
             let report = json!({
@@ -105,22 +109,70 @@ fn mismatch(checkpoint: &Checkpoint, spec: &DataSpec, data: &Dataset) -> Option<
 }
 
 /// The images of the part asked for.
-fn part<'d>(
+fn part(
     args: &EvalArgs,
     checkpoint: &Checkpoint,
-    data: &'d Dataset,
-) -> Result<(&'d Images, Vec<usize>), Error> {
+    spec: &DataSpec,
+    data: &Dataset,
+) -> Result<(Images, Vec<usize>), Error> {
+    let refuse = |reason| Err(refuse("part", args.part.name(), reason));
+    let all = |images: &Images| (images.clone(), (0..images.len()).collect());
     if args.part == Part::Test {
-        return Ok((&data.test, (0..data.test.len()).collect()));
+        if data.test.is_empty() {
+            return refuse(format!("`{spec}` has no test images; ask for --part validation"));
+        }
+        return Ok(all(&data.test));
+    }
+    if let Some(reason) = without_parts(args, checkpoint, spec, data) {
+        return match &data.validation {
+            // Nobody trains on what a set keeps for validation.
+            Some(images) if args.part == Part::Validation => Ok(all(images)),
+            Some(_) | None => refuse(reason),
+        };
     }
     let seed = checkpoint.config.as_ref().map_or(0, |config| config.seed);
-    let parts = split(&data.train, HoldOut::Fraction(checkpoint.validation), seed)?;
+    let (images, parts) = data.parted(checkpoint.validation, seed)?;
     let indices = if args.part == Part::Train { parts.train } else { parts.validation };
     if indices.is_empty() {
-        let reason = "no image was held out when the checkpoint was trained";
-        return Err(refuse("part", args.part.name(), reason.into()));
+        return refuse("no image was held out when the checkpoint was trained".into());
     }
-    Ok((&data.train, indices))
+    Ok((images, indices))
+}
+
+/// Why nobody knows which images of this data set the checkpoint learned from, if so.
+fn without_parts(
+    args: &EvalArgs,
+    checkpoint: &Checkpoint,
+    spec: &DataSpec,
+    data: &Dataset,
+) -> Option<String> {
+    let trained_on = checkpoint.data.as_deref();
+    let is_own = match &checkpoint.data_hash {
+        Some(hash) => *hash == data.hash(),
+        None => trained_on == Some(&spec.to_string()),
+    };
+    if is_own {
+        return None;
+    }
+    let Some(trained_on) = trained_on else {
+        return Some("the network was imported, and nobody knows what it was trained on".into());
+    };
+    let limit = |limit: Option<usize>| match limit {
+        Some(limit) => format!("--limit {limit}"),
+        None => "no --limit".into(),
+    };
+    Some(if args.limit.is_some() && args.limit != checkpoint.limit {
+        format!(
+            "the checkpoint was trained with {}, so the parts with {} are others",
+            limit(checkpoint.limit),
+            limit(args.limit)
+        )
+    } else {
+        format!(
+            "the images of `{spec}` are not those of `{trained_on}` that the checkpoint was trained on, so none \
+             of them were trained on or held out"
+        )
+    })
 }
 
 fn percent(share: Option<f64>) -> String {

@@ -139,7 +139,10 @@ fn backbone(
         return Err(refuse("features", &missing.to_string(), reason.into()));
     }
     let body = features.network(&model.network.state_dict()).map_err(|fault| {
-        let reason = format!("cells choose other operations for this size: {fault}");
+        let reason = format!(
+            "with maps of this size cells need operations that the model has no parameters of, or others than \
+             it has: {fault}"
+        );
         refuse("size", &format!("{height}x{width}"), reason)
     })?;
     Ok((features, body))

@@ -35,14 +35,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use cellc::device::cpu::Isa;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use input::Failure;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse();
     if let Err(failure) = check_kernels() {
         failure.report();
         return ExitCode::from(failure.exit_code());
@@ -80,6 +80,18 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The arguments. A number below 0 is the value of its option, which says what is wrong with it, and no option
+/// itself.
+fn parse() -> Cli {
+    let command = Cli::command().mut_subcommands(|command| {
+        command.mut_args(|arg| match arg.get_long().is_some() && arg.get_action().takes_values() {
+            true => arg.allow_negative_numbers(true),
+            false => arg,
+        })
+    });
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
 /// Refuses a choice of kernels that this processor cannot run, which the library would pass over.
 fn check_kernels() -> Result<(), Failure> {
     let Ok(name) = std::env::var(Isa::VARIABLE) else { return Ok(()) };
@@ -106,6 +118,16 @@ fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
         .num_threads(threads)
         .build_global()
         .map_err(|error| refuse(error.to_string()).into())
+}
+
+/// How many images there are of each part of a data set, `left_out` of which are for validation by the set
+/// itself and not used.
+fn counted_images([train, validation, test]: [usize; 3], left_out: usize) -> String {
+    let left_out = match left_out {
+        0 => String::new(),
+        count => format!("; the {count} that the set keeps for validation are left out"),
+    };
+    format!("{train} training, {validation} validation and {test} test images{left_out}")
 }
 
 /// Writes a result to stdout. A reader that went away, such as `head`, is no fault.

@@ -20,10 +20,10 @@ use cellc::search::{
 
 use super::args::SearchArgs;
 use super::input::{self, Failure};
-use super::output;
 use super::progress::Progress;
 use super::queue;
 use super::table::table;
+use super::{counted_images, output};
 use evaluator::{Reward, Scorer};
 use serve::Server;
 use status::Status;
@@ -82,6 +82,11 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         },
     ))?;
 
+    if let Scorer::Train(evaluator, data) = &scorer
+        && let Some(images) = evaluator.images()
+    {
+        output(&format!("{data}: {}\n", counted_images(images, evaluator.left_out())))?;
+    }
     let reward = scorer.reward();
     let prefiltered = scorer.prefiltered(args)?;
     let evaluator: &dyn Evaluator = match &prefiltered {

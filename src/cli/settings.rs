@@ -1,8 +1,8 @@
 //! The settings of a training run in layers: defaults, a recipe, a TOML file, options.
 //!
-//! Each layer is a table of TOML with the fields of [`TrainConfig`] as keys, and `validation`; the next one
-//! overrides it key by key. A learning rate in a layer without its `lr_batch` is meant as it is written, so it
-//! takes that of the layers below away.
+//! Each layer is a table of TOML with the fields of [`TrainConfig`] as keys, and `net`, `scale` and `validation`;
+//! the next one overrides it key by key. What belongs together is not torn apart: a learning rate in a layer
+//! without its `lr_batch` is meant as it is written, and a net without a scale has its own.
 
 use std::fs;
 use std::path::Path;
@@ -10,15 +10,19 @@ use std::path::Path;
 use cellc::data::Augment;
 use cellc::diagnostic::suggest;
 use cellc::error::Error;
+use cellc::graph::lower::Scale;
 use cellc::train::TrainConfig;
 use serde::Serialize;
 use toml::de::DeTable;
 use toml::{Table, Value};
 
-use super::args::SettingArgs;
+use super::args::{NetArgs, SettingArgs};
 
-/// The key of the share of images held out, which is no setting of the training itself.
+/// The keys of what is no setting of the training itself: the share of images held out, and the network, with
+/// empty texts where it is up to the file of cells.
 const VALIDATION: &str = "validation";
+const NET: &str = "net";
+const SCALE: &str = "scale";
 
 /// What all layers come to.
 pub struct Settings {
@@ -26,13 +30,21 @@ pub struct Settings {
     pub config: TrainConfig,
     /// Share of the training images held out.
     pub validation: f64,
+    /// The net and the scale, as far as they are not up to the file of cells.
+    pub net: NetArgs,
+    /// A sentence for each setting of the command line that the others leave without an effect.
+    pub notes: Vec<String>,
 }
 
-/// Puts the layers together. `augment` is the usual augmentation of the data, where no recipe has its own.
+/// Puts the layers together, `net` belonging to the last. `augment` is the usual augmentation of the data, where no recipe has its own.
 ///
 /// # Errors
 /// [`Error::Read`] or [`Error::Settings`] if a file or an option is not understood.
-pub fn resolve(args: &SettingArgs, augment: Option<Augment>) -> Result<Settings, Error> {
+pub fn resolve(
+    args: &SettingArgs,
+    net: &NetArgs,
+    augment: Option<Augment>,
+) -> Result<Settings, Error> {
     let (mut config, validation) = match args.recipe {
         Some(recipe) => (recipe.config(), recipe.validation()),
         None => (TrainConfig { aux_weight: 0.0, ..TrainConfig::default() }, 0.0),
@@ -40,6 +52,9 @@ pub fn resolve(args: &SettingArgs, augment: Option<Augment>) -> Result<Settings,
     config.augment = augment.unwrap_or(config.augment);
     let mut table = to_table(&config);
     table.insert(VALIDATION.into(), validation.into());
+    let own = args.recipe.map(|recipe| (recipe.net().to_owned(), recipe.scale().to_string()));
+    let (own_net, own_scale) = own.unwrap_or_default();
+    table.extend([(NET.into(), own_net.into()), (SCALE.into(), own_scale.into())]);
     let mut place = "the command line".to_owned();
     if let Some(path) = &args.config {
         place = format!("`{}`", path.display());
@@ -47,16 +62,18 @@ pub fn resolve(args: &SettingArgs, augment: Option<Augment>) -> Result<Settings,
             Fault::Unreadable(error) => error,
             Fault::Text(fault) => Error::Settings { place: place.clone(), fault },
         })?;
-        merge(&mut table, with_plain_lr(layer));
+        add(&mut table, layer);
         check_types(&table, &place)?;
         place = "the command line".into();
     }
-    let options =
-        options(args, &table).map_err(|fault| Error::Settings { place: place.clone(), fault })?;
-    merge(&mut table, with_plain_lr(options));
+    let options = options(args, net, &table)
+        .map_err(|fault| Error::Settings { place: place.clone(), fault })?;
+    let given: Vec<String> = options.keys().cloned().collect();
+    add(&mut table, options);
     let mut settings = check_types(&table, &place)?;
     // Apart, since half of all seeds are no numbers of TOML.
     settings.config.seed = args.seed.unwrap_or(settings.config.seed);
+    settings.notes = given.iter().filter_map(|key| without_effect(key, &table)).collect();
     Ok(settings)
 }
 
@@ -68,17 +85,27 @@ impl Settings {
     pub fn print(&self) -> Result<String, Error> {
         #[derive(Serialize)]
         struct Printed<'a> {
+            net: &'a str,
+            scale: String,
             validation: f64,
             #[serde(flatten)]
             config: &'a TrainConfig,
         }
-        let printed = Printed { validation: self.validation, config: &self.config };
+        let printed = Printed {
+            net: self.net.net.as_deref().unwrap_or_default(),
+            scale: self.net.scale.map(|scale| scale.to_string()).unwrap_or_default(),
+            validation: self.validation,
+            config: &self.config,
+        };
         let text = toml::to_string(&printed).map_err(|error| Error::Settings {
             place: "this run".into(),
             fault: format!("they cannot be written as TOML: {error}"),
         })?;
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         for line in &mut lines {
+            if line == "net = \"\"" || line == "scale = \"\"" {
+                line.push_str(" # that of the file of cells");
+            }
             if line.starts_with("lr_batch = ") && self.config.lr_batch != 0 {
                 let used = self.config.lr_of(self.config.batch);
                 line.push_str(&format!(" # with batch = {}: {used}", self.config.batch));
@@ -86,6 +113,20 @@ impl Settings {
         }
         Ok(lines.join("\n") + "\n")
     }
+}
+
+/// A sentence about a setting that the others leave without an effect, if they do.
+fn without_effect(key: &str, table: &Table) -> Option<String> {
+    let (other, needed): (_, &[&str]) = match key {
+        "momentum" => ("optimizer", &["sgd", "rmsprop"]),
+        "rms_decay" | "rms_eps" => ("optimizer", &["rmsprop"]),
+        "adam_beta1" | "adam_beta2" | "adam_eps" => ("optimizer", &["adam"]),
+        "lr_decay" | "lr_decay_epochs" => ("schedule", &["exponential"]),
+        _ => return None,
+    };
+    let found = table.get(other)?.as_str()?;
+    let is_idle = !needed.contains(&found);
+    is_idle.then(|| format!("{key} has no effect with {other} `{found}`"))
 }
 
 /// Settings as a table, but for what TOML has no number for.
@@ -101,9 +142,15 @@ fn check_types(table: &Table, place: &str) -> Result<Settings, Error> {
         fault: error.to_string().trim_end().to_owned(),
     };
     let mut table = table.clone();
-    let validation = table.remove(VALIDATION).expect("the lowest layer has it");
-    let validation = validation.try_into().map_err(fault)?;
-    Ok(Settings { config: table.try_into().map_err(fault)?, validation })
+    let mut take = |key| table.remove(key).expect("the lowest layer has it");
+    let validation = take(VALIDATION).try_into().map_err(fault)?;
+    let [net, scale]: [Result<String, _>; 2] = [NET, SCALE].map(|key| take(key).try_into());
+    let given = |text: String| Some(text).filter(|text| !text.is_empty());
+    let scale = given(scale.map_err(fault)?).map(|text| text.parse::<Scale>()).transpose();
+    let scale = scale.map_err(|fault| Error::Settings { place: place.into(), fault })?;
+    let net = NetArgs { net: given(net.map_err(fault)?), scale };
+    let config = table.try_into().map_err(fault)?;
+    Ok(Settings { config, validation, net, notes: Vec::new() })
 }
 
 /// Overrides the keys of `table` that `layer` has, those of tables within it too.
@@ -118,12 +165,16 @@ fn merge(table: &mut Table, layer: Table) {
     }
 }
 
-/// The same layer; a learning rate that stands alone is for any batch.
-fn with_plain_lr(mut layer: Table) -> Table {
+/// Adds a layer: a learning rate that stands alone is for any batch, and another net has another scale.
+fn add(table: &mut Table, mut layer: Table) {
     if layer.contains_key("lr") && !layer.contains_key("lr_batch") {
         layer.insert("lr_batch".into(), 0.into());
     }
-    layer
+    let is_other_net = layer.get(NET).is_some_and(|net| table.get(NET) != Some(net));
+    if is_other_net && !layer.contains_key(SCALE) {
+        layer.insert(SCALE.into(), "".into());
+    }
+    merge(table, layer);
 }
 
 enum Fault {
@@ -176,7 +227,7 @@ pub fn parse_assignment(assignment: &str) -> Result<(&str, Value), String> {
 }
 
 /// The layer of the command line; options of their own win over `--set`.
-fn options(args: &SettingArgs, known: &Table) -> Result<Table, String> {
+fn options(args: &SettingArgs, net: &NetArgs, known: &Table) -> Result<Table, String> {
     let mut layer = Table::new();
     for assignment in &args.set {
         let (key, value) = parse_assignment(assignment)?;
@@ -219,6 +270,8 @@ fn options(args: &SettingArgs, known: &Table) -> Result<Table, String> {
     add("drop_path", number(args.drop_path));
     add("aux_weight", number(args.aux_weight));
     add(VALIDATION, number(args.validation));
+    add(NET, word(&net.net));
+    add(SCALE, net.scale.map(|scale| Value::String(scale.to_string())));
     if args.no_augment {
         let none = Table::try_from(Augment::NONE).expect("plain data");
         layer.insert("augment".into(), none.into());

@@ -1,88 +1,34 @@
 //! `cellc train`: the network of a file learns a data set.
 
+mod start;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use cellc::compile::Request;
-use cellc::data::{self, Batches, Dataset, HoldOut, split};
+use cellc::data::{self, Batches, Images};
 use cellc::device::AnyDevice;
 use cellc::error::Error;
 use cellc::graph::cost::{Cost, grouped};
-use cellc::graph::lower::Scale;
 use cellc::network::Network;
 #[cfg(feature = "tensorboard")]
 use cellc::train::EventFile;
 use cellc::train::{
-    Checkpoint, Event, RunFolder, TrainConfig, TrainSet, Trainer, accuracy, adopt_body, restore,
+    Checkpoint, Event, RunFolder, TrainConfig, TrainSet, Trainer, accuracy, adopt_body, initialize,
 };
 
 use super::args::TrainArgs;
-use super::input::{self, Failure, Input};
+use super::input::Failure;
 use super::progress::Progress;
 use super::settings::{self, Settings};
-use super::{output, use_threads};
+use super::{counted_images, output, use_threads};
+use start::Start;
 
-/// What is trained, before there is data.
-struct Start {
-    input: Input,
-    net: String,
-    scale: Scale,
-    /// The checkpoint and its network, to train further.
-    trained: Option<(Checkpoint, Network)>,
-}
-
-impl Start {
-    fn of(args: &TrainArgs) -> Result<Start, Failure> {
-        if let Some(path) = &args.from {
-            let (input, _) = input::load_checkpoint(path)?;
-            let (checkpoint, network) = restore(path)?;
-            let fault = |fault| Error::Checkpoint { path: path.clone(), fault };
-            let (net, scale) = (checkpoint.net.clone(), checkpoint.scale.parse().map_err(fault)?);
-            return Ok(Start { input, net, scale, trained: Some((checkpoint, network)) });
-        }
-        let file = args.file.as_deref().expect("clap asks for a file where there is no checkpoint");
-        let input = input::load(file)?;
-        let (net, scale) = (input.net(&args.net).to_owned(), input.scale(&args.net)?);
-        Ok(Start { input, net, scale, trained: None })
-    }
-
-    /// The data set, in the size that a trained network is for unless another is asked for.
-    fn data(&self, args: &TrainArgs) -> Result<Dataset, Error> {
-        let mut config = args.images.config();
-        if let Some((checkpoint, _)) = &self.trained
-            && args.data.is_resizable()
-        {
-            config.image_size = config.image_size.or(Some(checkpoint.image[1]));
-        }
-        let mut data = data::load_with(&args.data, &config)?;
-        if let Some(classes) = args.classes
-            && classes != data.classes
-        {
-            return Err(Error::Config {
-                setting: "classes",
-                value: classes.to_string(),
-                reason: format!("`{}` has {}", args.data, data.classes),
-            });
-        }
-        if let Some((checkpoint, _)) = &self.trained {
-            if checkpoint.image[0] != data.train.ty().channels {
-                let path = args.from.clone().unwrap_or_default();
-                let [channels, ..] = checkpoint.image;
-                let found = data.train.ty().channels;
-                let fault =
-                    format!("it is for images of {channels} channels, `{}` has {found}", args.data);
-                return Err(Error::Checkpoint { path, fault });
-            }
-            data.whitening = checkpoint.whitening.clone();
-        }
-        Ok(data)
-    }
-}
-
-/// Trains, writes the checkpoint, and states the test accuracy on the last line.
+/// Trains, writes the checkpoint, and states the test accuracy on the last line, or where there are no test
+/// images the validation accuracy.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     // Checked before the data is read, which may take long.
-    let Settings { config, .. } = settings::resolve(&args.settings, None)?;
+    let Settings { config, net, .. } = settings::resolve(&args.settings, &args.net, None)?;
     config.check()?;
     let is_augment_known = args.settings.recipe.is_some();
     if args.print_config {
@@ -91,18 +37,22 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         } else {
             Some(data::load_with(&args.data, &args.images.config())?.augment)
         };
-        return output(&settings::resolve(&args.settings, usual)?.print()?);
+        return output(&settings::resolve(&args.settings, &args.net, usual)?.print()?);
     }
     use_threads(args.threads)?;
     let device = match &args.devices {
         Some(devices) => AnyDevice::together(devices.open(args.device.options())?)?,
         None => args.device.open()?,
     };
-    let start = Start::of(args)?;
-    let data = start.data(args)?;
+    let start = Start::of(args, &net)?;
+    let (data, data_hash) = start.data(args)?;
     let Start { input, net, scale, trained } = start;
     let usual = (!is_augment_known).then_some(data.augment);
-    let Settings { mut config, validation } = settings::resolve(&args.settings, usual)?;
+    let Settings { mut config, validation, notes, .. } =
+        settings::resolve(&args.settings, &args.net, usual)?;
+    for note in notes {
+        eprintln!("note: {note}");
+    }
     if let Some((checkpoint, _)) = &trained {
         // The body was trained with it.
         config.bn_eps = f64::from(checkpoint.bn_eps);
@@ -112,29 +62,18 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let request =
         Request { with_aux, drop_path: config.drop_path > 0.0, ..Request::new(&*net, scale) }
             .with_data(data.train.ty(), data.classes);
-    let lowered = input.network(&request)?;
+    let lowered = start::network(&input, &request, config.aux_weight)?;
     let text = input.model_text(&request, &lowered.graph)?;
     let out = args.out.clone().unwrap_or_else(|| match (&args.from, &args.file) {
         (Some(from), _) => from.with_extension("tuned.safetensors"),
         (None, Some(file)) => beside(file),
         (None, None) => PathBuf::from("model.safetensors"),
     });
-    let held = split(&data.train, HoldOut::Fraction(validation), config.seed)?;
+    let (images, held) = data.parted(validation, config.seed)?;
+    start::check(&config, validation, data.train.ty(), &held)?;
 
-    let mut network = Network::new(&lowered.graph, config.seed);
-    if let Some(path) = &args.init {
-        network.load_safetensors(path)?;
-    }
-    if let Some((_, trained)) = &trained {
-        let path = args.from.clone().unwrap_or_default();
-        adopt_body(&mut network, trained)
-            .map_err(|fault| Error::Checkpoint { path, fault: fault.to_string() })?;
-    }
-    if let Some(freeze) = &args.freeze {
-        network.freeze(freeze)?;
-    }
-    network.set_device(device);
-    let imported_from = trained.and_then(|(checkpoint, _)| checkpoint.imported_from);
+    let imported_from =
+        trained.as_ref().and_then(|(checkpoint, _)| checkpoint.imported_from.clone());
     let checkpoint = |val_accuracy, test_accuracy| Checkpoint {
         cellc: env!("CARGO_PKG_VERSION").into(),
         cell: text.clone(),
@@ -147,6 +86,8 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         class_names: data.class_names.clone(),
         whitening: data.whitening.clone(),
         validation,
+        limit: args.images.limit,
+        data_hash: Some(data_hash.clone()),
         bn_eps: config.bn_eps as f32,
         config: Some(config.clone()),
         frozen: args.freeze.as_ref().map(ToString::to_string),
@@ -155,31 +96,61 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         test_accuracy,
     };
     let set = TrainSet {
-        images: &data.train,
+        images: &images,
         whitening: &data.whitening,
         train: &held.train,
         validation: &held.validation,
     };
     let about = checkpoint(None, None);
+    let mut network = Network::new(&lowered.graph, config.seed);
+    if let Some(path) = &args.init {
+        initialize(&mut network, path, &about)?;
+    }
+    if let Some((_, trained)) = &trained {
+        let path = args.from.clone().unwrap_or_default();
+        adopt_body(&mut network, trained)
+            .map_err(|fault| Error::Checkpoint { path, fault: fault.to_string() })?;
+    }
+    if let Some(freeze) = &args.freeze {
+        network.freeze(freeze)?;
+    }
+    network.set_device(device);
     let (folder, state) = match &args.run {
         Some(dir) if args.resume => {
-            let (folder, state) = RunFolder::resume(dir, about.clone(), &set, data.test.len())?;
+            let (folder, state) =
+                RunFolder::resume(dir, about.clone(), &set, data.test.len(), &network)?;
             (Some(folder), state)
         }
-        Some(dir) => (Some(RunFolder::create(dir, about.clone(), &set, data.test.len())?), None),
+        Some(dir) => {
+            let folder = RunFolder::create(dir, about.clone(), &set, data.test.len(), &network)?;
+            (Some(folder), None)
+        }
         None => (None, None),
     };
+    if folder.as_ref().is_some_and(|folder| folder.holds(&out)) {
+        let reason = "the run keeps a file of its own there; name another".into();
+        return Err(
+            Error::Config { setting: "out", value: out.display().to_string(), reason }.into()
+        );
+    }
     // Written once before hours are spent: a folder that cannot be written is found now.
     about.save(&network, &out)?;
     output(&format!(
-        "{} at {scale}: {} parameters; {}: {} training, {} validation and {} test images\n",
+        "{} at {scale}: {} parameters; {}: {}\n",
         input.source.name,
         grouped(Cost::of(&lowered.graph).total.params, ','),
         args.data,
-        held.train.len(),
-        held.validation.len(),
-        data.test.len(),
+        counted_images(
+            [held.train.len(), held.validation.len(), data.test.len()],
+            data.validation.as_ref().filter(|_| validation != 0.0).map_or(0, Images::len)
+        ),
     ))?;
+    if args.resume && state.is_none() {
+        output("nothing to resume: a run begins\n")?;
+    }
+    if folder.is_some() && held.validation.is_empty() {
+        output("no validation images to find the best epoch by: best.safetensors is the last\n")?;
+    }
     // Said where it is not the usual.
     if !matches!(network.device(), AnyDevice::Cpu(_)) {
         output(&format!("on {}\n", network.device()))?;
@@ -215,9 +186,19 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let history = trainer.finish()?;
 
     let all: Vec<usize> = (0..data.test.len()).collect();
-    let test = accuracy(&network, &data.test, &all, &data.whitening, config.batch)?;
-    checkpoint(history.val_accuracy(), Some(test)).save(&network, &out)?;
-    output(&format!("checkpoint {}\ntest accuracy {:.2} %\n", out.display(), 100.0 * test))
+    let test = match all.is_empty() {
+        true => None,
+        false => Some(accuracy(&network, &data.test, &all, &data.whitening, config.batch)?),
+    };
+    checkpoint(history.val_accuracy(), test).save(&network, &out)?;
+    let last = match test
+        .map(|share| ("test", share))
+        .or(history.val_accuracy().map(|share| ("validation", share)))
+    {
+        Some((part, share)) => format!("{part} accuracy {:.2} %\n", 100.0 * share),
+        None => String::new(),
+    };
+    output(&format!("checkpoint {}\n{last}", out.display()))
 }
 
 /// Those who are told what happens.
@@ -233,6 +214,14 @@ impl Listeners<'_> {
         #[cfg(feature = "tensorboard")]
         if let Some(events) = &mut self.events {
             events.write(event)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        #[cfg(feature = "tensorboard")]
+        if let Some(events) = &mut self.events {
+            events.flush()?;
         }
         Ok(())
     }
@@ -259,6 +248,7 @@ fn train(
         let is_due =
             save_every.is_some_and(|every| trainer.progress().step.is_multiple_of(every.get()));
         if let Some(folder) = folder.filter(|_| is_due || trainer.is_between_epochs()) {
+            listeners.flush()?;
             folder.keep(trainer)?;
         }
     }

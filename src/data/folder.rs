@@ -1,9 +1,9 @@
 //! Images as PNG and JPEG files in folders named by their class.
 //!
-//! `DIR/train/CLASS/` holds the images to learn from, and `DIR/test/CLASS/`, or else
-//! `DIR/validation/CLASS/` or `DIR/val/CLASS/`, those to test on: the layout of `ImageNet`. Without a folder
-//! `train` the images are in `DIR/CLASS/`, and without one of the others a part of the images is held out
-//! as in [`parts`](super::parts). Classes are numbered in the order of their names, files are taken in
+//! `DIR/train/CLASS/` holds the images to learn from, `DIR/validation/CLASS/` or `DIR/val/CLASS/` those to
+//! validate on, as `ImageNet` has them, and `DIR/test/CLASS/` those to test on. Without a folder `train` the
+//! images are in `DIR/CLASS/`, and without one of the others a part of the images is held out for the test as
+//! in [`parts`](super::parts). Classes are numbered in the order of their names, files are taken in
 //! the order of theirs; both are compared as bytes. Files with other endings than `.png`, `.jpg` and
 //! `.jpeg` in any case, folders without such files, and names that begin with a dot are passed over.
 
@@ -17,8 +17,10 @@ use super::file::{fault, folder, open, read};
 use super::parts::{Part, Parts};
 use crate::error::Error;
 
-/// The names of folders with test images; the first that is there and holds classes counts.
-const TEST: [&str; 3] = ["test", "validation", "val"];
+/// The names of folders with validation images and with test images; the first that is there and holds
+/// classes counts.
+const VALIDATION: [&str; 2] = ["validation", "val"];
+const TEST: [&str; 1] = ["test"];
 /// The most bytes of one image file.
 const LIMIT: u64 = 64 << 20;
 
@@ -28,19 +30,23 @@ pub(super) fn open_folder(dir: &Path) -> Result<Parts, Error> {
     let train_dir = dir.join("train");
     if !train_dir.is_dir() {
         let (files, labels, classes) = list(dir, None)?;
-        return Ok(Parts { train: Part { source: Arc::new(files), labels }, test: None, classes });
+        let train = Part { source: Arc::new(files), labels };
+        return Ok(Parts { train, validation: None, test: None, classes });
     }
     let (files, labels, classes) = list(&train_dir, None)?;
     let train = Part { source: Arc::new(files), labels };
-    for name in TEST {
-        let dir = dir.join(name);
-        if dir.is_dir() && !class_names(&dir)?.is_empty() {
-            let (files, labels, classes) = list(&dir, Some(classes))?;
-            let test = Some(Part { source: Arc::new(files), labels });
-            return Ok(Parts { train, test, classes });
+    let part = |names: &[&str]| -> Result<Option<Part>, Error> {
+        for name in names {
+            let dir = dir.join(name);
+            if dir.is_dir() && !class_names(&dir)?.is_empty() {
+                let (files, labels, _) = list(&dir, Some(classes.clone()))?;
+                return Ok(Some(Part { source: Arc::new(files), labels }));
+            }
         }
-    }
-    Ok(Parts { train, test: None, classes })
+        Ok(None)
+    };
+    let (validation, test) = (part(&VALIDATION)?, part(&TEST)?);
+    Ok(Parts { train, validation, test, classes })
 }
 
 /// Files below one folder; a row is a file.

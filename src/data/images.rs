@@ -38,6 +38,13 @@ enum Store {
         /// False if an image of another size is a fault.
         is_resized: bool,
     },
+    /// Those of two stores of which one is encoded.
+    #[cfg(feature = "images")]
+    Joined {
+        parts: Arc<[Images; 2]>,
+        /// Part and index in it of each image.
+        places: Arc<Vec<(usize, usize)>>,
+    },
 }
 
 /// One image in the size it has in its source: planes of bytes, `[C, H, W]`.
@@ -92,7 +99,7 @@ impl Images {
         match &self.store {
             Store::Bytes(pixels) => Some(pixels),
             #[cfg(feature = "images")]
-            Store::Encoded { .. } => None,
+            Store::Encoded { .. } | Store::Joined { .. } => None,
         }
     }
 
@@ -140,7 +147,31 @@ impl Images {
                 }
                 Ok(picture)
             }
+            #[cfg(feature = "images")]
+            Store::Joined { parts, places } => {
+                let (part, index) = places[index];
+                parts[part].picture(index)
+            }
         }
+    }
+
+    /// These images, and `others` of the same shape behind them.
+    pub(super) fn joined(&self, others: &Images) -> Images {
+        assert_eq!(self.ty, others.ty, "images of one shape");
+        let store = match (self.pixels(), others.pixels()) {
+            (Some(first), Some(second)) => Store::Bytes(Arc::new([first, second].concat())),
+            #[cfg(feature = "images")]
+            _ => {
+                let places = (0..self.len()).map(|index| (0, index));
+                let places = places.chain((0..others.len()).map(|index| (1, index))).collect();
+                let parts = Arc::new([self.clone(), others.clone()]);
+                Store::Joined { parts, places: Arc::new(places) }
+            }
+            #[cfg(not(feature = "images"))]
+            _ => unreachable!("all images are bytes in memory"),
+        };
+        let labels = [self.labels(), others.labels()].concat();
+        Images { store, labels: Arc::new(labels), ty: self.ty }
     }
 
     /// The images with these indices, in this order.
@@ -159,6 +190,11 @@ impl Images {
                 source: Arc::clone(source),
                 rows: Arc::new(indices.iter().map(|&index| rows[index]).collect()),
                 is_resized: *is_resized,
+            },
+            #[cfg(feature = "images")]
+            Store::Joined { parts, places } => Store::Joined {
+                parts: Arc::clone(parts),
+                places: Arc::new(indices.iter().map(|&index| places[index]).collect()),
             },
         };
         let labels = indices.iter().map(|&index| self.labels[index]).collect();

@@ -44,6 +44,7 @@ pub use split::{HoldOut, Split, split};
 pub use whitening::Whitening;
 
 use crate::error::Error;
+use crate::fnv::Fnv1a;
 
 /// A data set.
 #[derive(Clone, Debug)]
@@ -52,7 +53,10 @@ pub struct Dataset {
     pub name: &'static str,
     /// Images to learn from.
     pub train: Images,
-    /// Images for the final test; of the same shape as the training images.
+    /// Images that the set itself keeps for validation, apart from the others, if it does; of the same shape.
+    pub validation: Option<Images>,
+    /// Images for the final test; of the same shape as the training images. There are none in a set that keeps
+    /// images for validation only.
     pub test: Images,
     /// Number of classes; every label is below it.
     pub classes: usize,
@@ -70,8 +74,8 @@ pub struct LoadConfig {
     /// Height and width of the images of sets of files, in pixels; images of other sizes are resized.
     /// If `None`, all images have the size of the first.
     pub image_size: Option<usize>,
-    /// The most training images and the most test images that are used, for quick runs: with equal
-    /// shares of every class, always the same ones. All if `None`.
+    /// The most images of each part of the set that are used, for quick runs: with equal shares of every
+    /// class, always the same ones. All if `None`.
     pub limit: Option<usize>,
 }
 
@@ -96,26 +100,74 @@ pub fn load(spec: &DataSpec) -> Result<Dataset, Error> {
 /// this set, or the program was built without what reads it.
 pub fn load_with(spec: &DataSpec, config: &LoadConfig) -> Result<Dataset, Error> {
     config.check(spec)?;
-    let ([train, test], class_names, augment) = match spec {
-        DataSpec::Digits => (digits::load(), numbers(digits::CLASSES), Augment::NONE),
+    let whole = |images: [Images; 2], names, augment| {
+        let [train, test] = images;
+        (Divided { train, validation: None, test }, names, augment)
+    };
+    let (images, class_names, augment) = match spec {
+        DataSpec::Digits => whole(digits::load(), numbers(digits::CLASSES), Augment::NONE),
         DataSpec::Cifar10(dir) => {
             let (images, names) = cifar::CIFAR10.load(dir)?;
-            (images, names, Augment::CROP_AND_FLIP)
+            whole(images, names, Augment::CROP_AND_FLIP)
         }
         DataSpec::Cifar100(dir) => {
             let (images, names) = cifar::CIFAR100.load(dir)?;
-            (images, names, Augment::CROP_AND_FLIP)
+            whole(images, names, Augment::CROP_AND_FLIP)
         }
         DataSpec::Idx(dir) => {
             let (images, classes) = idx::load(dir)?;
-            (images, numbers(classes), Augment::NONE)
+            whole(images, numbers(classes), Augment::NONE)
         }
         DataSpec::Folder(_) | DataSpec::Parquet(_) => files(spec, config)?,
     };
-    let (train, test) = (config.limited(train), config.limited(test));
+    let (train, test) = (config.limited(images.train), config.limited(images.test));
+    let validation = images.validation.map(|images| config.limited(images));
     let whitening = Whitening::of(&train)?;
-    let classes = class_names.len();
-    Ok(Dataset { name: spec.kind(), train, test, classes, class_names, whitening, augment })
+    let (name, classes) = (spec.kind(), class_names.len());
+    Ok(Dataset { name, train, validation, test, classes, class_names, whitening, augment })
+}
+
+impl Dataset {
+    /// Images with indices of those to train on and of those to validate on. If `share` is 0 the latter are
+    /// the images that the set keeps for it, if it does; else they are this share of the training images,
+    /// held out by `seed`, and what the set keeps is left out.
+    ///
+    /// # Errors
+    /// Those of [`split()`].
+    pub fn parted(&self, share: f64, seed: u64) -> Result<(Images, Split), Error> {
+        match &self.validation {
+            Some(validation) if share == 0.0 => {
+                let (first, end) = (self.train.len(), self.train.len() + validation.len());
+                let parts =
+                    Split { train: (0..first).collect(), validation: (first..end).collect() };
+                Ok((self.train.joined(validation), parts))
+            }
+            Some(_) | None => {
+                let parts = split(&self.train, HoldOut::Fraction(share), seed)?;
+                Ok((self.train.clone(), parts))
+            }
+        }
+    }
+
+    /// 16 hexadecimal digits that stand for all that training can depend on: the training images with their
+    /// labels. Images that are decoded at each use count by number, shape and whitening.
+    ///
+    /// # Determinism
+    /// The same on every platform and in every release.
+    pub fn hash(&self) -> String {
+        let mut hash = Fnv1a::new();
+        let ty = self.train.ty();
+        for number in [ty.channels, ty.height, ty.width, self.classes, self.train.len()] {
+            hash.number(number as u64);
+        }
+        self.train.labels().iter().for_each(|&label| hash.bytes(&label.to_le_bytes()));
+        hash.bytes(self.train.pixels().unwrap_or_default());
+        let Whitening { mean, std } = &self.whitening;
+        for value in [mean, std].into_iter().flatten() {
+            hash.bytes(&value.to_le_bytes());
+        }
+        hash.digits()
+    }
 }
 
 impl LoadConfig {
@@ -155,8 +207,15 @@ fn numbers(classes: usize) -> Vec<String> {
     (0..classes).map(|class| class.to_string()).collect()
 }
 
-/// Training and test images, names of classes, and the usual augmentation.
-type Contents = ([Images; 2], Vec<String>, Augment);
+/// The images of a set, part by part.
+struct Divided {
+    train: Images,
+    validation: Option<Images>,
+    test: Images,
+}
+
+/// Images, names of classes, and the usual augmentation.
+type Contents = (Divided, Vec<String>, Augment);
 
 /// A set of encoded images.
 #[cfg(feature = "images")]
@@ -171,13 +230,13 @@ fn files(spec: &DataSpec, config: &LoadConfig) -> Result<Contents, Error> {
             unreachable!("these are no sets of encoded images")
         }
     };
-    let images = parts::images(parts.train, parts.test, config.image_size)?;
-    let augment = if images[0].is_encoded() {
+    let (images, classes) = parts.images(config.image_size)?;
+    let augment = if images.train.is_encoded() {
         Augment::RESIZED_CROP_AND_FLIP
     } else {
         Augment::CROP_AND_FLIP
     };
-    Ok((images, parts.classes, augment))
+    Ok((images, classes, augment))
 }
 
 #[cfg(not(feature = "images"))]

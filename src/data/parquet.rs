@@ -2,12 +2,12 @@
 //!
 //! The image is a struct `img` or `image` with the encoded file in its field `bytes`; the class is an
 //! integer column `label` or `fine_label`. Files whose name begins with `train` hold the images to learn
-//! from, those with `test`, or else `validation`, `valid` or `val`, the images to test on; files whose
-//! labels are all -1 hide them and are passed over. Without test images a part of the training images is
-//! held out, see [`Parts`]. Names of classes come from the features that are described in the metadata
+//! from, those with `validation`, `valid` or `val` the images to validate on, those with `test` the images to
+//! test on; files whose labels are all -1 hide them and are passed over. Without either a part of the training
+//! images is held out for the test, see [`Parts`]. Names of classes come from the features that are described in the metadata
 //! of the first training file; without them the classes are numbers up to the largest label.
 //!
-//! Rows are found by skipping pages, so one image costs a few reads and the decompression of one page of
+//! Pages are not compressed, or by Snappy as Hugging Face's are. Rows are found by skipping pages, so one image costs a few reads and the decompression of one page of
 //! about a megabyte. Files are opened for each read: sets of thousands of files need no open ones.
 //!
 //! # Source
@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parquet::basic::Type;
+use parquet::basic::{Compression, Type};
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
@@ -34,9 +34,10 @@ use super::file::{fault, open};
 use super::parts::{Part, Parts};
 use crate::error::Error;
 
+/// Beginnings of the names of files.
 const TRAIN: &[&str] = &["train"];
-/// Beginnings of the names of files with test images, the best first.
-const TEST: [&[&str]; 2] = [&["test"], &["val"]];
+const VALIDATION: &[&str] = &["val"];
+const TEST: &[&str] = &["test"];
 /// The key of the metadata with the features of the set, and the label of a hidden class.
 const FEATURES: &str = "huggingface";
 const HIDDEN: i64 = -1;
@@ -67,16 +68,17 @@ pub(super) fn open_files(paths: &[PathBuf]) -> Result<Parts, Error> {
     };
     let labels = train.checked(labels, classes.len())?;
     let train = Part { source: Arc::new(train), labels };
-    for starts in TEST {
-        let Some(test) = Table::open(&named(starts))? else { continue };
-        let labels = test.labels()?;
+    let part = |starts: &[&str]| -> Result<Option<Part>, Error> {
+        let Some(table) = Table::open(&named(starts))? else { return Ok(None) };
+        let labels = table.labels()?;
         if labels.iter().all(|&label| label == HIDDEN) {
-            continue;
+            return Ok(None);
         }
-        let labels = test.checked(labels, classes.len())?;
-        return Ok(Parts { train, test: Some(Part { source: Arc::new(test), labels }), classes });
-    }
-    Ok(Parts { train, test: None, classes })
+        let labels = table.checked(labels, classes.len())?;
+        Ok(Some(Part { source: Arc::new(table), labels }))
+    };
+    let (validation, test) = (part(VALIDATION)?, part(TEST)?);
+    Ok(Parts { train, validation, test, classes })
 }
 
 /// The Parquet files in a folder, or if there are none in the one folder below it that has some, in the
@@ -250,6 +252,15 @@ impl Opened {
         for group in metadata.row_groups() {
             for column in [image, label] {
                 let column = group.column(column);
+                let compression = column.compression();
+                if !matches!(compression, Compression::UNCOMPRESSED | Compression::SNAPPY) {
+                    let codec = format!("{:?}", compression);
+                    let codec = codec.split('(').next().unwrap_or_default();
+                    let reason = format!(
+                        "its pages are compressed by {codec}; those that are not compressed or by SNAPPY are read"
+                    );
+                    return Err(fault(path, reason));
+                }
                 let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
                 let end = u64::try_from(start)
                     .ok()

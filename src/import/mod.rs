@@ -172,6 +172,8 @@ pub fn import(path: &Path, config: &ImportConfig<'_>) -> Result<(Checkpoint, Net
         class_names: Vec::new(),
         whitening: halves(image.channels),
         validation: 0.0,
+        limit: None,
+        data_hash: None,
         bn_eps: BN_EPS,
         config: None,
         frozen: None,

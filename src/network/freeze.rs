@@ -75,6 +75,11 @@ fn cell_number(text: &str) -> Option<usize> {
     text.strip_prefix("cell_").or_else(|| text.strip_prefix("cells."))?.parse().ok()
 }
 
+/// The number of the cell that a parameter is of, if it is of one.
+fn cell_of(path: &str) -> Option<usize> {
+    path.strip_prefix("cells.")?.split('.').next()?.parse().ok()
+}
+
 impl fmt::Display for Freeze {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.prefixes.join(","))
@@ -110,7 +115,14 @@ impl Network {
                 return Err(Error::Config {
                     setting: "freeze",
                     value: prefix.clone(),
-                    reason: "no parameter of the network is called so".into(),
+                    reason: format!(
+                        "no parameter of the network is called so; it has {} cells, numbered from 0",
+                        entries
+                            .iter()
+                            .filter_map(|entry| cell_of(&entry.path))
+                            .max()
+                            .map_or(0, |last| last + 1)
+                    ),
                 });
             }
         }

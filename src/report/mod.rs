@@ -33,6 +33,18 @@ pub(crate) fn end(page: &mut String) -> fmt::Result {
     page.write_str("</body>\n</html>\n")
 }
 
+/// How many images there are of each part, `parted` in some way, the last of which `who` never sees.
+pub(crate) fn counted_images(
+    [train, validation, tests]: [usize; 3],
+    parted: &str,
+    who: &str,
+) -> String {
+    format!(
+        "{train} training and {validation} validation images{parted}, and {tests} test images that the {who} \
+         never sees"
+    )
+}
+
 /// A heading and text as it stands under it.
 pub(crate) fn listing(page: &mut String, heading: &str, text: &str) -> fmt::Result {
     write!(page, "<h2>{}</h2>\n<pre>{}</pre>\n", escape(heading), escape(text))

@@ -58,6 +58,12 @@ pub trait Evaluator: Sync {
         Err("this evaluator builds no networks".into())
     }
 
+    /// Number of images that children learn from, of those held out for the reward, and of those for the final
+    /// test, which no search sees; none where nothing is trained.
+    fn images(&self) -> Option<[usize; 3]> {
+        None
+    }
+
     /// What another process must know to score as this evaluator does; `None` if none can.
     fn task(&self) -> Option<Task> {
         None

@@ -1,11 +1,8 @@
 //! What makes two searches the same search: hashes, seeds and the text of `config.toml`.
-//!
-//! Hashes are FNV-1a of 64 bits, written out here because they end up in files: they must be the same
-//! on every platform and in every release.
 
 use super::SearchConfig;
 use super::evaluator::Evaluator;
-use crate::data::{Dataset, Whitening};
+use crate::fnv::Fnv1a;
 use crate::rng::{Purpose, derive};
 use crate::space::{SearchSpace, When};
 
@@ -30,29 +27,12 @@ pub fn space_hash(space: &SearchSpace) -> String {
             decision.weights.iter().for_each(|&weight| hash.number(weight));
         }
     }
-    format!("{:016x}", hash.0)
+    hash.digits()
 }
 
 /// The seed for training the architecture `id`: the same for whichever trial finds it.
 pub fn train_seed(seed: u64, id: &str) -> u64 {
     derive(seed, Purpose::Trial, text_number(id))
-}
-
-/// 16 hexadecimal digits that stand for all of a data set that a reward can depend on: its training images
-/// with their labels. Images that are decoded at each use count by number, shape and whitening.
-pub(super) fn data_hash(data: &Dataset) -> String {
-    let mut hash = Fnv1a::new();
-    let ty = data.train.ty();
-    for number in [ty.channels, ty.height, ty.width, data.classes, data.train.len()] {
-        hash.number(number as u64);
-    }
-    data.train.labels().iter().for_each(|&label| hash.bytes(&label.to_le_bytes()));
-    hash.bytes(data.train.pixels().unwrap_or_default());
-    let Whitening { mean, std } = &data.whitening;
-    for value in [mean, std].into_iter().flatten() {
-        hash.bytes(&value.to_le_bytes());
-    }
-    format!("{:016x}", hash.0)
 }
 
 /// 16 hexadecimal digits that stand for a text.
@@ -119,48 +99,10 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// The 64-bit FNV-1a hash.
-struct Fnv1a(u64);
-
-impl Fnv1a {
-    fn new() -> Self {
-        Fnv1a(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-
-    /// A number as eight bytes, so that no two sequences of parts run together.
-    fn number(&mut self, number: u64) {
-        self.bytes(&number.to_le_bytes());
-    }
-
-    fn text(&mut self, text: &str) {
-        self.number(text.len() as u64);
-        self.bytes(text.as_bytes());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::space::Decision;
-
-    #[test]
-    fn fnv1a_has_the_published_values() {
-        // Test vectors of draft-eastlake-fnv, section "FNV-1a 64-bit".
-        let hash = |text: &str| {
-            let mut hash = Fnv1a::new();
-            hash.bytes(text.as_bytes());
-            hash.0
-        };
-        assert_eq!(hash(""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(hash("a"), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(hash("foobar"), 0x8594_4171_f739_67e8);
-    }
 
     #[test]
     fn every_part_of_a_space_is_hashed() {

@@ -413,6 +413,7 @@ impl Search<'_> {
             space: self.space,
             strategy: self.config.strategy.name(),
             seed: self.config.seed,
+            images: self.evaluator.images(),
             records,
             trials: self.config.trials.max(records.len()),
             settings: &self.settings,

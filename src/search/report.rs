@@ -41,6 +41,8 @@ pub(super) struct Report<'s> {
     pub strategy: &'s str,
     /// Seed of the search.
     pub seed: u64,
+    /// Number of training, validation and test images, if children are trained.
+    pub images: Option<[usize; 3]>,
     /// All trials in order.
     pub records: &'s [Record],
     /// Trials wanted in all, at least those there are.
@@ -88,6 +90,10 @@ impl Report<'_> {
             self.space.decisions.len(),
             self.space.size()
         )?;
+        if let Some(images) = self.images {
+            let text = report::counted_images(images, "", "search");
+            writeln!(page, "<p>Children: {text}.</p>")?;
+        }
         self.shared_weights(page)?;
         self.rewards(page)?;
         self.entropy(page)?;

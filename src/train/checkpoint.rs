@@ -11,7 +11,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::TrainConfig;
+use super::{TrainConfig, run_folder};
 use crate::compile::{self, Request};
 use crate::data::Whitening;
 use crate::device::RunConfig;
@@ -56,6 +56,14 @@ pub struct Checkpoint {
     /// Share of the training images that was held out, with the seed of `config`.
     #[serde(default)]
     pub validation: f64,
+    /// The most training images and the most test images that were used of the data set, as
+    /// [`LoadConfig`](crate::data::LoadConfig) has it; all if none.
+    #[serde(default)]
+    pub limit: Option<usize>,
+    /// [`Dataset::hash`](crate::data::Dataset::hash) of the data set before validation images were held out;
+    /// none of an imported network. With `validation` and the seed it tells which images were.
+    #[serde(default)]
+    pub data_hash: Option<String>,
     /// What batch normalization adds to the variance: that of `config`, if there is one. A model file
     /// without it was trained here, before there were imports, with the default.
     #[serde(default = "default_bn_eps")]
@@ -125,10 +133,14 @@ impl Checkpoint {
         let fault = |fault: String| Error::Checkpoint { path: path.into(), fault };
         let header: Header = serde_json::from_slice(&read_header(path)?)
             .map_err(|error| fault(format!("not a safetensors file: {error}")))?;
-        let text = header
-            .metadata
-            .get(KEY)
-            .ok_or_else(|| fault(format!("its metadata has no `{KEY}`: not written by cellc")))?;
+        let text = header.metadata.get(KEY).ok_or_else(|| {
+            fault(match header.metadata.contains_key(run_folder::KEY) {
+                true => "it is the state of a training run and no model: the run's model is `best.safetensors` \
+                         beside it, and `cellc train` goes on with it by --run and --resume"
+                    .into(),
+                false => format!("its metadata has no `{KEY}`: not written by cellc"),
+            })
+        })?;
         let broken = |error: serde_json::Error| fault(format!("bad metadata `{KEY}`: {error}"));
         // The version first: fields of another version may be other fields.
         let Stored { format, .. } =

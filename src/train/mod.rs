@@ -43,7 +43,7 @@ pub use state::{Progress, TrainState};
 pub use tensorboard::EventFile;
 pub use trainer::Trainer;
 pub(crate) use trainer::targets;
-pub use transfer::adopt_body;
+pub use transfer::{adopt_body, initialize};
 
 use crate::data::{Images, Whitening};
 use crate::error::Error;
@@ -71,8 +71,9 @@ pub struct TrainSet<'a> {
 /// of the image.
 ///
 /// # Errors
-/// [`Error::Config`] before anything is changed; [`Error::NotFinite`] when the loss or the gradient
-/// stops being finite, with the parameters as before that step; [`Error::Device`]; those of
+/// [`Error::Config`] before anything is changed; [`Error::NotFinite`] when the loss, the gradient or a
+/// parameter stops being finite, with the parameters as before that step, or when the network gives no numbers
+/// after the last one; [`Error::Device`]; those of
 /// [`Loader::fill_next`](crate::data::Loader::fill_next).
 ///
 /// # Panics

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{OptimizerKind, Schedule, TrainConfig, WeightDecayAt, WeightDecayOn};
 use crate::data::Augment;
+use crate::graph::lower::Scale;
 
 /// A recipe with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,30 @@ impl Recipe {
             Recipe::ImagenetLarge => TrainConfig::imagenet_large(),
             Recipe::SearchChild => TrainConfig::search_child(),
         }
+    }
+
+    /// The net of the program that it is meant for.
+    pub fn net(self) -> &'static str {
+        match self {
+            Recipe::CifarNasnet | Recipe::SearchChild => "cifar",
+            Recipe::ImagenetMobile => "imagenet",
+            Recipe::ImagenetLarge => "imagenet_large",
+        }
+    }
+
+    /// The scale of NASNet-A in that net.
+    ///
+    /// # Source
+    /// Zoph et al. 2018, tables 1 to 3; for a child of the search N from appendix A and, since the paper does
+    /// not give its width, F of a base width of 32 as in table 1.
+    pub fn scale(self) -> Scale {
+        let (n, f) = match self {
+            Recipe::CifarNasnet => (6, 768),
+            Recipe::ImagenetMobile => (4, 1056),
+            Recipe::ImagenetLarge => (6, 4032),
+            Recipe::SearchChild => (2, 768),
+        };
+        Scale { n, f }
     }
 
     /// Share of the training images that it holds out.

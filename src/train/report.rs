@@ -15,22 +15,19 @@ pub(super) fn html(model: &Checkpoint, images: [usize; 3], epochs: &[EpochRecord
 fn write_page(
     page: &mut String,
     model: &Checkpoint,
-    [train, validation, tests]: [usize; 3],
+    images: [usize; 3],
     epochs: &[EpochRecord],
 ) -> fmt::Result {
     let data = model.data.as_deref().unwrap_or("data of its own");
     let title = format!("{} {} on {data}", model.net, model.scale);
     report::begin(page, &title)?;
+    let seed = model.config.as_ref().map(|config| config.seed).filter(|_| model.validation > 0.0);
+    let parted = seed.map(|seed| format!(", parted by seed {seed}")).unwrap_or_default();
     writeln!(
         page,
-        "<p>cellc {}. {train} training and {validation} validation images{}, and {tests} test images that the \
-         run never sees; epoch {}{}.</p>",
+        "<p>cellc {}. {}; epoch {}{}.</p>",
         escape(&model.cellc),
-        model
-            .config
-            .as_ref()
-            .map(|config| format!(", parted by seed {}", config.seed))
-            .unwrap_or_default(),
+        report::counted_images(images, &parted, "run"),
         epochs.len(),
         model.config.as_ref().map(|config| format!(" of {}", config.epochs)).unwrap_or_default()
     )?;

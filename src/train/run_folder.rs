@@ -3,28 +3,37 @@
 //! | file | holds | written |
 //! |---|---|---|
 //! | `last.safetensors` | the [`TrainState`] and what the run is about | as often as [`keep`](RunFolder::keep) is called |
-//! | `best.safetensors` | the model of the epoch with the best validation accuracy | at the end of such an epoch |
+//! | `best.safetensors` | the model of the epoch with the best validation accuracy; without validation images nothing tells which epoch is the best, and it is that of the last | at the end of such an epoch |
 //! | `report.html` | curves and numbers for people | at the end of every epoch |
-//! | `history.jsonl` | a line for each [`EpochRecord`](super::EpochRecord) | at the end of every epoch |
+//! | `history.jsonl` | a line for each [`EpochRecord`], with the number of images of each part | at the end of every epoch |
 //!
 //! Each file is replaced in one step, `last.safetensors` after the others: a run that goes on from it writes
 //! again what they may already have, with the same bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::report;
 use super::state::{flat, named};
-use super::{Checkpoint, Progress, TrainSet, TrainState, Trainer};
+use super::{Checkpoint, EpochRecord, Progress, TrainSet, TrainState, Trainer};
 use crate::error::Error;
-use crate::network::{read_safetensors, write_safetensors};
-use crate::storage::{replace_text, stream_atomically};
+use crate::fnv::Fnv1a;
+use crate::network::{Network, read_safetensors, write_safetensors};
+use crate::storage::{remove_unfinished, replace_text, stream_atomically};
 
 /// The key of the metadata of `last.safetensors`.
-const KEY: &str = "cellc_run";
+pub(super) const KEY: &str = "cellc_run";
+
+/// What the folder holds, as above.
+const LAST: &str = "last.safetensors";
+const BEST: &str = "best.safetensors";
+const REPORT: &str = "report.html";
+const HISTORY: &str = "history.jsonl";
+const FILES: [&str; 4] = [LAST, BEST, REPORT, HISTORY];
 
 /// The version of [`Stored`].
 const FORMAT: u32 = 1;
@@ -43,6 +52,19 @@ struct About {
     model: Checkpoint,
     /// Number of images to learn from, of those held out, and of those that the run never sees.
     images: [usize; 3],
+    /// Hash of the parameters and statistics before the first step: those that another model brought.
+    #[serde(default)]
+    start: String,
+}
+
+/// A line of `history.jsonl`.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    record: &'a EpochRecord,
+    train_images: usize,
+    val_images: usize,
+    test_images: usize,
 }
 
 /// What stands beside the tensors.
@@ -55,7 +77,7 @@ struct Stored {
 
 impl RunFolder {
     /// The folder of a new run on `data` whose model is described by `model`, without accuracies. Beside
-    /// `data` there are `tests` images, which the run never sees.
+    /// `data` there are `tests` images, which the run never sees. `network` is as it is before the first step.
     ///
     /// # Errors
     /// [`Error::Config`] if the folder already has a run; [`Error::Write`] if it cannot be made.
@@ -64,8 +86,9 @@ impl RunFolder {
         model: Checkpoint,
         data: &TrainSet<'_>,
         tests: usize,
+        network: &Network,
     ) -> Result<Self, Error> {
-        let folder = Self::open(dir, model, data, tests)?;
+        let folder = Self::open(dir, model, data, tests, network)?;
         if folder.last().exists() {
             return Err(Error::Config {
                 setting: "run",
@@ -73,6 +96,7 @@ impl RunFolder {
                 reason: "the folder already has a run; go on with --resume, or name another".into(),
             });
         }
+        remove_unfinished(dir, &FILES);
         Ok(folder)
     }
 
@@ -87,10 +111,12 @@ impl RunFolder {
         model: Checkpoint,
         data: &TrainSet<'_>,
         tests: usize,
+        network: &Network,
     ) -> Result<(Self, Option<TrainState>), Error> {
-        let folder = Self::open(dir, model, data, tests)?;
+        let folder = Self::open(dir, model, data, tests, network)?;
         let path = folder.last();
         if !path.exists() {
+            remove_unfinished(dir, &FILES);
             return Ok((folder, None));
         }
         let fault = |fault: String| Error::Checkpoint { path: path.clone(), fault };
@@ -110,6 +136,7 @@ impl RunFolder {
                 reason: format!("the run in it differs in its {what}"),
             });
         }
+        remove_unfinished(dir, &FILES);
         Ok((folder, Some(TrainState { progress: stored.progress, tensors: flat(tensors) })))
     }
 
@@ -118,10 +145,21 @@ impl RunFolder {
         model: Checkpoint,
         data: &TrainSet<'_>,
         tests: usize,
+        network: &Network,
     ) -> Result<Self, Error> {
         fs::create_dir_all(dir).map_err(Error::write(dir))?;
         let images = [data.train.len(), data.validation.len(), tests];
-        Ok(RunFolder { dir: dir.into(), about: About { model, images } })
+        let start = hash(network);
+        Ok(RunFolder { dir: dir.into(), about: About { model, images, start } })
+    }
+
+    /// True if the run writes a file at this path itself.
+    pub fn holds(&self, path: &Path) -> bool {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize();
+        let is_here =
+            folder.ok().is_some_and(|folder| self.dir.canonicalize().ok() == Some(folder));
+        is_here && FILES.iter().any(|file| path.file_name() == Some(file.as_ref()))
     }
 
     /// Keeps what the run is at. To be called between any two steps, and at least after the last one of every
@@ -140,16 +178,21 @@ impl RunFolder {
         {
             let earlier = epochs[..epochs.len() - 1].iter().filter_map(|epoch| epoch.val_accuracy);
             let best = earlier.fold(f64::NEG_INFINITY, f64::max);
-            if last.val_accuracy.is_some_and(|accuracy| accuracy > best) {
+            // The loss would be no judge: drop path lets that of a better network rise.
+            if last.val_accuracy.is_none_or(|accuracy| accuracy > best) {
                 let model = self.about.model.clone();
                 let model = Checkpoint { val_accuracy: last.val_accuracy, ..model };
-                model.save(&trainer.averaged()?, &self.dir.join("best.safetensors"))?;
+                model.save(&trainer.averaged()?, &self.dir.join(BEST))?;
             }
-            let line = |epoch| serde_json::to_string(epoch).expect("an epoch is plain data") + "\n";
+            let [train_images, val_images, test_images] = self.about.images;
+            let line = |record| {
+                let line = Line { record, train_images, val_images, test_images };
+                serde_json::to_string(&line).expect("an epoch is plain data") + "\n"
+            };
             let lines: String = epochs.iter().map(line).collect();
-            replace_text(&self.dir.join("history.jsonl"), &lines)?;
+            replace_text(&self.dir.join(HISTORY), &lines)?;
             let page = report::html(&self.about.model, self.about.images, epochs);
-            replace_text(&self.dir.join("report.html"), &page)?;
+            replace_text(&self.dir.join(REPORT), &page)?;
         }
         let TrainState { progress, tensors } = state;
         let tensors = named(tensors);
@@ -160,25 +203,59 @@ impl RunFolder {
     }
 
     fn last(&self) -> PathBuf {
-        self.dir.join("last.safetensors")
+        self.dir.join(LAST)
     }
 }
 
+/// Hash of all numbers of a network.
+fn hash(network: &Network) -> String {
+    let mut hash = Fnv1a::new();
+    let params = network.params().flat.as_vec();
+    for value in params.iter().chain(network.statistics()) {
+        hash.bytes(&value.to_le_bytes());
+    }
+    hash.digits()
+}
+
 /// In what two runs differ, if they do.
-fn difference(old: &About, new: &About) -> Option<&'static str> {
+fn difference(old: &About, new: &About) -> Option<String> {
     let (old_model, new_model) = (&old.model, &new.model);
-    let has_same_data =
-        old_model.data == new_model.data && old_model.whitening == new_model.whitening;
+    let has_same_data = old_model.data == new_model.data
+        && old_model.data_hash == new_model.data_hash
+        && old_model.whitening == new_model.whitening;
     let what = [
         (old_model.cellc == new_model.cellc, "version of cellc"),
         (old_model.cell == new_model.cell, "cell"),
         (old_model.net == new_model.net, "net"),
         (old_model.scale == new_model.scale, "scale"),
-        (has_same_data, "data set"),
         (old.images == new.images, "number of training, validation or test images"),
+        (has_same_data, "data set"),
         (old_model.config == new_model.config, "settings"),
         (old_model.frozen == new_model.frozen, "frozen parts"),
+        (old.start == new.start, "initial parameters, those of another model"),
         (old == new, "network"),
     ];
-    what.into_iter().find(|(is_same, _)| !is_same).map(|(_, what)| what)
+    let (_, what) = what.into_iter().find(|(is_same, _)| !is_same)?;
+    let settings =
+        |about: &About| serde_json::to_value(&about.model.config).expect("settings are plain data");
+    let setting = (what == "settings").then(|| first_difference(&settings(old), &settings(new)));
+    Some(match setting.flatten() {
+        Some((key, old, new)) => format!("{what}: {key} is {old} there and {new} here"),
+        None => what.into(),
+    })
+}
+
+/// The first key, with dots, whose values differ.
+fn first_difference(old: &Value, new: &Value) -> Option<(String, String, String)> {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return None };
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    keys.into_iter().find_map(|key| {
+        let of = |table: &Map<String, Value>| table.get(key).cloned().unwrap_or_default();
+        let (old, new) = (of(old), of(new));
+        match first_difference(&old, &new) {
+            Some((inner, old, new)) => Some((format!("{key}.{inner}"), old, new)),
+            None if old == new => None,
+            None => Some((key.clone(), old.to_string(), new.to_string())),
+        }
+    })
 }

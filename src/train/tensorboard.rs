@@ -62,7 +62,8 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Adds what an event says. At the end of an epoch all of it is in the file.
+    /// Adds what an event says. At the end of an epoch, and after [`flush`](Self::flush), all of it is in the
+    /// file.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -84,6 +85,15 @@ impl EventFile {
             }
         };
         written.map_err(Error::write(&self.path))
+    }
+
+    /// Puts all that was added into the file. To be called before the state of the run is kept: a run that goes
+    /// on from there tells of no earlier step again.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.out.flush().map_err(Error::write(&self.path))
     }
 
     fn record(&mut self, step: usize, what: What) -> io::Result<()> {

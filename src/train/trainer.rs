@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::evaluate::accuracy;
+use super::evaluate::{accuracy, classify};
 use super::learner::{Feed, Learned, Learner, learner};
 use super::state::check_fits;
 use super::{
@@ -159,8 +159,8 @@ impl<'a> Trainer<'a> {
     /// nothing done, if the run is over.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] when the loss or the gradient stops being finite, with the parameters as
-    /// before the step; [`Error::Device`]; those of [`Loader::fill_next`].
+    /// [`Error::NotFinite`] when the loss or the gradient stops being finite, with the parameters as before the step,
+    /// or when the network gives no numbers after the last one; [`Error::Device`]; those of [`Loader::fill_next`].
     ///
     /// # Panics
     /// If the network is for images of another shape or for fewer classes.
@@ -207,8 +207,7 @@ impl<'a> Trainer<'a> {
         let report = self.learner.step(&mut self.learned, step, &mut feed)?;
         if !report.is_finite() {
             self.learner.fetch(&mut self.learned)?;
-            let batch = step % self.per_epoch.0 + 1;
-            return Err(Error::NotFinite { step, batch, epoch });
+            return Err(not_finite("the loss", &self.config, step, self.per_epoch.0));
         }
         let StepReport { loss, correct, grad_norm } = report;
         self.progress.step += 1;
@@ -239,8 +238,36 @@ impl<'a> Trainer<'a> {
         };
         on_event(&Event::Epoch(record.clone()));
         self.progress.history.epochs.push(record);
+        if self.progress.step == self.steps() && !self.is_sound()? {
+            let last = self.progress.step - 1;
+            return Err(not_finite("what the network computes", &self.config, last, count));
+        }
         Ok(())
     }
+
+    /// True if the network as it is used gives numbers for a batch of training images: no later loss looks at what
+    /// the last step did.
+    fn is_sound(&mut self) -> Result<bool, Error> {
+        let averaged = match self.learned.average {
+            Some(_) => Some(self.averaged()?),
+            None => None,
+        };
+        let network = averaged.as_ref().unwrap_or(self.learned.network);
+        let TrainSet { images, whitening, train, .. } = self.data;
+        let batch = self.config.batch;
+        let some = &train[..batch.min(train.len())];
+        let mut is_sound = true;
+        classify(network, images, some, whitening, batch, &mut |logits, _| {
+            is_sound &= logits.iter().all(|logit| logit.is_finite());
+        })?;
+        Ok(is_sound)
+    }
+}
+
+/// The error of a step, counted from 0, of a run with so many steps in an epoch.
+fn not_finite(what: &'static str, config: &TrainConfig, step: usize, per_epoch: usize) -> Error {
+    let (batch, epoch) = (step % per_epoch + 1, step / per_epoch + 1);
+    Error::NotFinite { what, step, batch, epoch, is_clipped: config.clip_norm.is_some() }
 }
 
 /// Rows `[N, classes]`: `1 - smoothing` at the label, and `smoothing / classes` more everywhere.

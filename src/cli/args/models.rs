@@ -14,7 +14,7 @@ use super::{DeviceArgs, Report};
 pub enum Part {
     /// Those kept for the final test.
     Test,
-    /// Those held out when the checkpoint was trained.
+    /// Those held out when the checkpoint was trained, of the data set it was trained on.
     Validation,
     /// Those it was trained on.
     Train,
@@ -64,7 +64,7 @@ pub struct EvalArgs {
     #[arg(long, value_enum, default_value = "test")]
     pub part: Part,
     /// Use at most this many training and this many test images, with equal shares of every class and
-    /// always the same ones.
+    /// always the same ones; on the data set it was trained on as many as then, if not given.
     #[arg(long, value_name = "IMAGES")]
     pub limit: Option<usize>,
     /// How to report.
@@ -142,7 +142,8 @@ pub struct ExportArgs {
 /// Two numbers such as `480x640`.
 #[cfg(feature = "onnx")]
 fn height_and_width(text: &str) -> Result<[usize; 2], String> {
-    let fault = || "expected height and width such as 480x640".to_string();
+    let fault = || "expected height and width above 0 such as 480x640".to_string();
     let (height, width) = text.split_once('x').ok_or_else(fault)?;
-    Ok([height.parse().map_err(|_| fault())?, width.parse().map_err(|_| fault())?])
+    let number = |text: &str| text.parse().ok().filter(|&pixels| pixels > 0).ok_or_else(fault);
+    Ok([number(height)?, number(width)?])
 }

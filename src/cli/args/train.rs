@@ -31,7 +31,7 @@ pub struct TrainArgs {
     /// statistics, which stay as they are too.
     #[arg(long, value_name = "PARTS")]
     pub freeze: Option<Freeze>,
-    /// Which network.
+    /// Which network; that of the recipe, if there is one and these do not say otherwise.
     #[command(flatten)]
     pub net: NetArgs,
     /// The data set: `digits`, `cifar10:DIR`, `cifar100:DIR`, `idx:DIR`, `folder:DIR` or
@@ -59,7 +59,8 @@ pub struct TrainArgs {
     /// those of the first.
     #[arg(long, conflicts_with = "device")]
     pub devices: Option<DeviceList>,
-    /// A folder for the state of the run, its best model so far, `history.jsonl` and `report.html`.
+    /// A folder for the state of the run, the model of the epoch with the best validation accuracy so far,
+    /// or of the last epoch if there are no validation images, `history.jsonl` and `report.html`.
     #[arg(long, value_name = "FOLDER")]
     pub run: Option<PathBuf>,
     /// Go on with the run in that folder: the result is the same, bit for bit, as if it had never been
@@ -86,7 +87,8 @@ pub struct TrainArgs {
 /// recipe over the defaults named here.
 #[derive(Debug, Args)]
 pub struct SettingArgs {
-    /// The settings of a paper instead of the small defaults.
+    /// The settings of a paper instead of the small defaults, with its net and scale unless `--net` or
+    /// `--scale` says otherwise.
     #[arg(long, value_parser = recipe())]
     pub recipe: Option<Recipe>,
     /// Settings from a TOML file; its keys are those that `--print-config` prints.

@@ -14,12 +14,11 @@ use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::budget::Stepwise;
 use super::enas::Sharing;
 use super::evaluator::{Evaluation, Evaluator, Failure, Provenance};
-use super::identity::data_hash;
 use super::objective::NetScale;
 use super::strategy::at_least_one;
 use super::task::{Scoring, Task};
 use super::workers::current_worker;
-use crate::data::{Dataset, HoldOut, Split, split};
+use crate::data::{Dataset, HoldOut, Images, Split, split};
 use crate::device::AnyDevice;
 use crate::error::Error;
 use crate::graph::Graph;
@@ -114,7 +113,7 @@ impl TrainEvaluator {
                 reason: "no image would be held out, so no child would have a reward".into(),
             }));
         }
-        let (data_name, data_hash) = (data_name.into(), data_hash(&data));
+        let (data_name, data_hash) = (data_name.into(), data.hash());
         let time_limit = None;
         let devices = vec![AnyDevice::default()];
         Ok(TrainEvaluator {
@@ -160,6 +159,12 @@ impl TrainEvaluator {
         network
     }
 
+    /// Number of images that the data set itself keeps for validation, and that no child sees: rewards are
+    /// taken on training images that are held out.
+    pub fn left_out(&self) -> usize {
+        self.data.validation.as_ref().map_or(0, Images::len)
+    }
+
     /// The space that is searched.
     pub fn space(&self) -> &SearchSpace {
         self.architectures.space()
@@ -196,6 +201,11 @@ impl Evaluator for TrainEvaluator {
 
     fn network(&self, genotype: &Genotype, at: Option<&NetScale>) -> Result<Graph, String> {
         self.architectures.measured(genotype, at)
+    }
+
+    fn images(&self) -> Option<[usize; 3]> {
+        let Split { train, validation } = &self.split;
+        Some([train.len(), validation.len(), self.data.test.len()])
     }
 
     fn task(&self) -> Option<Task> {

@@ -212,7 +212,13 @@ impl<'a> Enas<'a> {
             let (loss, gradient) = cross_entropy(logits, &batch.labels, data.classes)?;
             let norm = self.store.learn(&child, &gradient, batch.len(), &config, &descent);
             if !(loss.is_finite() && norm.is_finite()) {
-                return Err(Error::NotFinite { step, batch: step - first + 1, epoch });
+                return Err(Error::NotFinite {
+                    what: "the loss",
+                    step,
+                    batch: step - first + 1,
+                    epoch,
+                    is_clipped: train.clip_norm.is_some(),
+                });
             }
             loss_sum += loss;
             images += batch.len();

@@ -29,7 +29,6 @@ pub use synflow::synflow;
 
 use super::architecture::{Architectures, ChildScale, SpaceFault};
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
-use super::identity::data_hash;
 use super::objective::NetScale;
 use super::task::{Scoring, Task};
 use crate::data::{Batch, Batches, Dataset, Loader as BatchLoader};
@@ -109,7 +108,7 @@ impl Proxy {
         let batches = Batches::in_order(&data.train, &drawn, &data.whitening, images);
         let mut batch = Batch::default();
         BatchLoader::new(batches)?.fill_next(&mut batch)?;
-        Ok(Proxy { kind, images: batch, ty: data.train.ty(), data: data_hash(data), seed })
+        Ok(Proxy { kind, images: batch, ty: data.train.ty(), data: data.hash(), seed })
     }
 
     /// Which score it is.

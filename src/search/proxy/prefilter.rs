@@ -143,6 +143,10 @@ impl Evaluator for Prefiltered<'_> {
         self.inner.network(genotype, at)
     }
 
+    fn images(&self) -> Option<[usize; 3]> {
+        self.inner.images()
+    }
+
     fn task(&self) -> Option<Task> {
         self.inner.task()
     }

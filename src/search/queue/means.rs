@@ -5,7 +5,7 @@ use std::fmt;
 use super::super::child::{ChildConfig, TimeLimit, TrainEvaluator};
 use super::super::command::{CommandConfig, CommandEvaluator};
 use super::super::evaluator::Evaluator;
-use super::super::identity::{data_hash, space_hash, text_hash};
+use super::super::identity::{space_hash, text_hash};
 use super::super::proxy::{Proxy, ProxyEvaluator};
 use super::super::table::{Table, TableEvaluator};
 use super::super::task::{Scoring, Task};
@@ -31,7 +31,7 @@ impl Means {
     /// The word for jobs that this is enough for.
     pub(super) fn needs(&self) -> String {
         match self {
-            Means::Data(data, ..) => versioned("data", &data_hash(data)),
+            Means::Data(data, ..) => versioned("data", &data.hash()),
             Means::Table(table) => versioned("table", &table.hash()),
             Means::Command(_) => versioned("command", ""),
         }
