@@ -107,25 +107,26 @@ impl Memory {
     }
 
     fn text(&self) -> String {
-        let TrainMemory { workspace, params, batches } = self.training;
-        let [all, workspace, params, batches, inference] =
-            [self.training.total(), workspace, params, batches, self.inference]
+        let TrainMemory { workspace, params, batches, evaluation } = self.training;
+        let [all, workspace, params, batches, evaluation, inference] =
+            [self.training.total(), workspace, params, batches, evaluation, self.inference]
                 .map(|bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
         format!(
             "training in batches of {}: {all}, of which workspace {workspace}, parameters and their gradients \
-             {params}, images {batches}; inference: workspace {inference}\n",
+             {params}, images {batches}, for the accuracy {evaluation}; inference: workspace {inference}\n",
             self.batch
         )
     }
 
     fn json(&self) -> Value {
-        let TrainMemory { workspace, params, batches } = self.training;
+        let TrainMemory { workspace, params, batches, evaluation } = self.training;
         json!({
             "batch": self.batch,
             "training_bytes": self.training.total(),
             "workspace_bytes": workspace,
             "params_bytes": params,
             "batches_bytes": batches,
+            "evaluation_bytes": evaluation,
             "inference_workspace_bytes": self.inference,
         })
     }
