@@ -47,6 +47,7 @@ fn passes(graph: &Graph, mode: Mode, batch: usize) -> [AllocationInfo; 2] {
         let pass = ForwardPass {
             batch,
             params: &params,
+            version: None,
             statistics: if training {
                 Statistics::Update(&mut statistics)
             } else {

@@ -181,6 +181,7 @@ fn whole_images_are_dropped_and_the_mean_is_kept() {
         let pass = ForwardPass {
             batch: N,
             params: &[],
+            version: None,
             statistics: Statistics::Update(&mut []),
             image: &image,
             logits: &mut logits,

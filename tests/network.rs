@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use cellc::compile::Request;
 use cellc::device::RunConfig;
+use cellc::device::cpu::{Isa, Kernels};
 use cellc::error::Error;
 use cellc::graph::{Graph, Op, Padding, TensorType, Window};
 use cellc::network::{Images, Len, Logits, NamedTensor, Network, NetworkOn, Params, StateFault};
@@ -286,6 +287,49 @@ fn shares_of_a_mix_differ_from_step_to_step_and_repeat_from_a_seed() {
 }
 
 /// Children of a search are trained by several threads, each with networks of its own.
+/// What inference made of a network is kept from pass to pass, and must go when the network changes.
+#[test]
+fn inference_computes_with_the_network_as_it_is() {
+    let graph = everything();
+    let TensorType { channels, height, width } = graph.ty(graph.input);
+    let mut network = Network::new(&graph, 1);
+    let check = |network: &Network, what: &str| {
+        for batch in [2, 2, 3, 2] {
+            let x = images(7, (batch, channels, height, width));
+            let mut same = Network::new(&graph, 2);
+            same.load_state_dict(&network.state_dict()).unwrap();
+            same.set_config(*network.config()).unwrap();
+            same.set_device(network.device().clone());
+            assert_eq!(network.forward(x.clone()).as_vec(), same.forward(x).as_vec(), "{what}");
+        }
+    };
+    check(&network, "fresh");
+    let before = network.clone();
+    let params: Vec<f32> = network.params().flat.as_vec().iter().map(|p| p * 1.5).collect();
+    network.params_mut().flat.copy_from(&params);
+    check(&network, "other parameters");
+    check(&before, "a clone keeps its own");
+    network.statistics_mut().iter_mut().for_each(|s| *s = *s * 0.5 + 0.25);
+    check(&network, "other statistics");
+    network.set_config(RunConfig { bn_eps: 0.1, ..*network.config() }).unwrap();
+    check(&network, "another eps");
+    let x = images(8, (4, channels, height, width));
+    drop(network.forward_mut(x.clone().leaky_traced()));
+    check(&network, "statistics moved by training");
+
+    let config = SgdConfig { lr: 0.05, momentum: None, weight_decay: None };
+    let mut sgd = Sgd::new(&network, config);
+    let gradients = network.alloc_grads();
+    let loss = network.forward_mut(x.traced(gradients)).square().mean();
+    check(&network, "before the step");
+    sgd.update(&mut network, &loss.backward()).unwrap();
+    check(&network, "a step of dfdx's optimizer");
+    network.load_state_dict(&before.state_dict()).unwrap();
+    check(&network, "a loaded state");
+    network.set_device(cellc::device::Cpu::new(Kernels::with(Isa::Portable)));
+    check(&network, "other kernels");
+}
+
 #[test]
 fn networks_may_move_to_other_threads() {
     fn check<T: Send + Sync>(_: &T) {}

@@ -65,6 +65,7 @@ impl Runner {
         let pass = ForwardPass {
             batch,
             params: &self.params,
+            version: None,
             statistics: match phase {
                 Phase::Train => Statistics::Update(&mut self.statistics),
                 Phase::Eval => Statistics::Running(&self.statistics),

@@ -96,30 +96,36 @@ pub fn run(args: &StatsArgs) -> Result<(), Failure> {
 struct Memory {
     batch: usize,
     training: TrainMemory,
-    /// Bytes of the workspace of inference.
-    inference: usize,
+    /// Bytes of the workspace of inference, and of all that it takes.
+    inference: [usize; 2],
 }
 
 impl Memory {
     fn of(graph: &Graph, batch: usize) -> Memory {
         let training = TrainMemory::of(graph, &TrainConfig { batch, ..TrainConfig::default() });
-        Memory { batch, training, inference: Plan::new(graph, Mode::Infer).arena_bytes(batch) }
+        let plan = Plan::new(graph, Mode::Infer);
+        let inference = [plan.arena_bytes(batch), plan.inference_bytes(batch)];
+        Memory { batch, training, inference }
     }
 
     fn text(&self) -> String {
         let TrainMemory { workspace, params, batches, evaluation } = self.training;
-        let [all, workspace, params, batches, evaluation, inference] =
-            [self.training.total(), workspace, params, batches, evaluation, self.inference]
-                .map(|bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
+        let [inference_workspace, inference] = self.inference;
+        let [all, workspace, params, batches, evaluation] =
+            [self.training.total(), workspace, params, batches, evaluation].map(mebibytes);
+        let [inference, inference_workspace, copies] =
+            [inference, inference_workspace, inference - inference_workspace].map(mebibytes);
         format!(
             "training in batches of {}: {all}, of which workspace {workspace}, parameters and their gradients \
-             {params}, images {batches}, for the accuracy {evaluation}; inference: workspace {inference}\n",
+             {params}, images {batches}, for the accuracy {evaluation}; inference: {inference}, of which workspace {inference_workspace}, parameters \
+             {copies}\n",
             self.batch
         )
     }
 
     fn json(&self) -> Value {
         let TrainMemory { workspace, params, batches, evaluation } = self.training;
+        let [inference_workspace, inference] = self.inference;
         json!({
             "batch": self.batch,
             "training_bytes": self.training.total(),
@@ -127,7 +133,8 @@ impl Memory {
             "params_bytes": params,
             "batches_bytes": batches,
             "evaluation_bytes": evaluation,
-            "inference_workspace_bytes": self.inference,
+            "inference_bytes": inference,
+            "inference_workspace_bytes": inference_workspace,
         })
     }
 }
@@ -142,4 +149,8 @@ fn row(section: &str, cell: &str, counts: &Counts) -> Vec<String> {
         grouped(macs, ','),
         format!("{:.1} KiB", activation_bytes as f64 / 1024.0),
     ]
+}
+
+fn mebibytes(bytes: usize) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }

@@ -11,6 +11,8 @@ pub mod cuda;
 mod draws;
 mod list;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::plan::Plan;
 
 pub use any::{AnyDevice, AnyWorkspace, CardOptions, DeviceSpec};
@@ -69,6 +71,19 @@ pub enum Statistics<'a> {
     Running(&'a [f32]),
 }
 
+/// Stands for a state of the numbers that an inference computes with: parameters, running statistics and settings.
+/// States with the same version are equal; equal ones may have several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version(u64);
+
+impl Version {
+    /// One that no other state has.
+    pub fn fresh() -> Version {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Version(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// What a forward pass reads and writes outside its workspace.
 #[derive(Debug)]
 pub struct ForwardPass<'a> {
@@ -76,6 +91,10 @@ pub struct ForwardPass<'a> {
     pub batch: usize,
     /// The flat store of parameters.
     pub params: &'a [f32],
+    /// If it is given, passes of one plan in one workspace that have the same version compute with the same parameters,
+    /// statistics and settings, and what a device made of them for one of these passes serves the others. Plans for
+    /// training make no use of it.
+    pub version: Option<Version>,
     /// The flat store of running statistics.
     pub statistics: Statistics<'a>,
     /// `[N, C, H, W]`.

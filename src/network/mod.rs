@@ -24,7 +24,7 @@ use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection, TensorOptions
 use dfdx::shapes::Dtype;
 use dfdx::tensor::{Cpu, CpuError, TensorFromVec};
 
-use crate::device::{AnyDevice, RunConfig};
+use crate::device::{AnyDevice, RunConfig, Version};
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::plan::{Layout, LayoutEntry, Mode, Plan};
@@ -74,6 +74,8 @@ pub struct Network {
     device: AnyDevice,
     // Shared with the tapes that are still to run, whose own errors are dfdx's.
     fault: Arc<Mutex<Option<Error>>>,
+    // Of parameters, statistics and settings: another one whenever they may have changed.
+    version: Version,
     // Made when first needed; clones share them, the idle memory too.
     infer: Arc<OnceLock<Arc<Engine>>>,
     train: Option<Arc<Engine>>,
@@ -99,6 +101,7 @@ impl Network {
             frozen: Arc::default(),
             device: AnyDevice::default(),
             fault: Arc::default(),
+            version: Version::fresh(),
             infer: Arc::default(),
             train: None,
         }
@@ -121,6 +124,7 @@ impl Network {
 
     /// The trained parameters, for optimizers.
     pub fn params_mut(&mut self) -> &mut Params<f32, Cpu> {
+        self.version = Version::fresh();
         &mut self.params
     }
 
@@ -131,6 +135,7 @@ impl Network {
 
     /// The running statistics, to overwrite them.
     pub fn statistics_mut(&mut self) -> &mut [f32] {
+        self.version = Version::fresh();
         &mut self.statistics
     }
 
@@ -163,6 +168,7 @@ impl Network {
             return Err(fault("bn_eps", config.bn_eps, "must be positive"));
         }
         self.config = config;
+        self.version = Version::fresh();
         Ok(())
     }
 
@@ -224,6 +230,7 @@ impl Network {
         state: &BTreeMap<String, NamedTensor>,
     ) -> Result<(), StateFault> {
         checkpoint::compare(&self.layout, state)?;
+        self.version = Version::fresh();
         let mut params = vec![0.0; self.layout.params_len()];
         for entry in self.layout.entries() {
             let store = if entry.kind.is_trainable() { &mut params } else { &mut self.statistics };
@@ -274,7 +281,7 @@ impl TensorCollection<f32, Cpu> for Network {
     ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
         let options = TensorOptions::reset_with(|_| Ok(()));
         visitor.visit_fields(
-            Self::tensor("flat", |n| &n.params.flat, |n| &mut n.params.flat, options),
+            Self::tensor("flat", |n| &n.params.flat, |n| &mut n.params_mut().flat, options),
             |flat| Params { flat },
         )
     }

@@ -9,7 +9,7 @@ use dfdx::tensor::{
 };
 use dfdx::tensor_ops::ReshapeTo;
 
-use crate::device::{BackwardPass, Device, ForwardPass, RunConfig, Statistics};
+use crate::device::{BackwardPass, Device, ForwardPass, RunConfig, Statistics, Version};
 use crate::error::Error;
 use crate::rng::{Purpose, derive};
 
@@ -35,7 +35,7 @@ impl Module<Images> for Network {
         let mut lease = self.inference_engine().lease();
         let Lease { engine, session } = &mut lease;
         let plan = &engine.plan;
-        copy_tensor(&self.params.flat, &mut session.params);
+        session.take_params(&self.params.flat, self.version);
         copy_tensor(&x, &mut session.image);
         let prepared = self.device.prepare(plan, batch, &mut session.workspace);
         note(&self.fault, prepared)?;
@@ -43,6 +43,7 @@ impl Module<Images> for Network {
         let pass = ForwardPass {
             batch,
             params: &session.params,
+            version: Some(self.version),
             statistics: Statistics::Running(&self.statistics),
             image: &session.image,
             logits: &mut logits,
@@ -141,7 +142,9 @@ impl Network {
     ) -> Result<[Vec<f32>; 2], CpuError> {
         let Lease { engine, session } = lease;
         let plan = &engine.plan;
-        copy_tensor(&self.params.flat, &mut session.params);
+        session.take_params(&self.params.flat, self.version);
+        // The pass moves the statistics.
+        self.version = Version::fresh();
         copy_tensor(x, &mut session.image);
         note(&self.fault, self.device.prepare(plan, batch, &mut session.workspace))?;
         let mut logits = vec![0.0; batch * plan.classes];
@@ -149,6 +152,7 @@ impl Network {
         let pass = ForwardPass {
             batch,
             params: &session.params,
+            version: None,
             statistics: Statistics::Update(&mut self.statistics),
             image: &session.image,
             logits: &mut logits,

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dfdx::shapes::{HasShape, Shape};
 use dfdx::tensor::{Cpu, Tensor};
 
-use crate::device::AnyWorkspace;
+use super::Len;
+use crate::device::{AnyWorkspace, Version};
 use crate::plan::Plan;
 
 /// A plan and the sessions that nobody uses at the moment.
@@ -24,6 +25,8 @@ pub(super) struct Engine {
 pub(super) struct Session {
     pub workspace: AnyWorkspace,
     pub params: Vec<f32>,
+    /// Of the parameters.
+    version: Option<Version>,
     pub image: Vec<f32>,
     pub logits: Vec<f32>,
     pub aux: Vec<f32>,
@@ -45,6 +48,16 @@ impl Engine {
     pub fn lease(self: &Arc<Engine>) -> Lease {
         let session = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Lease { engine: self.clone(), session: session.unwrap_or_default() }
+    }
+}
+
+impl Session {
+    /// Copies the parameters of a version of the network, unless they are here.
+    pub fn take_params(&mut self, flat: &Tensor<(Len,), f32, Cpu>, version: Version) {
+        if self.version != Some(version) {
+            copy_tensor(flat, &mut self.params);
+            self.version = Some(version);
+        }
     }
 }
 

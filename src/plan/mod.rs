@@ -38,7 +38,8 @@
 //!   trains with it keeps its sums.
 //! - In inference a convolution scales and shifts its results as the normalization behind it does with its running
 //!   statistics: the scale is multiplied into the weights when they are packed, and the shift added on the way out,
-//!   so that the map is written and read once less.
+//!   so that the map is written and read once less. Packed weights and shifts are kept as long as parameters,
+//!   statistics and settings stay as they are.
 //! - A device runs a whole pass on one thread of its pool, which hands out parts of kernels to the others.
 //!   Handing every kernel to the pool takes 1@96, of 556 kernels, 24 % longer. The others look for work until the
 //!   pass is done instead of falling asleep between two kernels: without that, medians of three alternating runs on
@@ -253,6 +254,12 @@ impl Plan {
     /// Bytes that a workspace for `batch` images takes: the arena and the fixed part.
     pub fn arena_bytes(&self, batch: usize) -> usize {
         (self.arena_len * batch + self.fixed_len) * size_of::<f32>()
+    }
+
+    /// Bytes that an inference for `batch` images takes on the processor: the workspace, and the parameters as they are
+    /// and as products take them. That rounds channels up to what a product computes at a time, which is not counted.
+    pub fn inference_bytes(&self, batch: usize) -> usize {
+        self.arena_bytes(batch) + 2 * self.params_len * size_of::<f32>()
     }
 
     /// Where a view lies in the arena of a workspace for `batch` images.

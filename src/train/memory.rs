@@ -15,8 +15,8 @@ pub struct TrainMemory {
     pub params: usize,
     /// Batches of images: the one in use, and those that are made ahead of it.
     pub batches: usize,
-    /// The workspace of inference, with its copy of the parameters, and the network with averages: for the accuracy
-    /// behind an epoch and the look at the network behind the last step.
+    /// What inference holds, and the network with averages: for the accuracy behind an epoch and the look at the
+    /// network behind the last step.
     pub evaluation: usize,
 }
 
@@ -31,7 +31,7 @@ impl TrainMemory {
         let copies = 4 + Optimizer::new(config, 0).state().len();
         let averages =
             if config.ema_decay > 0.0 { layout.params_len() + layout.statistics_len() } else { 0 };
-        let inference = Plan::new(graph, Mode::Infer).arena_bytes(config.batch);
+        let inference = Plan::new(graph, Mode::Infer).inference_bytes(config.batch);
         let batch = config.batch * graph.ty(graph.input).elements();
         // In the tensor that enters the network and in the pass, beside those of the loader.
         let batches = 2 + Loader::batches_held(batch);
@@ -40,7 +40,7 @@ impl TrainMemory {
             workspace: plan.arena_bytes(config.batch),
             params: numbers(copies * layout.params_len() + averages),
             batches: numbers(batches * batch),
-            evaluation: inference + numbers(layout.params_len() + averages),
+            evaluation: inference + numbers(averages),
         }
     }
 

@@ -257,6 +257,7 @@ impl<'p> Case<'p> {
         let pass = ForwardPass {
             batch: self.n,
             params: &self.params,
+            version: None,
             statistics: match self.is_training {
                 true => Statistics::Update(&mut self.statistics),
                 false => Statistics::Running(&self.statistics),

@@ -60,7 +60,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     let grown_mib = peak_rss_mib.zip(before).map(|(peak, before)| rounded(peak - before));
     let planned = match args.what {
         Timed::Train => TrainMemory::of(&lowered.graph, &config).total(),
-        Timed::Infer => plan.arena_bytes(batch),
+        Timed::Infer => plan.inference_bytes(batch),
     };
     let median_if = |what: Timed| (what == args.what).then(|| rounded(times[times.len() / 2]));
     let mut report = json!({

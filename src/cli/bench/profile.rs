@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use cellc::device::cpu::Kernels;
-use cellc::device::{BackwardPass, Cpu, CpuWorkspace, Device, ForwardPass, RunConfig, Statistics};
+use cellc::device::{
+    BackwardPass, Cpu, CpuWorkspace, Device, ForwardPass, RunConfig, Statistics, Version,
+};
 use cellc::graph::{Padding, Window};
 use cellc::network::Network;
 use cellc::plan::{Mode, Plan, Work};
@@ -76,6 +78,7 @@ struct Run<'a> {
     plan: &'a Plan,
     batch: usize,
     params: Vec<f32>,
+    version: Version,
     gradients: Vec<f32>,
     statistics: Vec<f32>,
     image: Vec<f32>,
@@ -93,6 +96,7 @@ impl<'a> Run<'a> {
             plan,
             batch,
             params: network.params().flat.as_vec(),
+            version: Version::fresh(),
             gradients: vec![0.0; plan.params_len],
             statistics: network.statistics().to_vec(),
             image: image.collect(),
@@ -112,6 +116,7 @@ impl<'a> Run<'a> {
         let pass = ForwardPass {
             batch: self.batch,
             params: &self.params,
+            version: Some(self.version),
             statistics,
             image: &self.image,
             logits: &mut self.logits,

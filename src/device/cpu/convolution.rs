@@ -3,8 +3,6 @@
 //! A 1x1 kernel at stride 1 multiplies the batch `[C_in, H * W * N]` where it lies; other windows
 //! are gathered into a matrix first (`im2col`), one tile at a time.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use super::Kernels;
@@ -47,13 +45,6 @@ pub struct Affine<'a> {
     pub shift: &'a [f32],
 }
 
-impl<'a> Affine<'a> {
-    /// Those of some of the channels.
-    pub(super) fn part(&self, channels: Range<usize>) -> Affine<'a> {
-        Affine { scale: &self.scale[channels.clone()], shift: &self.shift[channels] }
-    }
-}
-
 /// The sizes of one convolution.
 #[derive(Clone, Copy)]
 struct Problem<'w> {
@@ -87,11 +78,11 @@ impl Problem<'_> {
     /// Output channels of a task: all of them, but a part where there are too few tiles for several threads.
     fn outputs_at_once(&self) -> usize {
         let few = self.is_pointwise() && self.output_row() < FEW_TILES * POINTWISE_TILE;
-        if few {
-            self.co.div_ceil(FEW_TILES).next_multiple_of(WHOLE_BLOCKS)
-        } else {
-            self.co.max(1)
-        }
+        let outputs = match few {
+            true => self.co.div_ceil(FEW_TILES).next_multiple_of(WHOLE_BLOCKS),
+            false => self.co,
+        };
+        outputs.max(1)
     }
 
     fn work(&self) -> usize {
@@ -145,63 +136,111 @@ impl Kernels {
         y: &mut [f32],
         accumulate: bool,
     ) {
+        self.grouped_conv_forward(w, n, ci, co, 1, x, weight, relu_in, affine, y, accumulate);
+    }
+
+    /// Numbers of the packed filters of one group.
+    pub(super) fn packed_filters_len(&self, w: &Window, n: usize, ci: usize, co: usize) -> usize {
         let problem = Problem { w, n, ci, co };
-        problem.check(x, y, weight);
-        let (scale, shift) = affine.map(|affine| (affine.scale, affine.shift)).unzip();
-        let lens = [scale, shift].map(|numbers| numbers.map_or(co, |numbers| numbers.len()));
-        assert_eq!(lens, [co, co], "lengths of scale and shift");
-        let rows = problem.outputs_at_once();
+        let (rows, fan_in) = (problem.outputs_at_once(), problem.fan_in());
+        co / rows * packed_len(*self, rows, fan_in) + packed_len(*self, co % rows, fan_in)
+    }
+
+    /// Packs the filters of one group for [`conv_by_filters`](Self::conv_by_filters), each multiplied by its scale.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub(super) fn pack_filters(
+        &self,
+        w: &Window,
+        n: usize,
+        ci: usize,
+        co: usize,
+        weight: &[f32],
+        scale: Option<&[f32]>,
+        packed: &mut [f32],
+    ) {
+        let problem = Problem { w, n, ci, co };
+        let (rows, fan_in) = (problem.outputs_at_once(), problem.fan_in());
+        assert_eq!(weight.len(), co * fan_in, "length of the weight");
+        assert_eq!(scale.map_or(co, |scale| scale.len()), co, "length of the scale");
+        let blocks = packed.par_chunks_mut(packed_len(*self, rows, fan_in).max(1));
+        let blocks = blocks.zip(weight.par_chunks((rows * fan_in).max(1))).enumerate();
+        blocks.with_min_len(min_tiles(weight.len())).for_each(|(block, (packed, weight))| {
+            let first = block * rows;
+            let outputs = first..co.min(first + rows);
+            let m = outputs.len();
+            let left =
+                Left { data: weight, row: fan_in, col: 1, scale: scale.map(|s| &s[outputs]) };
+            pack_left(*self, m, fan_in, left, packed);
+        });
+    }
+
+    /// [`conv_forward`](Self::conv_forward) by packed filters, of one group. `shift` is added to each channel.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub(super) fn conv_by_filters(
+        &self,
+        w: &Window,
+        n: usize,
+        ci: usize,
+        co: usize,
+        x: &[f32],
+        packed: &[f32],
+        relu_in: bool,
+        shift: Option<&[f32]>,
+        y: &mut [f32],
+        accumulate: bool,
+    ) {
+        let problem = Problem { w, n, ci, co };
+        let (rows, fan_in) = (problem.outputs_at_once(), problem.fan_in());
+        assert_eq!(x.len(), ci * problem.input_row(), "length of the input");
+        assert_eq!(y.len(), co * problem.output_row(), "length of the output");
+        assert_eq!(packed.len(), self.packed_filters_len(w, n, ci, co), "length of the filters");
+        assert_eq!(shift.map_or(co, |shift| shift.len()), co, "length of the shift");
         let outputs = y.par_chunks_mut((rows * problem.output_row()).max(1));
-        let blocks = outputs.zip(weight.par_chunks((rows * problem.fan_in()).max(1))).enumerate();
-        blocks.with_min_len(min_tiles(problem.work())).for_each(|(block, (y, weight))| {
+        let packed = packed.par_chunks(packed_len(*self, rows, fan_in).max(1));
+        let blocks = outputs.zip(packed).enumerate();
+        blocks.with_min_len(min_tiles(problem.work())).for_each(|(block, (y, packed))| {
             let outputs = block * rows..co.min((block + 1) * rows);
             let problem = Problem { co: outputs.len(), ..problem };
-            let affine = affine.map(|affine| affine.part(outputs));
-            self.some_outputs(&problem, x, weight, relu_in, affine, y, accumulate);
+            let shift = shift.map(|shift| &shift[outputs]);
+            self.some_outputs(&problem, x, packed, relu_in, shift, y, accumulate);
         });
     }
 
     /// The convolution for some of the output channels.
-    #[expect(clippy::too_many_arguments, reason = "a part of `conv_forward`")]
+    #[expect(clippy::too_many_arguments, reason = "a part of `conv_by_filters`")]
     fn some_outputs(
         self,
         problem: &Problem<'_>,
         x: &[f32],
-        weight: &[f32],
+        packed: &[f32],
         relu_in: bool,
-        affine: Option<Affine<'_>>,
+        shift: Option<&[f32]>,
         y: &mut [f32],
         accumulate: bool,
     ) {
         let &Problem { w, n, co, .. } = problem;
-        let (scale, shift) = affine.map(|affine| (affine.scale, affine.shift)).unzip();
         let (kernels, fan_in) = (self, problem.fan_in());
         let (unit, units) = problem.units();
         let tile = problem.tile(fan_in);
         let output = SharedOutput::new(y);
-        let left = Left { data: weight, row: fan_in, col: 1, scale };
-        with_scratch(packed_len(kernels, co, fan_in), |packed| {
-            pack_left(kernels, co, fan_in, left, packed);
-            let packed = &*packed;
-            let tiles = units.div_ceil(tile);
-            (0..tiles).into_par_iter().with_min_len(min_tiles(problem.work())).for_each(|t| {
-                let rows = t * tile..units.min((t + 1) * tile);
-                let pixels = rows.len() * unit;
-                let columns = rows.start * unit..rows.end * unit;
-                // SAFETY: the columns of the tiles are disjoint.
-                let target = unsafe { Target::columns(output, problem.output_row(), columns) };
-                let target = target.accumulate(accumulate).shifted(shift);
-                let gathered = if problem.is_pointwise() { 0 } else { fan_in * pixels };
-                with_scratch(gathered + panels_len(kernels, co, fan_in), |buffer| {
-                    let (columns, panels) = buffer.split_at_mut(gathered);
-                    let right = if problem.is_pointwise() {
-                        Right { data: &x[rows.start..], row: problem.input_row(), relu: relu_in }
-                    } else {
-                        im2col::gather(kernels, w, n, x, relu_in, rows, columns);
-                        Right { data: columns, row: pixels, relu: false }
-                    };
-                    product(kernels, co, fan_in, packed, right, target, panels);
-                });
+        let tiles = units.div_ceil(tile);
+        (0..tiles).into_par_iter().with_min_len(min_tiles(problem.work())).for_each(|t| {
+            let rows = t * tile..units.min((t + 1) * tile);
+            let pixels = rows.len() * unit;
+            let columns = rows.start * unit..rows.end * unit;
+            // SAFETY: the columns of the tiles are disjoint.
+            let target = unsafe { Target::columns(output, problem.output_row(), columns) };
+            let target = target.accumulate(accumulate).shifted(shift);
+            let gathered = if problem.is_pointwise() { 0 } else { fan_in * pixels };
+            with_scratch(gathered + panels_len(kernels, co, fan_in), |buffer| {
+                let (columns, panels) = buffer.split_at_mut(gathered);
+                let right = if problem.is_pointwise() {
+                    Right { data: &x[rows.start..], row: problem.input_row(), relu: relu_in }
+                } else {
+                    im2col::gather(kernels, w, n, x, relu_in, rows, columns);
+                    Right { data: columns, row: pixels, relu: false }
+                };
+                product(kernels, co, fan_in, packed, right, target, panels);
             });
         });
     }

@@ -3,8 +3,18 @@
 
 use rayon::prelude::*;
 
+use super::scratch::with_scratch;
 use super::{Affine, Kernels};
 use crate::graph::Window;
+
+/// The weights of a convolution as its products take them.
+#[derive(Clone, Copy)]
+pub(super) struct Filters<'a> {
+    /// By [`Kernels::pack`].
+    pub(super) packed: &'a [f32],
+    /// What is added to each output channel.
+    pub(super) shift: Option<&'a [f32]>,
+}
 
 impl Kernels {
     /// [`Kernels::conv_forward`] in `groups` groups.
@@ -30,12 +40,72 @@ impl Kernels {
         y: &mut [f32],
         accumulate: bool,
     ) {
+        let (scale, shift) = affine.map(|affine| (affine.scale, affine.shift)).unzip();
+        with_scratch(self.filters_len(w, n, ci, co, groups), |packed| {
+            self.pack(w, n, ci, co, groups, weight, scale, packed);
+            let filters = Filters { packed, shift };
+            self.grouped_conv_by_filters(w, n, ci, co, groups, x, filters, relu_in, y, accumulate);
+        });
+    }
+
+    /// Numbers of packed [`Filters`] for batches of `n`.
+    pub(super) fn filters_len(
+        &self,
+        w: &Window,
+        n: usize,
+        ci: usize,
+        co: usize,
+        groups: usize,
+    ) -> usize {
         let [ci, co] = of_group([ci, co], groups);
-        let lens = [x.len(), weight.len(), y.len()].map(|len| (len / groups).max(1));
+        groups * self.packed_filters_len(w, n, ci, co)
+    }
+
+    /// Packs weights `[C_out, C_in / groups, KH, KW]`, multiplied by a scale for each output channel, as
+    /// [`Filters`] for batches of `n`.
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub(super) fn pack(
+        &self,
+        w: &Window,
+        n: usize,
+        ci: usize,
+        co: usize,
+        groups: usize,
+        weight: &[f32],
+        scale: Option<&[f32]>,
+        packed: &mut [f32],
+    ) {
+        let [ci, co] = of_group([ci, co], groups);
+        let lens = [weight.len(), packed.len()].map(|len| (len / groups).max(1));
+        let parts = packed.par_chunks_mut(lens[1]).zip(weight.par_chunks(lens[0])).enumerate();
+        parts.for_each(|(group, (packed, weight))| {
+            let scale = scale.map(|scale| &scale[group * co..(group + 1) * co]);
+            self.pack_filters(w, n, ci, co, weight, scale, packed);
+        });
+    }
+
+    /// [`Kernels::grouped_conv_forward`] by filters that were [packed](Self::pack).
+    #[expect(clippy::too_many_arguments, reason = "a kernel takes its sizes and slices one by one")]
+    pub(super) fn grouped_conv_by_filters(
+        &self,
+        w: &Window,
+        n: usize,
+        ci: usize,
+        co: usize,
+        groups: usize,
+        x: &[f32],
+        filters: Filters<'_>,
+        relu_in: bool,
+        y: &mut [f32],
+        accumulate: bool,
+    ) {
+        let [ci, co] = of_group([ci, co], groups);
+        let Filters { packed, shift } = filters;
+        let lens = [x.len(), packed.len(), y.len()].map(|len| (len / groups).max(1));
         let parts = y.par_chunks_mut(lens[2]).zip(x.par_chunks(lens[0]));
-        parts.zip(weight.par_chunks(lens[1])).enumerate().for_each(|(group, ((y, x), weight))| {
-            let affine = affine.map(|affine| affine.part(group * co..(group + 1) * co));
-            self.conv_forward(w, n, ci, co, x, weight, relu_in, affine, y, accumulate);
+        parts.zip(packed.par_chunks(lens[1])).enumerate().for_each(|(group, ((y, x), packed))| {
+            let shift = shift.map(|shift| &shift[group * co..(group + 1) * co]);
+            self.conv_by_filters(w, n, ci, co, x, packed, relu_in, shift, y, accumulate);
         });
     }
 

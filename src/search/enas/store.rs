@@ -209,6 +209,7 @@ impl SharedStore {
         let pass = ForwardPass {
             batch,
             params: &values[..plan.params_len],
+            version: None,
             statistics: Statistics::Update(statistics),
             image: images,
             logits: &mut logits,

@@ -37,6 +37,7 @@ pub fn naswot(graph: &Graph, seed: u64, pixels: &[f32], batch: usize) -> f64 {
     let pass = ForwardPass {
         batch,
         params: &network.params().flat.as_vec(),
+        version: None,
         statistics: Statistics::Update(&mut network.statistics().to_vec()),
         image: pixels,
         logits: &mut logits,

@@ -25,8 +25,9 @@ impl<'a> BackwardRun<'a> {
     ) -> BackwardRun<'a> {
         assert_eq!(pass.logits.len(), pass.batch * plan.classes, "length of the logits");
         assert_eq!(pass.gradients.len(), plan.params_len, "length of the gradients");
+        let (arena, fixed, _) = workspace.parts();
         BackwardRun {
-            shared: Run::new(cpu, plan, workspace, config, pass.batch, pass.params),
+            shared: Run::new(cpu, plan, [arena, fixed], config, pass.batch, pass.params),
             logits: pass.logits,
             aux: pass.aux,
             gradients: Memory::new(pass.gradients),

@@ -1,11 +1,13 @@
 //! The steps of a forward pass.
 
+use super::kept::{Lent, Source};
 use super::{Cpu, CpuWorkspace, Run, lend};
-use crate::device::cpu::Affine;
+use crate::device::cpu::grouped::Filters;
 use crate::device::cpu::memory::Memory;
 use crate::device::cpu::scratch::with_scratch;
 use crate::device::draws::{self, Direction};
 use crate::device::{ForwardPass, RunConfig, Statistics};
+use crate::graph::Window;
 use crate::plan::{Forward, Norm, Output, Plan, Slot};
 
 const SAVED: &str = "a plan for inference does not update statistics";
@@ -13,6 +15,7 @@ const SAVED: &str = "a plan for inference does not update statistics";
 /// A forward pass.
 pub(super) struct ForwardRun<'a> {
     pub(super) shared: Run<'a>,
+    kept: Option<Lent<'a>>,
     statistics: LentStatistics<'a>,
     image: &'a [f32],
     logits: Memory<'a>,
@@ -38,8 +41,10 @@ impl<'a> ForwardRun<'a> {
         assert_eq!(pass.logits.len(), n * plan.classes, "length of the logits");
         let aux = pass.aux.as_ref().map(|aux| aux.len());
         assert_eq!(aux, plan.aux_classes.map(|classes| n * classes), "length of the aux logits");
+        let (arena, fixed, kept) = workspace.parts();
         ForwardRun {
-            shared: Run::new(cpu, plan, workspace, config, n, pass.params),
+            kept: kept.lend(cpu.kernels, plan, &pass),
+            shared: Run::new(cpu, plan, [arena, fixed], config, n, pass.params),
             statistics: match pass.statistics {
                 Statistics::Update(running) => LentStatistics::Update(Memory::new(running)),
                 Statistics::Running(running) => LentStatistics::Running(running),
@@ -50,20 +55,65 @@ impl<'a> ForwardRun<'a> {
         }
     }
 
-    /// Calls a kernel with a normalization by running statistics as scale and shift of `c` channels, if there is one.
-    fn with_affine(&self, norm: Option<Norm>, c: usize, kernel: impl FnOnce(Option<Affine<'_>>)) {
-        let Some(norm) = norm else { return kernel(None) };
+    /// What the pass has kept, once it is done.
+    pub(super) fn kept(&self) -> Option<Source> {
+        self.kept.as_ref().map(|kept| kept.source)
+    }
+
+    /// Calls a convolution of `[C_in, C_out]` channels with its filters, normalized by running statistics if there is
+    /// a norm: those that were kept, or packed here.
+    fn with_filters(
+        &self,
+        window: &Window,
+        [ci, co]: [usize; 2],
+        groups: usize,
+        weight: Slot,
+        norm: Option<Norm>,
+        conv: impl FnOnce(Filters<'_>),
+    ) {
+        let (k, n) = (&self.shared.kernels, self.shared.n);
+        let len = k.filters_len(window, n, ci, co, groups);
+        let shifts = if norm.is_some() { co } else { 0 };
+        let pack = |numbers: &mut [f32]| {
+            let (packed, shift) = numbers.split_at_mut(len);
+            with_scratch(shifts, |scale| {
+                if let Some(norm) = norm {
+                    self.affine(norm, scale, shift);
+                }
+                let (weight, scale) = (self.shared.param(weight), norm.map(|_| &*scale));
+                k.pack(window, n, ci, co, groups, weight, scale, packed);
+            });
+        };
+        let run = |numbers: &[f32]| {
+            let (packed, shift) = numbers.split_at(len);
+            conv(Filters { packed, shift: norm.map(|_| shift) });
+        };
+        match &self.kept {
+            Some(kept) if kept.is_there => {
+                let ([numbers], []) = lend(kept.numbers, [kept.place(weight)], []);
+                run(numbers);
+            }
+            Some(kept) => {
+                let ([], [numbers]) = lend(kept.numbers, [], [kept.place(weight)]);
+                pack(numbers);
+                run(numbers);
+            }
+            None => with_scratch(len + shifts, |numbers| {
+                pack(numbers);
+                run(numbers);
+            }),
+        }
+    }
+
+    /// A normalization by running statistics as a scale and a shift of each channel.
+    fn affine(&self, norm: Norm, scale: &mut [f32], shift: &mut [f32]) {
         let LentStatistics::Running(running) = self.statistics else {
             panic!("a plan for training normalizes by the batch")
         };
         let run = &self.shared;
         let (gamma, beta) = (run.param(norm.gamma), run.param(norm.beta));
         let (mean, var) = (&running[norm.running_mean.range()], &running[norm.running_var.range()]);
-        with_scratch(2 * c, |buffer| {
-            let (scale, shift) = buffer.split_at_mut(c);
-            run.kernels.bn_affine(gamma, beta, mean, var, run.config.bn_eps, scale, shift);
-            kernel(Some(Affine { scale, shift }));
-        });
+        run.kernels.bn_affine(gamma, beta, mean, var, run.config.bn_eps, scale, shift);
     }
 
     pub(super) fn step(&self, kernel: &Forward) {
@@ -77,11 +127,10 @@ impl<'a> ForwardRun<'a> {
             }
             Forward::Conv { window, groups, x, relu_in, weight, norm, y } => {
                 let ([x_], [y_]) = run.slices([x], [y.view]);
-                let (ci, co, weight, acc) =
-                    (x.channels, y.view.channels, param(weight), y.accumulate);
-                self.with_affine(norm, co, |affine| {
-                    k.grouped_conv_forward(
-                        &window, n, ci, co, groups, x_, weight, relu_in, affine, y_, acc,
+                let (ci, co, acc) = (x.channels, y.view.channels, y.accumulate);
+                self.with_filters(&window, [ci, co], groups, weight, norm, |filters| {
+                    k.grouped_conv_by_filters(
+                        &window, n, ci, co, groups, x_, filters, relu_in, y_, acc,
                     );
                 });
             }

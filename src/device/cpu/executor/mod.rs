@@ -3,6 +3,7 @@
 mod awake;
 mod backward;
 mod forward;
+mod kept;
 
 use std::convert::Infallible;
 use std::ops::Range;
@@ -19,6 +20,7 @@ use crate::plan::{Backward, Forward, Group, Plan, Saved, Slot, Step, View};
 use awake::in_pool;
 use backward::BackwardRun;
 use forward::ForwardRun;
+use kept::{Kept, Source};
 
 /// The processor. Work is split over the threads of the current rayon pool.
 ///
@@ -52,12 +54,14 @@ pub struct CpuWorkspace {
     arena: Vec<f32>,
     /// Means and inverse deviations of batch normalizations.
     fixed: Vec<f32>,
+    kept: Kept,
 }
 
 impl CpuWorkspace {
     /// Bytes held, but for the one cache line that the arena is longer so that it can start on one.
     pub fn bytes(&self) -> usize {
-        (self.arena.len().saturating_sub(LINE) + self.fixed.len()) * size_of::<f32>()
+        let numbers = self.arena.len().saturating_sub(LINE) + self.fixed.len();
+        numbers * size_of::<f32>() + self.kept.bytes()
     }
 
     /// What a view holds after a pass over `batch` images, `[C, H, W, N]`: its own values for as long as the
@@ -66,7 +70,8 @@ impl CpuWorkspace {
     /// # Panics
     /// If the workspace was not prepared for the plan and the batch.
     pub fn values(&mut self, plan: &Plan, view: View, batch: usize) -> &[f32] {
-        &self.parts().0[plan.range(view, batch)]
+        let (arena, _, _) = self.parts();
+        &arena[plan.range(view, batch)]
     }
 
     /// Means and inverse deviations of batch normalizations, as a pass left them.
@@ -74,11 +79,18 @@ impl CpuWorkspace {
         &self.fixed
     }
 
-    /// The arena from its first whole cache line on, and the fixed part: at batches of whole vectors, every
-    /// vector of the arena is then in one line.
-    fn parts(&mut self) -> (&mut [f32], &mut [f32]) {
+    /// Notes what a pass has kept.
+    fn keep(&mut self, source: Option<Source>) {
+        if let Some(source) = source {
+            self.kept.is_filled(source);
+        }
+    }
+
+    /// The arena from its first whole cache line on, the fixed part, and what is kept: at batches of whole vectors,
+    /// every vector of the arena is then in one line.
+    fn parts(&mut self) -> (&mut [f32], &mut [f32], &mut Kept) {
         let start = self.arena.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-        (self.arena.get_mut(start..).unwrap_or_default(), &mut self.fixed)
+        (self.arena.get_mut(start..).unwrap_or_default(), &mut self.fixed, &mut self.kept)
     }
 }
 
@@ -117,6 +129,8 @@ impl Device for Cpu {
             let (groups, steps) = (&plan.forward_groups, &plan.forward);
             run.shared.in_groups(groups, steps, Forward::of_channels, |kernel| run.step(kernel));
         });
+        let kept = run.kept();
+        workspace.keep(kept);
         Ok(())
     }
 
@@ -159,6 +173,8 @@ impl Cpu {
                 after(index);
             }
         });
+        let kept = run.kept();
+        workspace.keep(kept);
     }
 
     /// [`Device::backward`] one step after the other, that calls `after` when one is done, with the step's
@@ -213,13 +229,12 @@ impl<'a> Run<'a> {
     fn new(
         cpu: Cpu,
         plan: &'a Plan,
-        workspace: &'a mut CpuWorkspace,
+        [arena, fixed]: [&'a mut [f32]; 2],
         config: &'a RunConfig,
         n: usize,
         params: &'a [f32],
     ) -> Run<'a> {
         assert_eq!(params.len(), plan.params_len, "length of the parameters");
-        let (arena, fixed) = workspace.parts();
         let (arena, fixed) = (Memory::new(arena), Memory::new(fixed));
         Run { kernels: cpu.kernels, plan, config, n, arena, fixed, params }
     }
