@@ -1,6 +1,6 @@
 //! Writing files so that a reader never sees half of one.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,19 @@ pub fn stream_atomically(
     sync_folder(path)
 }
 
+/// Finds out whether [`write_atomically`] could write a file, and leaves what is there as it is.
+///
+/// # Errors
+/// [`Error::Write`] names `path`.
+pub fn probe(path: &Path) -> Result<(), Error> {
+    let beside = beside(path).map_err(Error::write(path))?;
+    if path.is_dir() {
+        return Err(Error::write(path)(io::ErrorKind::IsADirectory.into()));
+    }
+    let made = File::create(&beside).and_then(|_| fs::remove_file(&beside));
+    made.map_err(Error::write(path))
+}
+
 /// Replaces `path` so that a killed process leaves the old text or the new one. Nothing is synced: for
 /// files that can be made again, many of which are written.
 ///
@@ -52,6 +65,32 @@ fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(
         let _ = fs::remove_file(&beside);
         Error::write(path)(error)
     })
+}
+
+/// A folder that one process writes to: no other can lock it until this is dropped or the process ends.
+#[derive(Debug)]
+pub struct FolderLock(
+    #[expect(dead_code, reason = "the lock lives as long as the file is open")] File,
+);
+
+impl FolderLock {
+    /// Locks a folder, by a file `.lock` in it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for `setting` if another process has locked it; [`Error::Write`].
+    pub fn take(folder: &Path, setting: &'static str) -> Result<FolderLock, Error> {
+        let path = folder.join(".lock");
+        let file = File::create(&path).map_err(Error::write(&path))?;
+        match file.try_lock() {
+            // A file system that knows no locks cannot say that there are two.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(FolderLock(file)),
+            Err(TryLockError::WouldBlock) => Err(Error::Config {
+                setting,
+                value: folder.display().to_string(),
+                reason: "another process is at the run in this folder".into(),
+            }),
+        }
+    }
 }
 
 /// Removes what processes that were killed left behind while they replaced these files of a folder. No process
@@ -134,5 +173,29 @@ mod tests {
         let path = folder.path().join("missing").join("a.txt");
         let error = write_atomically(&path, b"one").expect_err("the folder is missing");
         assert!(error.to_string().contains("a.txt"), "{error}");
+        let error = probe(&path).expect_err("the folder is missing");
+        assert!(error.to_string().contains("a.txt"), "{error}");
+        probe(folder.path()).expect_err("a folder is no file");
+    }
+
+    #[test]
+    fn a_folder_is_locked_once() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let lock = FolderLock::take(folder.path(), "run").expect("nobody has it");
+        let error = FolderLock::take(folder.path(), "run").expect_err("it is taken");
+        assert!(error.to_string().contains("another process is at the run"), "{error}");
+        drop(lock);
+        FolderLock::take(folder.path(), "run").expect("nobody has it any more");
+    }
+
+    #[test]
+    fn a_probe_leaves_everything_as_it_is() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("a.txt");
+        fs::write(&path, b"one").expect("written");
+        probe(&path).expect("it can be written");
+        assert_eq!(fs::read(&path).expect("readable"), b"one");
+        probe(&folder.path().join("b.txt")).expect("it can be written");
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
     }
 }

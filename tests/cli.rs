@@ -536,7 +536,10 @@ fn numbers_below_0_are_values_of_their_options() {
     assert!(fault(&["--seed", "-1"], 2).contains("invalid value '-1' for '--seed"));
     assert_eq!(fault(&["--lr", "-1"], 1), "error: lr is -1: it must be above 0 and finite\n");
     let clip = fault(&["--clip-norm", "-5"], 1);
-    assert_eq!(clip, "error: clip_norm is -5: it must be above 0 and finite\n");
+    assert_eq!(
+        clip,
+        "error: clip_norm is -5: it must be above 0 and finite, or 0 for no clipping\n"
+    );
 }
 
 #[test]

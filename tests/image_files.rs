@@ -78,6 +78,12 @@ fn the_layout_of_imagenet_is_read() {
     let data = folder(&dir).unwrap();
     assert_eq!((data.name, data.classes), ("folder", 2));
     assert_eq!(data.class_names, ["n01", "n02"]);
+    let [empty, text] = ["train/empty", "train/n01/notes.txt"].map(|name| dir.path().join(name));
+    let notes = [
+        format!("passed over 1 folder without PNG or JPEG files: `{}`", empty.display()),
+        format!("passed over 1 file neither PNG nor JPEG by the name: `{}`", text.display()),
+    ];
+    assert_eq!(data.notes, notes);
     assert_eq!(data.train.ty().to_string(), "[N, 3, 4, 5]");
     let validation = data.validation.as_ref().expect("a folder of its own");
     assert_eq!((data.train.labels(), validation.labels()), (&[0, 1, 1][..], &[0, 1][..]));

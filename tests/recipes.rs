@@ -136,7 +136,7 @@ fn a_recipe_brings_its_net_and_scale_unless_others_are_asked_for() {
     let child = ["nasnet_a", "--recipe", "search-child", "--epochs", "1", "--limit", "20"];
     let more = ["--batch", "9", "--out", "m.safetensors"];
     let text = fine(folder.path(), &[&child[..], &more].concat());
-    assert!(text.starts_with("<nasnet_a.cell> at 2@768: "), "{text}");
+    assert!(text.starts_with("<nasnet_a.cell> in net cifar at 2@768: "), "{text}");
     let path = folder.path().join("m.safetensors");
     let model = cellc::train::Checkpoint::read_metadata(&path).unwrap();
     assert_eq!((&*model.net, &*model.scale), ("cifar", "2@768"));

@@ -485,13 +485,16 @@ fn damaged_checkpoints_are_faults() {
         checkpoint_fault(Checkpoint::read_metadata(&path))
     };
     assert_eq!(fault(&[]), "not a safetensors file: shorter than 8 bytes");
-    assert_eq!(fault(&[255; 64]), "not a safetensors file: its header would be too long");
+    assert_eq!(fault(&[255; 64]), "not a safetensors file, which is what models are");
     assert_eq!(fault(&whole[..100]), "the file ends within its header");
     let with_header =
         |header: &str| [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
     let not_json = fault(&with_header("{\"a\": 1"));
     assert!(not_json.starts_with("not a safetensors file: "), "{not_json}");
-    assert_eq!(fault(&with_header("{}")), "its metadata has no `cellc`: not written by cellc");
+    assert_eq!(
+        fault(&with_header("{}")),
+        "its metadata has no `cellc`: not written by cellc; `cellc import` reads weights of timm and Keras"
+    );
     let newer = fault(&with_header(r#"{"__metadata__":{"cellc":"{\"format\":2,\"graph\":7}"}}"#));
     assert_eq!(newer, "expected format 1, found 2");
     let lacking = fault(&with_header(r#"{"__metadata__":{"cellc":"{\"format\":1}"}}"#));

@@ -1,6 +1,6 @@
 //! `cellc eval`: how well a checkpoint, rebuilt from nothing else, classifies images.
 
-use cellc::data::{self, DataSpec, Dataset, Images, LoadConfig};
+use cellc::data::{DataSpec, Dataset, Images, LoadConfig};
 use cellc::error::Error;
 use cellc::evaluation::{Evaluation, evaluate};
 use cellc::train::{Checkpoint, restore};
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::args::{EvalArgs, Part, Report};
 use super::input::Failure;
 use super::table::table;
-use super::{output, use_threads};
+use super::{load_data, output, use_threads};
 
 /// The most classes whose confusions are printed as a table; of more, the most frequent are listed.
 const MATRIX: usize = 20;
@@ -31,7 +31,7 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
     let is_own = checkpoint.data.as_ref() == Some(&spec.to_string());
     let own_limit = checkpoint.limit.filter(|_| is_own || args.part != Part::Test);
     let limit = args.limit.or(own_limit);
-    let data = data::load_with(&spec, &LoadConfig { image_size, limit })?;
+    let data = load_data(&spec, &LoadConfig { image_size, limit })?;
     if let Some(fault) = mismatch(&checkpoint, &spec, &data) {
         return Err(Error::Checkpoint { path: args.checkpoint.clone(), fault }.into());
     }

@@ -34,11 +34,22 @@ mod worker;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use cellc::data::{self, DataSpec, Dataset, LoadConfig};
 use cellc::device::cpu::Isa;
+use cellc::error::Error;
 use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use input::Failure;
+
+/// The data set, with what was passed over said.
+fn load_data(spec: &DataSpec, config: &LoadConfig) -> Result<Dataset, Error> {
+    let data = data::load_with(spec, config)?;
+    for note in &data.notes {
+        eprintln!("note: {note}");
+    }
+    Ok(data)
+}
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -100,17 +111,14 @@ fn check_kernels() -> Result<(), Failure> {
         Ok(_) => "this processor does not have it".to_owned(),
         Err(reason) => reason,
     };
-    Err(cellc::error::Error::Config { setting: Isa::VARIABLE, value: name, reason }.into())
+    Err(Error::Config { setting: Isa::VARIABLE, value: name, reason }.into())
 }
 
 /// Sets the number of compute threads of this process.
 fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
     let Some(threads) = threads else { return Ok(()) };
-    let refuse = |reason: String| cellc::error::Error::Config {
-        setting: "threads",
-        value: threads.to_string(),
-        reason,
-    };
+    let refuse =
+        |reason: String| Error::Config { setting: "threads", value: threads.to_string(), reason };
     if threads == 0 {
         return Err(refuse("it must be at least 1".into()).into());
     }

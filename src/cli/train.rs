@@ -11,6 +11,7 @@ use cellc::device::AnyDevice;
 use cellc::error::Error;
 use cellc::graph::cost::{Cost, grouped};
 use cellc::network::Network;
+use cellc::storage;
 #[cfg(feature = "tensorboard")]
 use cellc::train::EventFile;
 use cellc::train::{
@@ -37,7 +38,13 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         } else {
             Some(data::load_with(&args.data, &args.images.config())?.augment)
         };
-        return output(&settings::resolve(&args.settings, &args.net, usual)?.print()?);
+        let settings = settings::resolve(&args.settings, &args.net, usual)?;
+        // A model has its own net.
+        let settings = match args.from {
+            Some(_) => Start::of(args, &net)?.settled(settings),
+            None => settings,
+        };
+        return output(&settings.print()?);
     }
     use_threads(args.threads)?;
     let device = match &args.devices {
@@ -106,13 +113,22 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     if let Some(path) = &args.init {
         initialize(&mut network, path, &about)?;
     }
-    if let Some((_, trained)) = &trained {
+    if let Some((checkpoint, trained)) = &trained {
         let path = args.from.clone().unwrap_or_default();
-        adopt_body(&mut network, trained)
-            .map_err(|fault| Error::Checkpoint { path, fault: fault.to_string() })?;
+        adopt_body(&mut network, trained).map_err(|fault| {
+            let [_, height, width] = about.image;
+            let fault = match about.image == checkpoint.image {
+                true => fault.to_string(),
+                false => format!(
+                    "for images of {height}x{width} pixels its cells need operations that it has no parameters of, \
+                     or others than it has: {fault}"
+                ),
+            };
+            Error::Checkpoint { path, fault }
+        })?;
     }
     if let Some(freeze) = &args.freeze {
-        network.freeze(freeze)?;
+        start::freeze(&mut network, freeze, args)?;
     }
     network.set_device(device);
     let (folder, state) = match &args.run {
@@ -133,10 +149,10 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
             Error::Config { setting: "out", value: out.display().to_string(), reason }.into()
         );
     }
-    // Written once before hours are spent: a folder that cannot be written is found now.
-    about.save(&network, &out)?;
+    // Before hours are spent: a folder that cannot be written is found now.
+    storage::probe(&out)?;
     output(&format!(
-        "{} at {scale}: {} parameters; {}: {}\n",
+        "{} in net {net} at {scale}: {} parameters; {}: {}\n",
         input.source.name,
         grouped(Cost::of(&lowered.graph).total.params, ','),
         args.data,
@@ -171,6 +187,8 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
             reason: format!("its state does not fit: {fault}"),
         })?;
         output(&format!("resumed behind step {}\n", trainer.progress().step))?;
+    } else if let Some(folder) = &folder {
+        folder.keep(&mut trainer)?;
     }
     let mut listeners = Listeners {
         progress: &progress,

@@ -22,7 +22,7 @@ mod with_queue {
     use std::thread::available_parallelism;
     use std::time::Instant;
 
-    use cellc::data;
+    use crate::cli::load_data;
     use cellc::error::Error;
     use cellc::search::queue::{Means, WorkerConfig, WorkerEvent, work};
     use cellc::search::{CommandConfig, QueueConfig, Table};
@@ -58,7 +58,7 @@ mod with_queue {
     fn means(args: &WorkerArgs) -> Result<Means, Error> {
         match &args.evaluator {
             EvaluatorSpec::Train => {
-                let data = data::load_with(&args.data, &args.images.config())?;
+                let data = load_data(&args.data, &args.images.config())?;
                 let limit = training_limit(args.time_limit)?;
                 Ok(Means::Data(Box::new(data), args.data.to_string(), limit))
             }

@@ -28,25 +28,26 @@ const LIMIT: u64 = 64 << 20;
 pub(super) fn open_folder(dir: &Path) -> Result<Parts, Error> {
     folder(dir)?;
     let train_dir = dir.join("train");
+    let mut notes = Vec::new();
     if !train_dir.is_dir() {
-        let (files, labels, classes) = list(dir, None)?;
+        let (files, labels, classes) = list(dir, None, &mut notes)?;
         let train = Part { source: Arc::new(files), labels };
-        return Ok(Parts { train, validation: None, test: None, classes });
+        return Ok(Parts { train, validation: None, test: None, classes, notes });
     }
-    let (files, labels, classes) = list(&train_dir, None)?;
+    let (files, labels, classes) = list(&train_dir, None, &mut notes)?;
     let train = Part { source: Arc::new(files), labels };
-    let part = |names: &[&str]| -> Result<Option<Part>, Error> {
+    let mut part = |names: &[&str]| -> Result<Option<Part>, Error> {
         for name in names {
             let dir = dir.join(name);
             if dir.is_dir() && !class_names(&dir)?.is_empty() {
-                let (files, labels, _) = list(&dir, Some(classes.clone()))?;
+                let (files, labels, _) = list(&dir, Some(classes.clone()), &mut notes)?;
                 return Ok(Some(Part { source: Arc::new(files), labels }));
             }
         }
         Ok(None)
     };
     let (validation, test) = (part(&VALIDATION)?, part(&TEST)?);
-    Ok(Parts { train, validation, test, classes })
+    Ok(Parts { train, validation, test, classes, notes })
 }
 
 /// Files below one folder; a row is a file.
@@ -84,19 +85,30 @@ impl Encoded for Files {
 }
 
 /// The files of every class below a folder, with their labels and the classes; these are the folders if
-/// none are `given`.
-fn list(dir: &Path, given: Option<Vec<String>>) -> Result<(Files, Vec<u16>, Vec<String>), Error> {
+/// none are `given`. What is passed over is noted.
+fn list(
+    dir: &Path,
+    given: Option<Vec<String>>,
+    notes: &mut Vec<String>,
+) -> Result<(Files, Vec<u16>, Vec<String>), Error> {
     let mut found = Vec::new();
+    let (mut empty, mut others) = (Vec::new(), Vec::new());
     for name in class_names(dir)? {
         let class_dir = dir.join(&name);
-        let mut files: Vec<OsString> = entries(&class_dir)?
+        let (mut files, rest): (Vec<OsString>, Vec<OsString>) = entries(&class_dir)?
             .into_iter()
-            .filter(|file| is_image(file) && class_dir.join(file).is_file())
-            .collect();
+            .partition(|file| is_image(file) && class_dir.join(file).is_file());
         files.sort_unstable();
-        if !files.is_empty() {
+        others.extend(rest.into_iter().map(|file| class_dir.join(file)));
+        if files.is_empty() {
+            empty.push(class_dir);
+        } else {
             found.push((name, files));
         }
+    }
+    if !found.is_empty() {
+        notes.extend(passed_over("folder", "folders", "without PNG or JPEG files", empty));
+        notes.extend(passed_over("file", "files", "neither PNG nor JPEG by the name", others));
     }
     let classes = given.unwrap_or_else(|| found.iter().map(|(name, _)| name.clone()).collect());
     if found.is_empty() {
@@ -117,6 +129,16 @@ fn list(dir: &Path, given: Option<Vec<String>>) -> Result<(Files, Vec<u16>, Vec<
     }
     let labels = names.iter().map(|(class, _)| *class).collect();
     Ok((Files { dir: dir.into(), classes: classes.clone(), names }, labels, classes))
+}
+
+/// A sentence about what is passed over, if anything is, with an example.
+fn passed_over(one: &str, many: &str, why: &str, mut paths: Vec<PathBuf>) -> Option<String> {
+    paths.sort_unstable();
+    let first = paths.first()?.display();
+    Some(match paths.len() {
+        1 => format!("passed over 1 {one} {why}: `{first}`"),
+        count => format!("passed over {count} {many} {why}, `{first}` the first"),
+    })
 }
 
 /// The names of the folders in a folder, in order.

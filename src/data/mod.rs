@@ -66,6 +66,8 @@ pub struct Dataset {
     pub whitening: Whitening,
     /// The augmentation that is usual for this data set.
     pub augment: Augment,
+    /// A sentence for each kind of thing that lies where the images do and was passed over.
+    pub notes: Vec<String>,
 }
 
 /// How much of a data set is used, and in which size.
@@ -100,11 +102,12 @@ pub fn load(spec: &DataSpec) -> Result<Dataset, Error> {
 /// this set, or the program was built without what reads it.
 pub fn load_with(spec: &DataSpec, config: &LoadConfig) -> Result<Dataset, Error> {
     config.check(spec)?;
-    let whole = |images: [Images; 2], names, augment| {
+    let whole = |images: [Images; 2], class_names, augment| {
         let [train, test] = images;
-        (Divided { train, validation: None, test }, names, augment)
+        let images = Divided { train, validation: None, test };
+        Contents { images, class_names, augment, notes: Vec::new() }
     };
-    let (images, class_names, augment) = match spec {
+    let Contents { images, class_names, augment, notes } = match spec {
         DataSpec::Digits => whole(digits::load(), numbers(digits::CLASSES), Augment::NONE),
         DataSpec::Cifar10(dir) => {
             let (images, names) = cifar::CIFAR10.load(dir)?;
@@ -124,7 +127,7 @@ pub fn load_with(spec: &DataSpec, config: &LoadConfig) -> Result<Dataset, Error>
     let validation = images.validation.map(|images| config.limited(images));
     let whitening = Whitening::of(&train)?;
     let (name, classes) = (spec.kind(), class_names.len());
-    Ok(Dataset { name, train, validation, test, classes, class_names, whitening, augment })
+    Ok(Dataset { name, train, validation, test, classes, class_names, whitening, augment, notes })
 }
 
 impl Dataset {
@@ -214,8 +217,13 @@ struct Divided {
     test: Images,
 }
 
-/// Images, names of classes, and the usual augmentation.
-type Contents = (Divided, Vec<String>, Augment);
+/// What a set holds.
+struct Contents {
+    images: Divided,
+    class_names: Vec<String>,
+    augment: Augment,
+    notes: Vec<String>,
+}
 
 /// A set of encoded images.
 #[cfg(feature = "images")]
@@ -230,13 +238,14 @@ fn files(spec: &DataSpec, config: &LoadConfig) -> Result<Contents, Error> {
             unreachable!("these are no sets of encoded images")
         }
     };
-    let (images, classes) = parts.images(config.image_size)?;
+    let (class_names, notes) = (parts.classes.clone(), parts.notes.clone());
+    let images = parts.images(config.image_size)?;
     let augment = if images.train.is_encoded() {
         Augment::RESIZED_CROP_AND_FLIP
     } else {
         Augment::CROP_AND_FLIP
     };
-    Ok((images, classes, augment))
+    Ok(Contents { images, class_names, augment, notes })
 }
 
 #[cfg(not(feature = "images"))]

@@ -78,7 +78,7 @@ pub(super) fn open_files(paths: &[PathBuf]) -> Result<Parts, Error> {
         Ok(Some(Part { source: Arc::new(table), labels }))
     };
     let (validation, test) = (part(VALIDATION)?, part(TEST)?);
-    Ok(Parts { train, validation, test, classes })
+    Ok(Parts { train, validation, test, classes, notes: Vec::new() })
 }
 
 /// The Parquet files in a folder, or if there are none in the one folder below it that has some, in the

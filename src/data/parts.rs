@@ -22,6 +22,8 @@ pub(super) struct Parts {
     pub(super) test: Option<Part>,
     /// Their names; every label is below their number.
     pub(super) classes: Vec<String>,
+    /// A sentence for each kind of thing that lies there and is no image.
+    pub(super) notes: Vec<String>,
 }
 
 /// Images with their labels: a row of the source for each.
@@ -31,9 +33,9 @@ pub(super) struct Part {
 }
 
 impl Parts {
-    /// The images with the names of their classes, seen as squares of `image_size` pixels, or in the one size
+    /// The images, seen as squares of `image_size` pixels, or in the one size
     /// they all have.
-    pub(super) fn images(self, image_size: Option<usize>) -> Result<(Divided, Vec<String>), Error> {
+    pub(super) fn images(self, image_size: Option<usize>) -> Result<Divided, Error> {
         let ty = image_size.map(|size| TensorType::new(3, size, size));
         let is_resized = image_size.is_some();
         let train = gather(self.train.source, self.train.labels, ty, is_resized)?;
@@ -51,6 +53,6 @@ impl Parts {
                 Divided { train, validation, test }
             }
         };
-        Ok((images, self.classes))
+        Ok(images)
     }
 }

@@ -1,7 +1,7 @@
 //! The folder of a run: `config.toml`, `ledger.jsonl`, `pending.jsonl`, `cells/`, `best.cell` and
 //! `report.html`; in a search for a Pareto front also `front.jsonl` and `front/`, and where the best are
 //! trained again `retrained.jsonl`; weights that a strategy shares are in `shared.safetensors`. A run whose jobs
-//! go through a queue also has `queue.id`.
+//! go through a queue also has `queue.id`. A file `.lock` is held by the process that searches.
 //!
 //! `ledger.jsonl` is the truth and is always in order of trials. A trial that finishes before an
 //! earlier one waits in `pending.jsonl`; that file is emptied only after all of it is in the ledger,
@@ -18,7 +18,7 @@ use std::ptr;
 use super::ledger::{Record, RecordFile, lines};
 use crate::error::Error;
 use crate::space::SearchSpace;
-use crate::storage::{self, replace_text};
+use crate::storage::{self, FolderLock, replace_text};
 
 /// Where a search writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub(super) struct RunDir {
     waiting: BTreeMap<usize, Record>,
     /// Trials in `pending.jsonl`, line by line.
     pending_trials: Vec<usize>,
+    _lock: FolderLock,
 }
 
 impl RunDir {
@@ -71,6 +72,8 @@ impl RunDir {
     ) -> Result<Self, Error> {
         let (RunFolder::New(dir) | RunFolder::Resume(dir)) = folder;
         let (config, ledger) = (dir.join("config.toml"), dir.join("ledger.jsonl"));
+        fs::create_dir_all(dir).map_err(Error::write(dir))?;
+        let lock = FolderLock::take(dir, "run")?;
         if ledger.try_exists().map_err(Error::write(&ledger))? {
             match folder {
                 RunFolder::New(_) => return Err(Error::RunExists { path: dir.clone() }),
@@ -103,7 +106,8 @@ impl RunDir {
             .map(|record| (record.trial, record))
             .collect();
         let (dir, best) = (dir.clone(), None);
-        let mut run = RunDir { dir, ledger, pending, records, best, waiting, pending_trials };
+        let mut run =
+            RunDir { dir, ledger, pending, records, best, waiting, pending_trials, _lock: lock };
         for index in 0..run.records.len() {
             run.update_best(index);
         }

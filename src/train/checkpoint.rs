@@ -138,7 +138,9 @@ impl Checkpoint {
                 true => "it is the state of a training run and no model: the run's model is `best.safetensors` \
                          beside it, and `cellc train` goes on with it by --run and --resume"
                     .into(),
-                false => format!("its metadata has no `{KEY}`: not written by cellc"),
+                false => format!(
+                    "its metadata has no `{KEY}`: not written by cellc; `cellc import` reads weights of timm and Keras"
+                ),
             })
         })?;
         let broken = |error: serde_json::Error| fault(format!("bad metadata `{KEY}`: {error}"));
@@ -185,7 +187,7 @@ fn read_header(path: &Path) -> Result<Vec<u8>, Error> {
     })?;
     let length = u64::from_le_bytes(length);
     if length > MAX_HEADER {
-        return Err(fault("not a safetensors file: its header would be too long"));
+        return Err(fault("not a safetensors file, which is what models are"));
     }
     let mut header = Vec::new();
     file.take(length).read_to_end(&mut header).map_err(Error::read(path))?;

@@ -193,6 +193,7 @@ impl TrainConfig {
             check(setting, value, value >= 0.0 && value.is_finite(), "at least 0 and finite")?;
         }
         if let Some(norm) = self.clip_norm {
+            let allowed = "above 0 and finite, or 0 for no clipping";
             check("clip_norm", norm, positive(norm), allowed)?;
         }
         let Augment { enlarge, resized_crop, .. } = self.augment;

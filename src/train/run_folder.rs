@@ -7,12 +7,15 @@
 //! | `report.html` | curves and numbers for people | at the end of every epoch |
 //! | `history.jsonl` | a line for each [`EpochRecord`], with the number of images of each part | at the end of every epoch |
 //!
+//! A file `.lock` is held by the process that is at the run.
+//!
 //! Each file is replaced in one step, `last.safetensors` after the others: a run that goes on from it writes
 //! again what they may already have, with the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -23,7 +26,7 @@ use super::{Checkpoint, EpochRecord, Progress, TrainSet, TrainState, Trainer};
 use crate::error::Error;
 use crate::fnv::Fnv1a;
 use crate::network::{Network, read_safetensors, write_safetensors};
-use crate::storage::{remove_unfinished, replace_text, stream_atomically};
+use crate::storage::{FolderLock, remove_unfinished, replace_text, stream_atomically};
 
 /// The key of the metadata of `last.safetensors`.
 pub(super) const KEY: &str = "cellc_run";
@@ -43,6 +46,7 @@ const FORMAT: u32 = 1;
 pub struct RunFolder {
     dir: PathBuf,
     about: About,
+    _lock: Arc<FolderLock>,
 }
 
 /// What a run is about.
@@ -80,7 +84,8 @@ impl RunFolder {
     /// `data` there are `tests` images, which the run never sees. `network` is as it is before the first step.
     ///
     /// # Errors
-    /// [`Error::Config`] if the folder already has a run; [`Error::Write`] if it cannot be made.
+    /// [`Error::Config`] if the folder already has a run or a part of one, or another process is at one there;
+    /// [`Error::Write`] if it cannot be made.
     pub fn create(
         dir: &Path,
         model: Checkpoint,
@@ -90,12 +95,10 @@ impl RunFolder {
     ) -> Result<Self, Error> {
         let folder = Self::open(dir, model, data, tests, network)?;
         if folder.last().exists() {
-            return Err(Error::Config {
-                setting: "run",
-                value: dir.display().to_string(),
-                reason: "the folder already has a run; go on with --resume, or name another".into(),
-            });
+            let reason = "the folder already has a run; go on with --resume, or name another";
+            return Err(refuse("run", dir, reason.into()));
         }
+        folder.check_parts("run")?;
         remove_unfinished(dir, &FILES);
         Ok(folder)
     }
@@ -103,7 +106,8 @@ impl RunFolder {
     /// The folder of a run that may have begun, and its state if it was kept at least once.
     ///
     /// # Errors
-    /// [`Error::Config`] if the run in it is about another model, other data or other settings;
+    /// [`Error::Config`] if the run in it is about another model, other data or other settings, if its state is gone
+    /// though other files of it are there, or if another process is at it;
     /// [`Error::Checkpoint`] if its state is damaged or of another version; [`Error::Read`];
     /// [`Error::Write`] if there is no folder and it cannot be made.
     pub fn resume(
@@ -116,6 +120,7 @@ impl RunFolder {
         let folder = Self::open(dir, model, data, tests, network)?;
         let path = folder.last();
         if !path.exists() {
+            folder.check_parts("resume")?;
             remove_unfinished(dir, &FILES);
             return Ok((folder, None));
         }
@@ -130,11 +135,7 @@ impl RunFolder {
             return Err(fault(format!("expected format {FORMAT}, found {}", stored.format)));
         }
         if let Some(what) = difference(&stored.about, &folder.about) {
-            return Err(Error::Config {
-                setting: "resume",
-                value: dir.display().to_string(),
-                reason: format!("the run in it differs in its {what}"),
-            });
+            return Err(refuse("resume", dir, format!("the run in it differs in its {what}")));
         }
         remove_unfinished(dir, &FILES);
         Ok((folder, Some(TrainState { progress: stored.progress, tensors: flat(tensors) })))
@@ -148,9 +149,24 @@ impl RunFolder {
         network: &Network,
     ) -> Result<Self, Error> {
         fs::create_dir_all(dir).map_err(Error::write(dir))?;
+        let lock = Arc::new(FolderLock::take(dir, "run")?);
         let images = [data.train.len(), data.validation.len(), tests];
         let start = hash(network);
-        Ok(RunFolder { dir: dir.into(), about: About { model, images, start } })
+        let about = About { model, images, start };
+        Ok(RunFolder { dir: dir.into(), about, _lock: lock })
+    }
+
+    /// Refuses a folder that has files of a run but not its state: a new one would replace them.
+    fn check_parts(&self, setting: &'static str) -> Result<(), Error> {
+        match FILES.iter().find(|file| self.dir.join(file).exists()) {
+            None => Ok(()),
+            Some(file) => {
+                let reason = format!(
+                    "it has `{file}` of a run whose state, `{LAST}`, is gone; name another folder"
+                );
+                Err(refuse(setting, &self.dir, reason))
+            }
+        }
     }
 
     /// True if the run writes a file at this path itself.
@@ -162,8 +178,9 @@ impl RunFolder {
         is_here && FILES.iter().any(|file| path.file_name() == Some(file.as_ref()))
     }
 
-    /// Keeps what the run is at. To be called between any two steps, and at least after the last one of every
-    /// epoch, for its model may be the best.
+    /// Keeps what the run is at. To be called before the first step, without which [`resume`](Self::resume) takes a
+    /// run that was killed while it was kept for the first time for one whose state is gone; between any two steps;
+    /// and at least after the last one of every epoch, for its model may be the best.
     ///
     /// # Errors
     /// [`Error::Write`]; those of the trainer's device.
@@ -205,6 +222,10 @@ impl RunFolder {
     fn last(&self) -> PathBuf {
         self.dir.join(LAST)
     }
+}
+
+fn refuse(setting: &'static str, dir: &Path, reason: String) -> Error {
+    Error::Config { setting, value: dir.display().to_string(), reason }
 }
 
 /// Hash of all numbers of a network.

@@ -14,6 +14,7 @@ use cellc::train::TrainConfig;
 use super::{program_limit, training_limit};
 use crate::cli::args::{EvaluatorSpec, SearchArgs, TableArgs};
 use crate::cli::input::Failure;
+use crate::cli::load_data;
 
 /// Epochs of a child where nothing says more.
 const EPOCHS: usize = 5;
@@ -35,7 +36,7 @@ impl Scorer {
     pub fn new(args: &SearchArgs, source: &SourceFile) -> Result<Self, Failure> {
         let scorer = match &args.evaluator {
             EvaluatorSpec::Train => {
-                let data = data::load_with(&args.data, &args.images.config())?;
+                let data = load_data(&args.data, &args.images.config())?;
                 let child = ChildConfig {
                     scale: scale(args),
                     validation: args.validation,
@@ -62,7 +63,7 @@ impl Scorer {
                     .map(|evaluator| Scorer::Table(Box::new(evaluator)))
             }
             EvaluatorSpec::Proxy(kind) => {
-                let data = data::load_with(&args.data, &args.images.config())?;
+                let data = load_data(&args.data, &args.images.config())?;
                 let proxy = Proxy::new(*kind, &data, args.batch, args.seed)?;
                 let name = data_name(args);
                 ProxyEvaluator::new(source, &Folders, &data, &name, proxy, scale(args))

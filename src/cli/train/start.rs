@@ -1,15 +1,17 @@
 //! What a training starts from: a file of cells or a model, a data set, and settings that make sense for both.
 
 use cellc::compile::Request;
-use cellc::data::{self, Dataset, Split};
+use cellc::data::{Dataset, Split};
 use cellc::error::Error;
 use cellc::graph::TensorType;
 use cellc::graph::lower::{Lowered, Scale};
-use cellc::network::Network;
+use cellc::network::{Freeze, Network};
 use cellc::train::{Checkpoint, TrainConfig, restore};
 
 use crate::cli::args::{NetArgs, TrainArgs};
 use crate::cli::input::{self, Failure, Input};
+use crate::cli::load_data;
+use crate::cli::settings::Settings;
 
 /// What is trained, before there is data.
 pub struct Start {
@@ -21,19 +23,47 @@ pub struct Start {
 }
 
 impl Start {
-    /// What the arguments name; the network of a file is that of `net`.
+    /// What the arguments name; the network of a file is that of `net`, the settings'. Notes where another one could
+    /// have been meant.
     pub fn of(args: &TrainArgs, net: &NetArgs) -> Result<Start, Failure> {
         if let Some(path) = &args.from {
             let (input, _) = input::load_checkpoint(path)?;
             let (checkpoint, network) = restore(path)?;
             let fault = |fault| Error::Checkpoint { path: path.clone(), fault };
-            let (net, scale) = (checkpoint.net.clone(), checkpoint.scale.parse().map_err(fault)?);
-            return Ok(Start { input, net, scale, trained: Some((checkpoint, network)) });
+            let (own, scale) = (checkpoint.net.clone(), checkpoint.scale.parse().map_err(fault)?);
+            let is_other = net.net.as_ref().is_some_and(|net| *net != own)
+                || net.scale.is_some_and(|other| other != scale);
+            if is_other {
+                eprintln!(
+                    "note: net and scale are those of `{}`, {own} at {scale}, whatever the settings say",
+                    path.display()
+                );
+            }
+            let trained = Some((checkpoint, network));
+            return Ok(Start { input, net: own, scale, trained });
         }
         let file = args.file.as_deref().expect("clap asks for a file where there is no checkpoint");
         let input = input::load(file)?;
-        let (net, scale) = (input.net(net).to_owned(), input.scale(net)?);
+        let (chosen, own) = (input.net(net), input.module.default_net());
+        let mut claimed = input.module.expects.iter().map(|expect| expect.net.name.as_str());
+        if args.net.net.is_none()
+            && chosen != own
+            && !input.module.expects.is_empty()
+            && !claimed.any(|claimed| claimed == chosen)
+        {
+            eprintln!(
+                "note: net `{chosen}` is that of the settings; {} is made for `{own}`, --net {own}",
+                input.source.name
+            );
+        }
+        let (net, scale) = (chosen.to_owned(), input.scale(net)?);
         Ok(Start { input, net, scale, trained: None })
+    }
+
+    /// The settings with net and scale as they are trained.
+    pub fn settled(&self, settings: Settings) -> Settings {
+        let net = NetArgs { net: Some(self.net.clone()), scale: Some(self.scale) };
+        Settings { net, ..settings }
     }
 
     /// The data set with its hash, in the size that a trained network is for unless another is asked for.
@@ -44,7 +74,7 @@ impl Start {
         {
             config.image_size = config.image_size.or(Some(checkpoint.image[1]));
         }
-        let mut data = data::load_with(&args.data, &config)?;
+        let mut data = load_data(&args.data, &config)?;
         if let Some(classes) = args.classes
             && classes != data.classes
         {
@@ -87,6 +117,26 @@ pub fn network(input: &Input, request: &Request, aux_weight: f64) -> Result<Lowe
             _ => failure,
         }
     })
+}
+
+/// Freezes parts of a network, and notes where that keeps numbers that nobody trained.
+pub fn freeze(network: &mut Network, freeze: &Freeze, args: &TrainArgs) -> Result<(), Error> {
+    network.freeze(freeze)?;
+    let frozen: usize = network.frozen().iter().map(ExactSizeIterator::len).sum();
+    if frozen == network.layout().params_len() {
+        return Err(refuse("freeze", freeze, "nothing would be left to train".into()));
+    }
+    let is_head = |part: &str| part == "head" || part.starts_with("head.");
+    if args.from.is_none() && args.init.is_none() {
+        eprintln!(
+            "note: without --from or --init, what --freeze names stays as it is drawn at random"
+        );
+    } else if args.from.is_some() && freeze.to_string().split(',').any(is_head) {
+        eprintln!(
+            "note: the head is a fresh one with --from, and --freeze leaves it as it is drawn"
+        );
+    }
+    Ok(())
 }
 
 /// Checks what is sound by itself against the data and the other settings.

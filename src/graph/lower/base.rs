@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::shapes::Shapes;
 use super::{Lowering, MAX_CHANNELS, Target, Work, build};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Stage};
+use crate::graph::TensorType;
 use crate::ir::Module;
 use crate::space::Genotype;
 
@@ -155,11 +156,12 @@ fn no_base(filters: &mut Filters, f: usize, neighbors: [usize; 2]) -> Diagnostic
     let own = last.filter(|cell| !cell.origin.is_foreign());
     let out = own.map(|cell| cell.outputs[0].block.value.span);
     let span = target.scale_span.or(out).unwrap_or_default();
-    let fault = Diagnostic::new(
-        Code::FiltersDoNotDivide,
-        span,
-        format!("no base width of net `{}` gives F = {f}", target.net.name.name),
-    );
+    let mut text = format!("no base width of net `{}` gives F = {f}", target.net.name.name);
+    // Where maps get too small to be halved, widths are others than the net has with its own images.
+    if let Some(TensorType { height, width, .. }) = target.image {
+        text.push_str(&format!(" for images of {height}x{width} pixels"));
+    }
+    let fault = Diagnostic::new(Code::FiltersDoNotDivide, span, text);
     let fault = match (filters.at(1), filters.at(PROBE)) {
         (Ok(one), Ok(many)) if one * PROBE == many => {
             fault.label(format!("the last cell has {one} x the base width"))
