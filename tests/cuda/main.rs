@@ -8,6 +8,10 @@
 #[expect(dead_code, reason = "not all networks are of use here")]
 mod graphs;
 mod searches;
+#[cfg(all(feature = "cli", feature = "nats", unix))]
+#[path = "../queue/setup.rs"]
+#[expect(dead_code, reason = "not all of it is of use here")]
+mod setup;
 
 use std::collections::BTreeSet;
 

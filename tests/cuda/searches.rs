@@ -71,6 +71,57 @@ fn workers_of_a_search_have_cards_of_their_own_with_stand_ins() {
     }
 }
 
+#[cfg(all(feature = "nats", unix))]
+#[test]
+#[ignore = "needs the stand-ins of tests/cuda/build.sh"]
+fn workers_of_a_queue_train_on_cards_with_stand_ins() {
+    use crate::setup::{Process, Server, ledger};
+
+    let Some(server) = Server::start() else { return };
+    let (folder, url) = (tempfile::tempdir().unwrap(), server.url());
+    let folder = folder.path();
+    let start = |name: &str, args: &[&str]| {
+        let mut command = cellc(folder, args);
+        if name == "worker" {
+            command.env("CELLC_LAUNCHES", folder);
+        }
+        Process::start(command, &folder.join(format!("{name}.log")))
+    };
+    let there = ["--queue", &url, "--name", "there"];
+    let mut there = start("there", &[&SEARCH[..], &there].concat());
+    let worker = ["worker", "--queue", &url, "--data", "digits", "--limit", "60", "--idle", "10"];
+    let cards = ["--workers", "2", "--device", "cuda"];
+    let mut worker = start("worker", &[&worker[..], &cards].concat());
+    there.succeed();
+    // The stand-ins tell when a card is closed.
+    worker.succeed();
+    for card in [0, 1] {
+        assert!(launches(folder, card) > 100, "card {card} has trained");
+    }
+    let here = [&SEARCH[..], &cards, &["--name", "here"]].concat();
+    start("here", &here).succeed();
+    assert_eq!(ledger(folder, "there").len(), 4);
+    assert_eq!(ledger(folder, "there"), ledger(folder, "here"));
+}
+
+#[cfg(feature = "nats")]
+#[test]
+#[ignore = "needs the stand-ins of tests/cuda/build.sh"]
+fn a_worker_without_its_card_ends_before_it_asks_for_a_job_with_stand_ins() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |more: &[&str]| {
+        let args = [&["worker", "--queue", "nats://127.0.0.1:9"], more].concat();
+        let output = cellc(folder.path(), &args).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "it cannot work");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let missing = said(&["--device", "cuda:0,cuda:3", "--tf32"]);
+    assert!(missing.contains("there is no cuda:3: the driver finds 2"), "{missing}");
+    // Cards that are there are no reason to end.
+    let lonely = said(&["--device", "cuda", "--tf32"]);
+    assert!(lonely.contains("cannot connect"), "{lonely}");
+}
+
 const SPACE: &str = "\
 space small {
     ops = { sep<3>, conv_bn<1>, max<3>, id }
