@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use cellc::device::{DeviceList, DeviceSpec};
 use cellc::error::Error;
 use cellc::graph::cost::grouped;
 use cellc::graph::lower::Scale;
@@ -18,7 +19,7 @@ use cellc::search::{
     SharedEpoch, TimeLimit,
 };
 
-use super::args::SearchArgs;
+use super::args::{EvaluatorSpec, SearchArgs, Strategy};
 use super::input::{self, Failure};
 use super::progress::Progress;
 use super::queue;
@@ -35,6 +36,11 @@ const RETRAIN_WIDEN: usize = 4;
 
 /// Searches, and names the best file on the last line, with the command that trains it larger.
 pub fn run(args: &SearchArgs) -> Result<(), Failure> {
+    check_device(&args.device, &args.evaluator)?;
+    if args.queue.is_some() && args.strategy != Strategy::Enas && asks_for_card(&args.device) {
+        let reason = "with `--queue` children are trained by `cellc worker`, which has a `--device` of its own";
+        return Err(idle_card(&args.device, reason).into());
+    }
     let source = input::read(&args.space)?;
     let scorer = Scorer::new(args, &source)?;
     if !args.compare.is_empty() {
@@ -226,6 +232,26 @@ pub fn training_limit(secs: Option<f64>) -> Result<Option<TimeLimit>, Error> {
     let start = Instant::now();
     let limit = secs.map(|secs| duration("time-limit", secs)).transpose()?;
     Ok(limit.map(|limit| TimeLimit::new(limit, move || start.elapsed())))
+}
+
+/// Tells who asks for a card where nothing is trained on it.
+pub fn check_device(devices: &DeviceList, evaluator: &EvaluatorSpec) -> Result<(), Error> {
+    if *evaluator == EvaluatorSpec::Train || !asks_for_card(devices) {
+        return Ok(());
+    }
+    Err(idle_card(devices, "only `--evaluator train` has use for a card"))
+}
+
+fn asks_for_card(devices: &DeviceList) -> bool {
+    match devices {
+        DeviceList::Auto => false,
+        DeviceList::AllCards => true,
+        DeviceList::Some(specs) => *specs != [DeviceSpec::Cpu],
+    }
+}
+
+fn idle_card(devices: &DeviceList, reason: &str) -> Error {
+    Error::Config { setting: "device", value: devices.to_string(), reason: reason.into() }
 }
 
 /// Evaluations, or searches that are compared, at the same time.

@@ -22,14 +22,15 @@ mod with_queue {
     use std::thread::available_parallelism;
     use std::time::Instant;
 
-    use crate::cli::load_data;
+    use cellc::device::CardOptions;
     use cellc::error::Error;
     use cellc::search::queue::{Means, WorkerConfig, WorkerEvent, work};
     use cellc::search::{CommandConfig, QueueConfig, Table};
 
     use crate::cli::args::{EvaluatorSpec, WorkerArgs};
     use crate::cli::input::Failure;
-    use crate::cli::search::{duration, program_limit, training_limit};
+    use crate::cli::load_data;
+    use crate::cli::search::{check_device, duration, program_limit, training_limit};
 
     pub fn run(args: &WorkerArgs, queue: &QueueConfig) -> Result<(), Failure> {
         let config = WorkerConfig {
@@ -56,11 +57,16 @@ mod with_queue {
 
     /// What this worker scores with.
     fn means(args: &WorkerArgs) -> Result<Means, Error> {
+        check_device(&args.device, &args.evaluator)?;
         match &args.evaluator {
             EvaluatorSpec::Train => {
                 let data = load_data(&args.data, &args.images.config())?;
-                let limit = training_limit(args.time_limit)?;
-                Ok(Means::Data(Box::new(data), args.data.to_string(), limit))
+                Ok(Means::Data {
+                    data: Box::new(data),
+                    name: args.data.to_string(),
+                    time_limit: training_limit(args.time_limit)?,
+                    devices: args.device.open(CardOptions { tf32: args.tf32 })?,
+                })
             }
             EvaluatorSpec::Table(file) => Table::read(file).map(Means::Table),
             EvaluatorSpec::Command(program) => {

@@ -7,6 +7,11 @@
 #[path = "../reference/graphs.rs"]
 #[expect(dead_code, reason = "not all networks are of use here")]
 mod graphs;
+mod searches;
+#[cfg(all(feature = "cli", feature = "nats", unix))]
+#[path = "../queue/setup.rs"]
+#[expect(dead_code, reason = "not all of it is of use here")]
+mod setup;
 
 use std::collections::BTreeSet;
 
@@ -277,28 +282,6 @@ fn two_cards_train_as_one_with_stand_ins() {
     let odd = TrainConfig { batch: 21, ..config };
     let error = Trainer::new(&mut network, set, &odd).unwrap_err();
     assert!(error.to_string().contains("2 cards have equal parts"), "{error}");
-}
-
-#[cfg(feature = "cli")]
-#[test]
-#[ignore = "needs the stand-ins of tests/cuda/build.sh"]
-fn workers_of_a_search_have_cards_of_their_own_with_stand_ins() {
-    let folder = tempfile::tempdir().unwrap();
-    let launches = |card: usize| folder.path().join(format!("launches-{card}"));
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_cellc"))
-        .args(["search", "nasnet_space.cell", "--data", "digits", "--strategy", "random"])
-        .args(["--trials", "4", "--epochs", "1", "--limit", "60", "--workers", "2"])
-        .args(["--device", "cuda", "--out", "run"])
-        .current_dir(folder.path())
-        .envs([("CELLC_CARDS", "2"), ("CELLC_LAUNCHES", folder.path().to_str().unwrap())])
-        .env("XDG_CACHE_HOME", folder.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for card in [0, 1] {
-        let count = std::fs::read_to_string(launches(card)).unwrap();
-        assert!(count.parse::<u64>().unwrap() > 100, "card {card} has trained");
-    }
 }
 
 /// What the program says of `--device cuda`, with libraries in a folder and what the stand-ins are told.

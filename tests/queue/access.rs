@@ -32,6 +32,40 @@ fn without_a_server_a_search_ends_before_it_has_a_folder() {
     assert!(!folder.join("runs").exists());
 }
 
+/// Only who trains has use for a card, and a card that is not there is told before a server is looked for.
+#[cfg(feature = "cuda")]
+#[test]
+fn a_worker_tells_of_its_cards_first() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let folder = folder.path();
+    table(folder);
+    let url = "nats://127.0.0.1:9";
+    let said = |name: &str, args: &[&str], code: i32| {
+        let mut process = cellc(folder, name, args);
+        assert_eq!(process.end().code(), Some(code), "{}", process.said());
+        process.said()
+    };
+    let worker = |name: &str, more: &[&str], code: i32| {
+        said(name, &join(&[&["worker", "--queue", url], more]), code)
+    };
+    // There is none of that number, or there are no cards at all.
+    let missing = worker("missing", &["--device", "cuda:99"], 1);
+    assert!(missing.contains("driver") && !missing.contains("cannot connect"), "{missing}");
+    let found = worker("auto", &["--device", "auto", "--tf32"], 1);
+    assert!(found.contains("cannot connect"), "{found}");
+    let unknown = worker("unknown", &["--device", "cpu,cuda:0"], 2);
+    assert!(unknown.contains("different cards such as `cuda:0,cuda:1`"), "{unknown}");
+
+    let table = worker("table", &["--evaluator", "table:bench.csv", "--device", "cuda"], 1);
+    assert!(table.contains("only `--evaluator train` has use for a card"), "{table}");
+    let search = join(&[&["search"], &SEARCH[..], &[url, "--device", "cuda:1"]]);
+    let search = said("search", &search, 1);
+    assert!(search.contains("device is cuda:1: only `--evaluator train`"), "{search}");
+    let idle = ["search", "nasnet_space", "--queue", url, "--device", "cuda"];
+    let idle = said("idle", &idle, 1);
+    assert!(idle.contains("`cellc worker`, which has a `--device` of its own"), "{idle}");
+}
+
 /// A certificate of 127.0.0.1 and the root that signed it, as `server.pem`, `server.key` and `ca.pem`.
 fn certificates(folder: &Path) {
     let openssl = |args: &[&str]| {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use cellc::data::DataSpec;
+use cellc::device::DeviceList;
 use clap::Args;
 
 use super::{EvaluatorSpec, ImageArgs};
@@ -64,6 +65,14 @@ pub struct WorkerArgs {
     /// Architectures scored at the same time, each on one thread; all cores if not given.
     #[arg(long, alias = "threads")]
     pub workers: Option<usize>,
+    /// Where children are trained: `cpu`; `cuda` for all cards, of which thread `i` of this worker has card `i` modulo
+    /// their number; some, `cuda:0,cuda:2`; or `auto` for all cards if there are any. Scores of fresh networks are the
+    /// processor's.
+    #[arg(long, default_value = "cpu")]
+    pub device: DeviceList,
+    /// On cards since Ampere, round the factors of matrix products to TF32.
+    #[arg(long)]
+    pub tf32: bool,
     /// How long after the last sign of life of a worker its job goes to another, in seconds. The first worker
     /// of a queue for these data decides.
     #[arg(long, default_value_t = 60.0, value_name = "SECS")]

@@ -152,9 +152,9 @@ pub struct SearchArgs {
     #[arg(long, alias = "threads")]
     pub workers: Option<usize>,
     /// Where children are trained: `cpu`; `cuda` for all cards, of which worker `i` has card `i` modulo their number;
-    /// some, `cuda:0,cuda:2`; or `auto` for all cards if there are any. What is shared between children stays on the
-    /// processor.
-    #[arg(long, default_value = "cpu", conflicts_with = "queue")]
+    /// some, `cuda:0,cuda:2`; or `auto` for all cards if there are any. Weights that children share are on the first
+    /// of them; with `--queue` it is for those alone.
+    #[arg(long, default_value = "cpu")]
     pub device: DeviceList,
     /// On cards since Ampere, round the factors of matrix products to TF32.
     #[arg(long)]

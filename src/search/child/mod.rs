@@ -139,7 +139,7 @@ impl TrainEvaluator {
     }
 
     /// Trains the children of worker `i`, counted from 0, on device `i` modulo their number, instead of on the
-    /// processor. Those that [share](Evaluator::sharing) weights stay there.
+    /// processor. Those that [share](Evaluator::sharing) weights, one at a time, are on the first.
     ///
     /// # Panics
     /// If there are none.
@@ -191,8 +191,8 @@ impl Evaluator for TrainEvaluator {
     }
 
     fn sharing(&self) -> Option<Sharing<'_>> {
-        let TrainEvaluator { architectures, data, split, config, .. } = self;
-        Some(Sharing { architectures, data, split, train: &config.train })
+        let TrainEvaluator { architectures, data, split, config, devices, .. } = self;
+        Some(Sharing { architectures, data, split, train: &config.train, device: &devices[0] })
     }
 
     fn requirements(&self) -> Requirements<'_> {

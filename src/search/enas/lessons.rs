@@ -29,7 +29,7 @@ pub trait Lessons: Send {
     ///
     /// # Errors
     /// [`Error::Requirements`] if no architecture was found that meets them, [`Error::NotFinite`],
-    /// [`Error::Device`], and those of [`Loader::fill_next`](crate::data::Loader::fill_next).
+    /// [`Error::Device`], [`Error::Cuda`], and those of [`Loader::fill_next`](crate::data::Loader::fill_next).
     fn advance(&mut self, requirements: Requirements<'_>) -> Result<(), Error>;
 
     /// All that later epochs depend on, beside settings and data.

@@ -24,7 +24,7 @@
 //!
 //! # Determinism
 //! Everything random is drawn from the seed and the numbers of steps, children and trials. Neither threads nor
-//! the epochs at which a run was stopped and resumed change a bit.
+//! the epochs at which a run was stopped and resumed change a bit, on one processor or one card.
 //!
 //! # Source
 //! Pham et al., "Efficient Neural Architecture Search via Parameter Sharing", and melodyguan/enas.
@@ -54,7 +54,7 @@ use super::reinforce;
 use super::rollout::Rollout;
 use super::strategy::{FAILED_REWARD, Metrics, Scored, Strategy, mean_reward, needs_decisions};
 use crate::data::{Batch, Batches, Dataset, Loader, Split};
-use crate::device::RunConfig;
+use crate::device::{AnyDevice, RunConfig};
 use crate::error::Error;
 use crate::rng::{Pcg64, Purpose, derive, stream};
 use crate::space::{Genotype, Requirements, SearchSpace};
@@ -75,6 +75,8 @@ pub struct Sharing<'a> {
     pub(super) data: &'a Dataset,
     pub(super) split: &'a Split,
     pub(super) train: &'a TrainConfig,
+    /// Where they compute.
+    pub(super) device: &'a AnyDevice,
 }
 
 /// One epoch of shared weights and controller.
@@ -142,7 +144,7 @@ impl<'a> Enas<'a> {
             policy: Policy::new(space, seed).with_tanh_constant(config.tanh_constant),
             optimizer: Adam::new(adam),
             baseline: Baseline::new(config.baseline_decay),
-            store: SharedStore::new(seed),
+            store: SharedStore::new(seed, sharing.device.clone()),
             epochs: Vec::new(),
             proposed: Proposed::default(),
             pool,
@@ -207,10 +209,10 @@ impl<'a> Enas<'a> {
                 dropout_seed: derive(self.seed, Purpose::Dropout, step as u64),
                 ..self.run_config()
             };
-            let logits = self.store.logits(&child, &batch.pixels, batch.len(), &config);
+            let logits = self.store.logits(&child, &batch.pixels, batch.len(), &config)?;
             correct += count_correct(&logits, &batch.labels);
             let (loss, gradient) = cross_entropy(logits, &batch.labels, data.classes)?;
-            let norm = self.store.learn(&child, &gradient, batch.len(), &config, &descent);
+            let norm = self.store.learn(&child, &gradient, batch.len(), &config, &descent)?;
             if !(loss.is_finite() && norm.is_finite()) {
                 return Err(Error::NotFinite {
                     what: "the loss",
@@ -243,7 +245,7 @@ impl<'a> Enas<'a> {
             let mut rewards = Vec::with_capacity(size);
             for (number, genotype) in (first..).zip(&rollout.genotypes) {
                 let batch = self.held_out(number)?;
-                rewards.push(self.score(genotype, &batch));
+                rewards.push(self.score(genotype, &batch)?);
             }
             sum += rewards.iter().sum::<f64>();
             let advantages = self.baseline.advantages(&rewards);
@@ -272,11 +274,11 @@ impl<'a> Enas<'a> {
     }
 
     /// Accuracy with shared weights; that of a failed trial for what is no child.
-    fn score(&mut self, genotype: &Genotype, batch: &Batch) -> f64 {
-        let Some(child) = self.child(genotype) else { return FAILED_REWARD };
+    fn score(&mut self, genotype: &Genotype, batch: &Batch) -> Result<f64, Error> {
+        let Some(child) = self.child(genotype) else { return Ok(FAILED_REWARD) };
         let config = self.run_config();
-        let logits = self.store.logits(&child, &batch.pixels, batch.len(), &config);
-        count_correct(&logits, &batch.labels) as f64 / batch.len() as f64
+        let logits = self.store.logits(&child, &batch.pixels, batch.len(), &config)?;
+        Ok(count_correct(&logits, &batch.labels) as f64 / batch.len() as f64)
     }
 }
 
@@ -318,7 +320,7 @@ impl Strategy for Enas<'_> {
             let batch = self.held_out(trial)?;
             let mut best: Option<(f64, Genotype)> = None;
             for genotype in drawn {
-                let score = self.score(&genotype, &batch);
+                let score = self.score(&genotype, &batch)?;
                 if best.as_ref().is_none_or(|(most, _)| score > *most) {
                     best = Some((score, genotype));
                 }

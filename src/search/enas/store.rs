@@ -9,11 +9,19 @@
 //!
 //! Batch normalization always uses the statistics of the batch at hand, as in ENAS: running ones would be those
 //! of a mixture of children.
+//!
+//! # On a card
+//! The store stays on the host, where steps move it. A card runs the passes, of a plan whose offsets are those of the
+//! child alone: the child's parameters are copied to it before a forward pass, with the batch, and their gradient to
+//! and from it with a backward pass. The whole store may be a hundred times as large.
 
 use std::collections::BTreeMap;
 
 use super::place::{Cut, Piece, cut};
-use crate::device::{BackwardPass, Cpu, CpuWorkspace, Device, ForwardPass, RunConfig, Statistics};
+use crate::device::{
+    AnyDevice, AnyWorkspace, BackwardPass, Device, ForwardPass, RunConfig, Statistics,
+};
+use crate::error::Error;
 use crate::graph::lower::Lowered;
 use crate::graph::{Graph, Node, ParamKind};
 use crate::network::{NamedTensor, fill_fresh};
@@ -43,10 +51,19 @@ pub(super) struct SharedStore {
     places: BTreeMap<String, Place>,
     /// Where the cut parameters of a child are put together, by the names of their pieces.
     joined: BTreeMap<Vec<String>, Slot>,
-    device: Cpu,
-    workspace: CpuWorkspace,
+    device: AnyDevice,
+    workspace: AnyWorkspace,
+    /// What a card is given of the store, and what it gives back.
+    copied: Copied,
     /// What passes leave of running statistics, which nobody reads.
     statistics: Vec<f32>,
+}
+
+/// Numbers of the child at hand alone, where its plan does not point into the store.
+#[derive(Debug, Default)]
+struct Copied {
+    params: Vec<f32>,
+    gradients: Vec<f32>,
 }
 
 /// Where a parameter, or a piece of one, has its values.
@@ -63,6 +80,8 @@ pub(super) struct SharedChild {
     /// The places of its parameters, in the order of its graph.
     own: Vec<Slot>,
     pub(super) cuts: Vec<Joined>,
+    /// Each parameter in the store and where the plan has it, if that is elsewhere.
+    copies: Option<Vec<[Slot; 2]>>,
 }
 
 /// A parameter in pieces.
@@ -95,8 +114,8 @@ impl Joined {
 }
 
 impl SharedStore {
-    /// A store without places.
-    pub(super) fn new(seed: u64) -> Self {
+    /// A store without places, for passes on a device.
+    pub(super) fn new(seed: u64, device: AnyDevice) -> Self {
         SharedStore {
             seed,
             values: Vec::new(),
@@ -104,8 +123,9 @@ impl SharedStore {
             velocities: Vec::new(),
             places: BTreeMap::new(),
             joined: BTreeMap::new(),
-            device: Cpu::default(),
-            workspace: CpuWorkspace::default(),
+            device,
+            workspace: AnyWorkspace::default(),
+            copied: Copied::default(),
             statistics: Vec::new(),
         }
     }
@@ -123,7 +143,15 @@ impl SharedStore {
     pub(super) fn child(&mut self, written: &Lowered, graph: &Graph) -> SharedChild {
         let (layout, own, cuts) = self.lay_out(written, graph);
         let mode = Mode::Train { dropout: true, drop_path: false, image_gradient: false };
-        SharedChild { plan: Plan::with_layout(graph, mode, &layout), own, cuts }
+        if matches!(self.device, AnyDevice::Cpu(_)) {
+            let plan = Plan::with_layout(graph, mode, &layout);
+            return SharedChild { plan, own, cuts, copies: None };
+        }
+        let alone = Layout::of(graph);
+        let both = layout.entries().iter().zip(alone.entries());
+        let trained = both.filter(|(entry, _)| entry.kind.is_trainable());
+        let copies = Some(trained.map(|(there, here)| [there.slot, here.slot]).collect());
+        SharedChild { plan: Plan::with_layout(graph, mode, &alone), own, cuts, copies }
     }
 
     /// Where a network's parameters are read, where they live, and which are put together.
@@ -191,37 +219,53 @@ impl SharedStore {
     }
 
     /// Logits `[N, classes]` of `batch` images `[N, C, H, W]`, by the statistics of the batch.
+    ///
+    /// # Errors
+    /// Those of the device.
     pub(super) fn logits(
         &mut self,
         child: &SharedChild,
         images: &[f32],
         batch: usize,
         config: &RunConfig,
-    ) -> Vec<f32> {
+    ) -> Result<Vec<f32>, Error> {
         for [whole, piece, len] in child.cuts.iter().flat_map(Joined::runs) {
             self.values.copy_within(piece..piece + len, whole);
         }
-        let SharedStore { values, device, workspace, statistics, .. } = self;
+        let SharedStore { values, device, workspace, copied, statistics, .. } = self;
         let plan = &child.plan;
         statistics.resize(plan.statistics_len, 0.0);
-        device.prepare(plan, batch, workspace);
+        device.prepare(plan, batch, workspace)?;
+        let params = match &child.copies {
+            None => &values[..plan.params_len],
+            Some(copies) => {
+                copied.params.resize(plan.params_len, 0.0);
+                for [there, here] in copies {
+                    copied.params[here.range()].copy_from_slice(&values[there.range()]);
+                }
+                &copied.params
+            }
+        };
         let mut logits = vec![0.0; batch * plan.classes];
         let pass = ForwardPass {
             batch,
-            params: &values[..plan.params_len],
+            params,
             version: None,
             statistics: Statistics::Update(statistics),
             image: images,
             logits: &mut logits,
             aux: None,
         };
-        device.forward(plan, workspace, config, pass);
-        logits
+        device.forward(plan, workspace, config, pass)?;
+        Ok(logits)
     }
 
     /// Moves the parameters of the child whose [`logits`](Self::logits) were computed last, given the gradient
     /// of these. The others stay as they are, their velocities too: to a child they are not there. Gives the
     /// norm of the gradient with its decay; where that is no finite number nothing moves.
+    ///
+    /// # Errors
+    /// Those of the device.
     pub(super) fn learn(
         &mut self,
         child: &SharedChild,
@@ -229,21 +273,28 @@ impl SharedStore {
         batch: usize,
         config: &RunConfig,
         descent: &Descent,
-    ) -> f64 {
-        let SharedStore { values, gradients, velocities, device, workspace, .. } = self;
+    ) -> Result<f64, Error> {
+        let SharedStore { values, gradients, velocities, device, workspace, copied, .. } = self;
         let plan = &child.plan;
-        for slot in child.own.iter().chain(child.cuts.iter().map(|cut| &cut.slot)) {
-            gradients[slot.range()].fill(0.0);
-        }
-        let pass = BackwardPass {
-            batch,
-            params: &values[..plan.params_len],
-            logits,
-            aux: None,
-            gradients: &mut gradients[..plan.params_len],
-            image: None,
+        let (params, sums) = match &child.copies {
+            None => {
+                for slot in child.own.iter().chain(child.cuts.iter().map(|cut| &cut.slot)) {
+                    gradients[slot.range()].fill(0.0);
+                }
+                (&values[..plan.params_len], &mut gradients[..plan.params_len])
+            }
+            Some(_) => {
+                copied.gradients.clear();
+                copied.gradients.resize(plan.params_len, 0.0);
+                (&copied.params[..plan.params_len], &mut copied.gradients[..])
+            }
         };
-        device.backward(plan, workspace, config, pass);
+        let (aux, image) = (None, None);
+        let pass = BackwardPass { batch, params, logits, aux, gradients: sums, image };
+        device.backward(plan, workspace, config, pass)?;
+        for [there, here] in child.copies.iter().flatten() {
+            gradients[there.range()].copy_from_slice(&copied.gradients[here.range()]);
+        }
         for [whole, piece, len] in child.cuts.iter().flat_map(Joined::runs) {
             gradients.copy_within(whole..whole + len, piece);
         }
@@ -257,7 +308,7 @@ impl SharedStore {
         }
         let norm = clip_norm(&mut gradient, descent.clip_norm);
         if !norm.is_finite() {
-            return norm;
+            return Ok(norm);
         }
         let mut rule = Sgd::new(descent.momentum, true, params.len());
         for (_, velocity) in rule.state_mut() {
@@ -276,7 +327,7 @@ impl SharedStore {
         for (_, velocity) in rule.state() {
             scatter(velocity, velocities);
         }
-        norm
+        Ok(norm)
     }
 
     /// What the store holds, by the names of its places: values under `value.` and velocities under

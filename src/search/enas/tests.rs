@@ -58,7 +58,7 @@ fn places(written: &Lowered) -> BTreeSet<String> {
 #[test]
 fn a_child_in_the_store_computes_what_a_network_of_its_own_does() {
     let architectures = architectures(SPACE);
-    let mut store = SharedStore::new(3);
+    let mut store = SharedStore::new(3, AnyDevice::default());
     let (config, images) = (RunConfig::default(), images(1));
     let descent = Descent { lr: 0.1, momentum: 0.9, weight_decay: 1e-4, clip_norm: Some(5.0) };
     let rng = &mut stream(5, Purpose::Sample, 0);
@@ -71,7 +71,7 @@ fn a_child_in_the_store_computes_what_a_network_of_its_own_does() {
         joined += child.cuts.len();
         let (layout, ..) = store.lay_out(&written, &lowered.graph);
 
-        let logits = store.logits(&child, &images, BATCH, &config);
+        let logits = store.logits(&child, &images, BATCH, &config).unwrap();
         let mut network = Network::new(&lowered.graph, 0);
         network.set_image_gradient(false);
         let mut params = vec![f32::NAN; network.layout().params_len()];
@@ -90,7 +90,7 @@ fn a_child_in_the_store_computes_what_a_network_of_its_own_does() {
         let own = cross_entropy_with_logits_loss(own, targets).backward();
         let own = own.get(&network.params().flat).as_vec();
         let (_, gradient) = cross_entropy(logits, &labels(), CLASSES).unwrap();
-        store.learn(&child, &gradient, BATCH, &config, &descent);
+        store.learn(&child, &gradient, BATCH, &config, &descent).unwrap();
         for entry in network.layout().entries().iter().filter(|entry| entry.kind.is_trainable()) {
             let at = layout.get(&entry.path).unwrap();
             let shared = &store.gradients[at.slot.range()];
@@ -104,7 +104,7 @@ fn a_child_in_the_store_computes_what_a_network_of_its_own_does() {
 #[test]
 fn a_step_moves_the_places_of_its_child_alone() {
     let architectures = architectures(SPACE);
-    let mut store = SharedStore::new(3);
+    let mut store = SharedStore::new(3, AnyDevice::default());
     let rng = &mut stream(6, Purpose::Sample, 0);
     let genotypes: Vec<Genotype> = (0..4).map(|_| architectures.space().sample(rng)).collect();
     let written: Vec<Lowered> =
@@ -116,10 +116,10 @@ fn a_step_moves_the_places_of_its_child_alone() {
     }
     let before = store.state();
     let config = RunConfig::default();
-    let logits = store.logits(&children[0], &images(1), BATCH, &config);
+    let logits = store.logits(&children[0], &images(1), BATCH, &config).unwrap();
     let (_, gradient) = cross_entropy(logits, &labels(), CLASSES).unwrap();
     let descent = Descent { lr: 0.1, momentum: 0.9, weight_decay: 1e-4, clip_norm: None };
-    store.learn(&children[0], &gradient, BATCH, &config, &descent);
+    store.learn(&children[0], &gradient, BATCH, &config, &descent).unwrap();
     let after = store.state();
     let own = places(&written[0]);
     let mut moved = 0;
@@ -221,7 +221,7 @@ fn shared_weights_and_the_controller_learn() {
     let architectures = architectures.unwrap().with_data(data.train.ty(), data.classes);
     let train = TrainConfig { batch: 16, ..TrainConfig::default() };
     let (architectures, data, split, train) = (&architectures, &data, &split, &train);
-    let sharing = Sharing { architectures, data, split, train };
+    let sharing = Sharing { architectures, data, split, train, device: &AnyDevice::default() };
     let config = EnasConfig { epochs: 8, lr_period: 8, ..EnasConfig::default() };
     let mut enas = Enas::new(architectures.space().clone(), &config, 1, sharing).unwrap();
 
@@ -230,7 +230,7 @@ fn shared_weights_and_the_controller_learn() {
     let mean = |enas: &mut Enas<'_>, genotypes: &[Genotype]| {
         let scores = genotypes.iter().enumerate().map(|(number, genotype)| {
             let batch = enas.held_out(10_000 + number).unwrap();
-            enas.score(genotype, &batch)
+            enas.score(genotype, &batch).unwrap()
         });
         scores.sum::<f64>() / genotypes.len() as f64
     };

@@ -10,6 +10,7 @@ use super::super::proxy::{Proxy, ProxyEvaluator};
 use super::super::table::{Table, TableEvaluator};
 use super::super::task::{Scoring, Task};
 use crate::data::Dataset;
+use crate::device::AnyDevice;
 use crate::source::{Library, SourceFile};
 use crate::space::SearchSpace;
 
@@ -19,8 +20,18 @@ const FORMAT: u32 = 2;
 /// What the scores of a worker come from.
 #[derive(Clone, Debug)]
 pub enum Means {
-    /// A data set with its name in messages, and the longest that a training may take.
-    Data(Box<Dataset>, String, Option<TimeLimit>),
+    /// A data set.
+    Data {
+        /// The images.
+        data: Box<Dataset>,
+        /// What they are called in messages.
+        name: String,
+        /// The longest that a training may take.
+        time_limit: Option<TimeLimit>,
+        /// At least one. The trainings of thread `i` of this worker are on device `i` modulo their number; scores of
+        /// fresh networks are the processor's.
+        devices: Vec<AnyDevice>,
+    },
     /// A tabular benchmark.
     Table(Table),
     /// Another program. Which one is never part of a job.
@@ -31,7 +42,7 @@ impl Means {
     /// The word for jobs that this is enough for.
     pub(super) fn needs(&self) -> String {
         match self {
-            Means::Data(data, ..) => versioned("data", &data.hash()),
+            Means::Data { data, .. } => versioned("data", &data.hash()),
             Means::Table(table) => versioned("table", &table.hash()),
             Means::Command(_) => versioned("command", ""),
         }
@@ -49,7 +60,7 @@ impl Means {
         let made = match (&task.scoring, self) {
             (
                 Scoring::Train { data: _, validation, seed, train, max_memory_mib },
-                Means::Data(data, name, time_limit),
+                Means::Data { data, name, time_limit, devices },
             ) => {
                 let (validation, train) = (*validation, (**train).clone());
                 let max_memory_mib = *max_memory_mib;
@@ -57,9 +68,10 @@ impl Means {
                 let data = (**data).clone();
                 TrainEvaluator::new_with(&source, loader, data, name, config, *seed)
                     .map(|evaluator| evaluator.with_time_limit(time_limit.clone()))
+                    .map(|evaluator| evaluator.with_devices(devices.clone()))
                     .map(|evaluator| Made::new(evaluator.space().clone(), evaluator))
             }
-            (Scoring::Proxy { kind, images, seed, .. }, Means::Data(data, name, _)) => {
+            (Scoring::Proxy { kind, images, seed, .. }, Means::Data { data, name, .. }) => {
                 let proxy = Proxy::new(*kind, data, *images, *seed).map_err(|e| e.to_string())?;
                 ProxyEvaluator::new(&source, loader, data, name, proxy, scale)
                     .map(|evaluator| Made::new(evaluator.space().clone(), evaluator))

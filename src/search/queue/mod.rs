@@ -33,7 +33,7 @@
 //!
 //! # Determinism
 //! The ledger is that of a search on this machine, times aside, as long as all processors compute with the
-//! same kernels (see [`Isa`](crate::device::cpu::Isa)) and no job is set aside.
+//! same kernels (see [`Isa`](crate::device::cpu::Isa)), or all cards are alike, and no job is set aside.
 
 mod connection;
 mod controller;

@@ -31,7 +31,7 @@ const BEATS: u32 = 3;
 pub struct WorkerConfig {
     /// What it is called in answers.
     pub name: String,
-    /// Architectures scored at the same time, each on one thread.
+    /// Architectures scored at the same time, each on one thread, with one of the [devices](Means::Data).
     pub workers: usize,
     /// How long after the last sign of life of a worker its job goes to another. The first worker of a kind
     /// decides for all of that queue.
