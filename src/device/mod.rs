@@ -10,12 +10,14 @@ pub mod cpu;
 pub mod cuda;
 mod draws;
 mod list;
+mod precision;
 
 use crate::plan::Plan;
 
 pub use any::{AnyDevice, AnyWorkspace, CardOptions, DeviceSpec};
 pub use cpu::{Cpu, CpuWorkspace};
 pub use list::DeviceList;
+pub use precision::Precision;
 
 /// Settings of a run that the architecture does not fix.
 #[derive(Clone, Copy, Debug, PartialEq)]
