@@ -1,6 +1,7 @@
 //! `cellc stats`: parameters and multiply-adds of a network, part by part.
 
 use cellc::compile::Request;
+use cellc::device::Precision;
 use cellc::error::Error;
 use cellc::graph::Graph;
 use cellc::graph::cost::{Cost, Counts, grouped};
@@ -102,8 +103,10 @@ struct Memory {
 
 impl Memory {
     fn of(graph: &Graph, batch: usize) -> Memory {
-        let training = TrainMemory::of(graph, &TrainConfig { batch, ..TrainConfig::default() });
-        Memory { batch, training, inference: Plan::new(graph, Mode::Infer).arena_bytes(batch) }
+        let (config, precision) = (TrainConfig { batch, ..TrainConfig::default() }, Precision::F32);
+        let training = TrainMemory::of(graph, &config, precision);
+        let plan = Plan::new(graph, Mode::Infer);
+        Memory { batch, training, inference: plan.arena_bytes(batch, precision.value_bytes()) }
     }
 
     fn text(&self) -> String {

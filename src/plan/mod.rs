@@ -250,9 +250,10 @@ impl Plan {
         }
     }
 
-    /// Bytes that a workspace for `batch` images takes: the arena and the fixed part.
-    pub fn arena_bytes(&self, batch: usize) -> usize {
-        (self.arena_len * batch + self.fixed_len) * size_of::<f32>()
+    /// Bytes that a workspace for `batch` images takes: the arena, with `value_bytes` for each of its numbers, and the
+    /// fixed part in single precision.
+    pub fn arena_bytes(&self, batch: usize, value_bytes: usize) -> usize {
+        self.arena_len * batch * value_bytes + self.fixed_len * size_of::<f32>()
     }
 
     /// Where a view lies in the arena of a workspace for `batch` images.
