@@ -109,7 +109,7 @@ fn a_training_step_asks_for_little() {
     });
     let workspace =
         Plan::new(&graph, Mode::Train { dropout: false, drop_path: false, image_gradient: false });
-    assert!(first.bytes_total > workspace.arena_bytes(batch) as u64, "{first:?}");
+    assert!(first.bytes_total > workspace.arena_bytes(batch, size_of::<f32>()) as u64, "{first:?}");
     for step in later {
         assert!(step.bytes_total < 32 << 10 && step.bytes_current == 0, "{step:?}");
     }

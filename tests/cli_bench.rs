@@ -55,13 +55,14 @@ fn one_line_has_the_fields_of_the_script_for_pytorch() {
         assert_eq!((&report["scale"], &report["net"]), (&"1@24".into(), &"cifar".into()));
         assert_eq!((&report["batch"], &report["steps"]), (&3.into(), &1.into()));
         assert_eq!((&report["threads"], &report["params"]), (&1.into(), &params.into()));
+        assert_eq!(report["precision"], "f32");
         assert!(report[timed].as_f64().unwrap() > 0.0 && report[other].is_null(), "{report}");
         assert!(report["plan_ms"].as_f64().unwrap() > 0.0, "{report}");
         if cfg!(target_os = "linux") {
             assert!(report["peak_rss_mib"].as_f64().unwrap() > 0.0, "{report}");
         }
         let mode = if what == "train" { TRAIN } else { Mode::Infer };
-        let bytes = Plan::new(&graph(), mode).arena_bytes(3) as f64;
+        let bytes = Plan::new(&graph(), mode).arena_bytes(3, size_of::<f32>()) as f64;
         let error = report["workspace_mib"].as_f64().unwrap() - bytes / (1 << 20) as f64;
         assert!(error.abs() <= 0.005, "{report}");
     }

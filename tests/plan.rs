@@ -387,9 +387,9 @@ fn one_workspace_serves_all_batch_sizes() {
         let expected = fresh.forward(Phase::Train, batch, image);
         assert_eq!(reused.forward(Phase::Train, batch, image), expected);
         assert_eq!(reused.backward(batch, logits, aux), fresh.backward(batch, logits, aux));
-        assert_eq!(fresh.workspace.bytes(), fresh.plan.arena_bytes(batch));
+        assert_eq!(fresh.workspace.bytes(), fresh.plan.arena_bytes(batch, size_of::<f32>()));
     }
-    assert_eq!(reused.workspace.bytes(), reused.plan.arena_bytes(5));
+    assert_eq!(reused.workspace.bytes(), reused.plan.arena_bytes(5, size_of::<f32>()));
 }
 
 /// Batches of whole vectors and others, channels in several blocks.
@@ -684,9 +684,10 @@ fn nasnet_a_fits_into_two_gibibytes() {
         Plan::new(&graph, Mode::Train { dropout: false, drop_path: false, image_gradient: false });
     assert_eq!(plan.verify(), Ok(()));
     // The whole process has to stay below 2 GiB; the arena is by far its largest part.
-    assert!(plan.arena_bytes(32) < 3 << 29, "{} bytes", plan.arena_bytes(32));
-    let infer = Plan::new(&graph, Mode::Infer);
-    assert!(infer.arena_bytes(32) < plan.arena_bytes(32) / 5, "{} bytes", infer.arena_bytes(32));
+    let train = plan.arena_bytes(32, size_of::<f32>());
+    assert!(train < 3 << 29, "{train} bytes");
+    let infer = Plan::new(&graph, Mode::Infer).arena_bytes(32, size_of::<f32>());
+    assert!(infer < train / 5, "{infer} bytes");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `cellc stats`: parameters and multiply-adds of a network, part by part.
 
 use cellc::compile::Request;
+use cellc::device::Precision;
 use cellc::error::Error;
 use cellc::graph::Graph;
 use cellc::graph::cost::{Cost, Counts, grouped};
@@ -102,9 +103,10 @@ struct Memory {
 
 impl Memory {
     fn of(graph: &Graph, batch: usize) -> Memory {
-        let training = TrainMemory::of(graph, &TrainConfig { batch, ..TrainConfig::default() });
-        let plan = Plan::new(graph, Mode::Infer);
-        let inference = [plan.arena_bytes(batch), plan.inference_bytes(batch)];
+        let (config, precision) = (TrainConfig { batch, ..TrainConfig::default() }, Precision::F32);
+        let training = TrainMemory::of(graph, &config, precision);
+        let (plan, bytes) = (Plan::new(graph, Mode::Infer), precision.value_bytes());
+        let inference = [plan.arena_bytes(batch, bytes), plan.inference_bytes(batch, bytes)];
         Memory { batch, training, inference }
     }
 

@@ -65,7 +65,7 @@ mod with_queue {
                     data: Box::new(data),
                     name: args.data.to_string(),
                     time_limit: training_limit(args.time_limit)?,
-                    devices: args.device.open(CardOptions { tf32: args.tf32 })?,
+                    devices: args.device.open(CardOptions { precision: args.precision })?,
                 })
             }
             EvaluatorSpec::Table(file) => Table::read(file).map(Means::Table),

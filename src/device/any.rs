@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 #[cfg(feature = "cuda")]
 use super::cuda::{Cuda, CudaWorkspace};
-use super::{BackwardPass, Cpu, CpuWorkspace, Device, ForwardPass, RunConfig};
+use super::{BackwardPass, Cpu, CpuWorkspace, Device, ForwardPass, Precision, RunConfig};
 use crate::error::Error;
 use crate::plan::Plan;
 
@@ -62,13 +62,8 @@ impl fmt::Display for DeviceSpec {
 /// How cards compute. The processor takes no notice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CardOptions {
-    /// Matrix products, and so dense layers and all convolutions but depthwise ones, on the tensor cores of Ampere and
-    /// later: their factors are rounded from 23 bits of mantissa to 10 (TF32), sums keep 23. Results differ from the
-    /// processor's in the third digit instead of the sixth. Older cards round nothing.
-    ///
-    /// # Source
-    /// `CUBLAS_TF32_TENSOR_OP_MATH` in the documentation of cuBLAS; `torch.backends.cuda.matmul.allow_tf32`.
-    pub tf32: bool,
+    /// In what numbers.
+    pub precision: Precision,
 }
 
 /// The processor or a card.
@@ -141,6 +136,15 @@ impl AnyDevice {
             AnyDevice::Cpu(_) => 1,
             #[cfg(feature = "cuda")]
             AnyDevice::Cuda(cuda) => cuda.cards(),
+        }
+    }
+
+    /// In what numbers it computes.
+    pub fn precision(&self) -> Precision {
+        match self {
+            AnyDevice::Cpu(_) => Precision::F32,
+            #[cfg(feature = "cuda")]
+            AnyDevice::Cuda(cuda) => cuda.precision(),
         }
     }
 

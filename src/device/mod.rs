@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod cuda;
 mod draws;
 mod list;
+mod precision;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,6 +19,7 @@ use crate::plan::Plan;
 pub use any::{AnyDevice, AnyWorkspace, CardOptions, DeviceSpec};
 pub use cpu::{Cpu, CpuWorkspace};
 pub use list::DeviceList;
+pub use precision::Precision;
 
 /// Settings of a run that the architecture does not fix.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -251,15 +251,17 @@ impl Plan {
         }
     }
 
-    /// Bytes that a workspace for `batch` images takes: the arena and the fixed part.
-    pub fn arena_bytes(&self, batch: usize) -> usize {
-        (self.arena_len * batch + self.fixed_len) * size_of::<f32>()
+    /// Bytes that a workspace for `batch` images takes: the arena, with `value_bytes` for each of its numbers, and the
+    /// fixed part in single precision.
+    pub fn arena_bytes(&self, batch: usize, value_bytes: usize) -> usize {
+        self.arena_len * batch * value_bytes + self.fixed_len * size_of::<f32>()
     }
 
-    /// Bytes that an inference for `batch` images takes on the processor: the workspace, and the parameters as they are
-    /// and as products take them. That rounds channels up to what a product computes at a time, which is not counted.
-    pub fn inference_bytes(&self, batch: usize) -> usize {
-        self.arena_bytes(batch) + 2 * self.params_len * size_of::<f32>()
+    /// Bytes that an inference for `batch` images takes, with `value_bytes` for each number of the arena: the workspace,
+    /// and the parameters as they are and as products take them. On the processor these round channels up to what a
+    /// product computes at a time, which is not counted.
+    pub fn inference_bytes(&self, batch: usize, value_bytes: usize) -> usize {
+        self.arena_bytes(batch, value_bytes) + 2 * self.params_len * size_of::<f32>()
     }
 
     /// Where a view lies in the arena of a workspace for `batch` images.

@@ -2,6 +2,7 @@
 
 use super::{Optimizer, TrainConfig};
 use crate::data::Loader;
+use crate::device::Precision;
 use crate::graph::Graph;
 use crate::plan::{Layout, Mode, Plan};
 
@@ -21,9 +22,10 @@ pub struct TrainMemory {
 }
 
 impl TrainMemory {
-    /// What training a graph with these settings takes. What threads keep for the time of a kernel is not counted;
-    /// it is a few MiB for each at most.
-    pub fn of(graph: &Graph, config: &TrainConfig) -> TrainMemory {
+    /// What training a graph with these settings takes, with intermediate values in a precision. What threads keep for
+    /// the time of a kernel is not counted; it is a few MiB for each at most.
+    pub fn of(graph: &Graph, config: &TrainConfig, precision: Precision) -> TrainMemory {
+        let value_bytes = precision.value_bytes();
         let (dropout, drop_path) = (config.dropout > 0.0, config.drop_path > 0.0);
         let plan = Plan::new(graph, Mode::Train { dropout, drop_path, image_gradient: false });
         let layout = Layout::of(graph);
@@ -31,13 +33,13 @@ impl TrainMemory {
         let copies = 4 + Optimizer::new(config, 0).state().len();
         let averages =
             if config.ema_decay > 0.0 { layout.params_len() + layout.statistics_len() } else { 0 };
-        let inference = Plan::new(graph, Mode::Infer).inference_bytes(config.batch);
+        let inference = Plan::new(graph, Mode::Infer).inference_bytes(config.batch, value_bytes);
         let batch = config.batch * graph.ty(graph.input).elements();
         // In the tensor that enters the network and in the pass, beside those of the loader.
         let batches = 2 + Loader::batches_held(batch);
         let numbers = |count: usize| count * size_of::<f32>();
         TrainMemory {
-            workspace: plan.arena_bytes(config.batch),
+            workspace: plan.arena_bytes(config.batch, value_bytes),
             params: numbers(copies * layout.params_len() + averages),
             batches: numbers(batches * batch),
             evaluation: inference + numbers(averages),

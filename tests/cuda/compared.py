@@ -65,7 +65,7 @@ def table(lines):
     lines = ["  ".join(text.rjust(width) for text, width in zip(row, widths)) for row in rows]
     return "\n".join(lines + [""] + notes + [
         "NASNet-A on 32x32 images. In brackets: how many times as long, or as much, as cellc on the card.",
-        "A step begins with the batch on the host; an inference of cellc copies its parameters to the card as well.",
+        "A step and an inference begin with the batch on the host.",
         "Memory on the card: PyTorch's peak, and what cellc plans."])
 
 

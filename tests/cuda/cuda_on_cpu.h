@@ -1,4 +1,5 @@
-// CUDA C on a processor, for tests: include this before the kernels and compile as C++17.
+// CUDA C on a processor, for tests: include this before the kernels and compile as C++17, one file of a program with
+// CUDA_ON_CPU_MAIN.
 //
 // Each thread of a block is a fiber that runs until it finishes or waits at a barrier; nothing runs at the same time.
 // Blocks, and the threads of a block, start and go on in the order that CELLC_ORDER names: `forward` (the default),
@@ -12,7 +13,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -41,6 +44,16 @@ inline float __int_as_float(int bits) {
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;
+}
+inline float __uint_as_float(unsigned bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+inline unsigned __float_as_uint(float value) {
+    unsigned bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
 }
 
 namespace on_cpu {
@@ -269,6 +282,15 @@ template <class... P>
 std::vector<size_t> sizes_of(void (*)(P...)) {
     return {sizeof(P)...};
 }
+
+// A kernel as the driver knows it.
+struct Kernel {
+    // Bytes of each argument.
+    std::vector<size_t> arguments;
+    void (*run)(Size size, void** args);
+    size_t launches = 0;
+};
+using Kernels = std::map<std::string, Kernel>;
 
 }  // namespace on_cpu
 

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # On a machine with a card: compares it with the processor, and both with PyTorch on that card, and prints one table.
 #
-# usage: tests/cuda/gpu_check.sh [--tf32] [CARD [SCALE:BATCH...]], where CARD is `cuda:0` unless given. Needs cargo,
-# python3, the NVIDIA driver, and NVRTC and cuBLAS of CUDA 12 or 13 where the loader finds them. PYTHON names a Python
+# usage: tests/cuda/gpu_check.sh [--precision tf32|bf16] [CARD [SCALE:BATCH...]], where CARD is `cuda:0` unless given.
+# Needs cargo, python3, the NVIDIA driver, and NVRTC and cuBLAS of CUDA 12 or 13 where the loader finds them. The
+# precision is for PyTorch, too; the tests that run first want a card of Ampere or later. PYTHON names a Python
 # with PyTorch for that card; without one its columns stay empty. STEPS is the number of steps that are timed, and
 # PYTORCH_DEVICE=cpu with MODES="eager" tries the script where the loader finds the stand-ins of build.sh.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 options=()
-if [ "${1:-}" = --tf32 ]; then
-    options=("$1")
-    shift
+if [ "${1:-}" = --precision ]; then
+    options=("$1" "$2")
+    shift 2
 fi
 card=${1:-cuda:0}
 cases=("${@:2}")
@@ -23,7 +24,7 @@ trap 'rm -f "$reports"' EXIT
 
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
 cargo build --locked --release --quiet
-# Ten steps equal the CPU's, and the same steps give the same bits.
+# Ten steps equal the CPU's, in bf16 within its digits, and the same steps give the same bits.
 cargo test --locked --release --test cuda -- --ignored --skip with_stand_ins --nocapture
 
 pytorch() { "$python" tests/cuda/pytorch_on_card.py --device "$pytorch_device" "${options[@]}" "$@"; }

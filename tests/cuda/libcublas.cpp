@@ -11,7 +11,7 @@
 namespace {
 struct Handle {
     void* stream = nullptr;
-    bool is_tf32 = false;
+    int mode = 0;
 };
 
 // The 10 bits of mantissa that TF32 keeps, rounded to nearest.
@@ -37,25 +37,37 @@ API cublasSetStream_v2(void* handle, void* stream) {
     return 0;
 }
 API cublasSetMathMode(void* handle, int mode) {
-    constexpr int kTf32 = 3;
-    static_cast<Handle*>(handle)->is_tf32 = mode == kTf32;
+    static_cast<Handle*>(handle)->mode = mode;
     return 0;
 }
-API cublasSgemmStridedBatched(void* handle, int a_is_transposed, int b_is_transposed, int m, int n, int k, const float* alpha,
-                              const float* a, int row_a, long long stride_a, const float* b, int row_b,
-                              long long stride_b, const float* beta, float* c, int row_c, long long stride_c,
-                              int batch) {
-    constexpr int kInvalidValue = 7;
+API cublasGemmStridedBatchedEx(void* handle, int a_is_transposed, int b_is_transposed, int m, int n, int k,
+                               const void* alpha, const void* a, int a_kind, int row_a, long long stride_a,
+                               const void* b, int b_kind, int row_b, long long stride_b, const void* beta, void* c,
+                               int c_kind, int row_c, long long stride_c, int batch, int compute, int algorithm) {
+    constexpr int kInvalidValue = 7, kNotSupported = 15;
+    constexpr int kNoReducedSums = 16;
+    constexpr int kFloat = 0, kBf16 = 14, kCompute32 = 68, kCompute32Tf32 = 77, kDefault = -1;
     bool a_fits = row_a >= (a_is_transposed ? k : m), b_fits = row_b >= (b_is_transposed ? n : k);
     if (m < 0 || n < 0 || k < 0 || batch < 0 || !a_fits || !b_fits || row_c < m) return kInvalidValue;
-    // By columns c = a b is by rows c^T = b^T a^T.
-    auto [stream, is_tf32] = *static_cast<Handle*>(handle);
-    on_stream(stream, [=, is_tf32 = is_tf32, alpha = *alpha, beta = *beta] {
+    bool is_tf32 = compute == kCompute32Tf32;
+    for (int kind : {a_kind, b_kind, c_kind}) {
+        if (kind != kFloat && (kind != kBf16 || is_tf32)) return kNotSupported;
+    }
+    bool is_known = a_kind == b_kind && (c_kind == a_kind || c_kind == kFloat) && (is_tf32 || compute == kCompute32);
+    // cuBLAS takes other modes, in which its sums may be worse than those here.
+    is_known = is_known && static_cast<Handle*>(handle)->mode == kNoReducedSums;
+    if (!is_known || algorithm != kDefault) return kNotSupported;
+    auto side = [](const void* data, int kind, int row, bool is_transposed, long long stride) {
+        return Side{const_cast<void*>(data), kind == kBf16, static_cast<size_t>(row), is_transposed,
+                    static_cast<size_t>(stride)};
+    };
+    Side left = side(a, a_kind, row_a, a_is_transposed, stride_a), right = side(b, b_kind, row_b, b_is_transposed, stride_b);
+    Side to = side(c, c_kind, row_c, false, stride_c);
+    float scale = *static_cast<const float*>(alpha), old = *static_cast<const float*>(beta);
+    on_stream(static_cast<Handle*>(handle)->stream, [=] {
         auto factor = [=](float value) { return is_tf32 ? rounded(value) : value; };
-        for (long long i = 0; i < batch; ++i) {
-            multiply_matrices(n, m, k, b + i * stride_b, row_b, b_is_transposed, a + i * stride_a, row_a,
-                              a_is_transposed, c + i * stride_c, row_c, alpha, beta, factor);
-        }
+        // By columns c = a b is by rows c^T = b^T a^T.
+        multiply_matrices(n, m, k, batch, right, left, to, scale, old, factor);
     });
     return 0;
 }

@@ -1,13 +1,18 @@
 // A stand-in for the CUDA driver, libcuda.so.1, for tests: memory is the host's, kernels are those of
-// `kernels_on_cpu.h`. Streams are as late as a card may be: what is put on one runs when something waits for it, and not
+// `kernels_on_cpu.h`, for maps in single precision or in bf16 as the PTX says. Streams are as late as a card may be: what is put on one runs when something waits for it, and not
 // before, so that an order that nothing asks for is not kept. CELLC_CARDS sets how many cards there are (1), and
-// CELLC_DRIVER the version of CUDA that it says to run (13000). To the folder CELLC_LAUNCHES it writes how many kernels
+// CELLC_DRIVER the version of CUDA that it says to run (13000), CELLC_CAPABILITY the cards' compute capability (80). To the folder CELLC_LAUNCHES it writes how many kernels
 // each card ran, `launches-N`.
-#include "kernels_on_cpu.h"
+#define CUDA_ON_CPU_MAIN
+#include "cuda_on_cpu.h"
 #include "on_stream.h"
 
 #include <deque>
 #include <mutex>
+
+// Of `kernels_on_cpu.cpp`.
+on_cpu::Kernels& kernels_f32();
+on_cpu::Kernels& kernels_bf16();
 
 namespace {
 
@@ -33,7 +38,7 @@ struct Event {
 constexpr int kMaxCards = 8;
 // Threads take turns: only one runs kernels.
 std::recursive_mutex turn;
-char contexts[kMaxCards], module;
+char contexts[kMaxCards];
 thread_local void* current = nullptr;
 std::map<Address, size_t> allocations;
 std::map<Address, int> card_of;
@@ -44,6 +49,7 @@ int number_of(const char* variable, int otherwise) {
     const char* text = getenv(variable);
     return text ? atoi(text) : otherwise;
 }
+int capability() { return number_of("CELLC_CAPABILITY", 80); }
 int cards() { return number_of("CELLC_CARDS", 1); }
 int current_card() { return current ? static_cast<char*>(current) - contexts : -1; }
 
@@ -107,7 +113,7 @@ API cuDeviceGetName(char* name, int len, int) {
 }
 API cuDeviceGetAttribute(int* value, int attribute, int) {
     constexpr int kMajor = 75, kMinor = 76;
-    *value = attribute == kMajor ? 8 : 0;
+    *value = attribute == kMajor ? capability() / 10 : capability() % 10;
     return attribute == kMajor || attribute == kMinor ? kSuccess : kInvalidValue;
 }
 API cuDevicePrimaryCtxRetain(void** to, int card) {
@@ -228,12 +234,13 @@ API cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, void* stream) {
     return kSuccess;
 }
 API cuModuleLoadData(void** to, const void* image) {
-    *to = &module;
-    // PTX says so in its head.
-    return strstr(static_cast<const char*>(image), ".target sm_80") ? kSuccess : kInvalidValue;
+    auto ptx = static_cast<const char*>(image);
+    *to = strstr(ptx, "bf16") ? &kernels_bf16() : &kernels_f32();
+    return strstr(ptx, (".target sm_" + std::to_string(capability())).c_str()) ? kSuccess : kInvalidValue;
 }
 API cuModuleUnload(void*) { return kSuccess; }
-API cuModuleGetFunction(void** to, void*, const char* name) {
+API cuModuleGetFunction(void** to, void* module, const char* name) {
+    auto& kernels = *static_cast<on_cpu::Kernels*>(module);
     auto found = kernels.find(name);
     if (found == kernels.end()) return kNotFound;
     *to = &found->second;
@@ -246,7 +253,7 @@ API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsign
         shared_bytes > on_cpu::kShared || static_cast<Stream*>(stream)->card != current_card()) {
         return kInvalidValue;
     }
-    auto& kernel = *static_cast<Kernel*>(function);
+    auto& kernel = *static_cast<on_cpu::Kernel*>(function);
     // The driver, too, has taken the values when the call returns.
     std::vector<std::vector<uint64_t>> values;
     for (size_t i = 0; i < kernel.arguments.size(); ++i) {

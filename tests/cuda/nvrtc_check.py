@@ -1,6 +1,7 @@
 """NVRTC compiles the kernels for four generations of cards, and ptxas keeps all numbers in registers.
 
-usage: nvrtc_check.py KERNELS.CU PACKAGES, where PACKAGES is the folder that `requirements.txt` was installed in.
+usage: nvrtc_check.py PACKAGES KERNELS.CU..., where PACKAGES is the folder that `requirements.txt` was installed in, and
+each file one text of the kernels.
 """
 
 import ctypes
@@ -61,8 +62,26 @@ def resources(ptxas, ptx, card):
     return found
 
 
+def faults_of(nvrtc, ptxas, path):
+    """What is wrong with the kernels of a file, for any card."""
+    source = path.read_bytes()
+    declared = len(re.findall(rb"^(?:KERNEL |DEPTHWISE\()", source, re.M))
+    faults = []
+    for card in CARDS:
+        name = f"{path} sm_{card}"
+        found = resources(ptxas, compile_ptx(nvrtc, source, card), card)
+        if len(found) != declared:
+            faults.append(f"{name}: {len(found)} kernels of {declared}")
+        for kernel, used in found.items():
+            if used["spilled"] or used["registers"] > MOST_REGISTERS:
+                faults.append(f"{name}: {kernel} uses {used['registers']} registers, {used['spilled']} bytes spilled")
+        kernel = max(found, key=lambda name: found[name]["registers"])
+        print(f"{name}: {len(found)} kernels, at most {found[kernel]['registers']} registers ({kernel})")
+    return faults
+
+
 def main():
-    source, packages = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
+    packages, files = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
     libraries = sorted(packages.glob("**/cuda_nvrtc/lib/libnvrtc.so.*"))
     ptxas = sorted(packages.glob("**/cuda_nvcc/bin/ptxas"))
     if not libraries or not ptxas:
@@ -73,19 +92,9 @@ def main():
     for builtins in libraries[0].parent.glob("libnvrtc-builtins.so.*"):
         ctypes.CDLL(str(builtins), mode=ctypes.RTLD_GLOBAL)
     nvrtc = ctypes.CDLL(str(libraries[0]))
-    declared = len(re.findall(rb"^(?:KERNEL |DEPTHWISE\()", source, re.M))
-    faults = []
-    for card in CARDS:
-        found = resources(ptxas[0], compile_ptx(nvrtc, source, card), card)
-        if len(found) != declared:
-            faults.append(f"sm_{card}: {len(found)} kernels of {declared}")
-        for kernel, used in found.items():
-            if used["spilled"] or used["registers"] > MOST_REGISTERS:
-                faults.append(f"sm_{card}: {kernel} uses {used['registers']} registers, {used['spilled']} bytes spilled")
-        kernel = max(found, key=lambda name: found[name]["registers"])
-        print(f"sm_{card}: {len(found)} kernels, at most {found[kernel]['registers']} registers ({kernel})")
-    if faults:
-        sys.exit("\n".join(faults))
+    faults = [fault for path in files for fault in faults_of(nvrtc, ptxas[0], path)]
+    if not files or faults:
+        sys.exit("\n".join(faults) or "there are no kernels")
 
 
 main()

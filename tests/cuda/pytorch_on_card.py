@@ -195,7 +195,7 @@ def measure(options):
     on_card = device.type == "cuda"
     torch.manual_seed(0)
     # One switch for products, one for convolutions.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.precision == "tf32"
     torch.backends.cudnn.benchmark = True
     layout = torch.channels_last if options.mode == CHANNELS_LAST else torch.contiguous_format
     net = NasNet(options.scale).to(device, memory_format=layout)
@@ -208,20 +208,26 @@ def measure(options):
         run = torch.compile(net, mode="reduce-overhead" if options.mode == GRAPHS else None)
     optimizer = torch.optim.SGD(net.parameters(), 0.025, momentum=0.9, weight_decay=5e-4, fused=on_card or None)
 
+    def mixed():
+        return torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16")
+
     def step():
         if options.mode == GRAPHS and on_card:
             # The last step's gradients are in memory that the next replay writes.
             torch.compiler.cudagraph_mark_step_begin()
         x, y = (numbers.to(device, non_blocking=True) for numbers in (images, labels))
         optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(run(x), y).backward()
+        with mixed():
+            loss = F.cross_entropy(run(x), y)
+        loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
 
     def infer():
         if options.mode == GRAPHS and on_card:
             torch.compiler.cudagraph_mark_step_begin()
-        return run(images.to(device, non_blocking=True)).cpu()
+        with mixed():
+            return run(images.to(device, non_blocking=True)).cpu()
 
     def wait():
         if on_card:
@@ -258,7 +264,8 @@ def main():
     parser.add_argument("--scale", default="2@768")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--mode", choices=MODES, default=EAGER)
-    parser.add_argument("--tf32", action="store_true", help="round the factors of products and convolutions to TF32")
+    parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], default="f32",
+                        help="tf32: factors of products and convolutions rounded; bf16: PyTorch's autocast")
     parser.add_argument("--steps", type=int, default=20, help="in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--warm-up", type=int, default=5, help="steps before, of which the first ones compile")
@@ -270,8 +277,8 @@ def main():
         sys.exit(3)
     if options.check:
         return check(options.device)
-    report = dict(program="pytorch " + torch.__version__, mode=options.mode, device=options.device, tf32=options.tf32,
-                  scale=options.scale, batch=options.batch)
+    report = dict(program="pytorch " + torch.__version__, mode=options.mode, device=options.device,
+                  precision=options.precision, scale=options.scale, batch=options.batch)
     try:
         report |= measure(options)
     except Exception as error:  # A mode that fails, for want of memory say, is one of the table's cells.

@@ -115,10 +115,10 @@ fn a_worker_without_its_card_ends_before_it_asks_for_a_job_with_stand_ins() {
         assert_eq!(output.status.code(), Some(1), "it cannot work");
         String::from_utf8(output.stderr).unwrap()
     };
-    let missing = said(&["--device", "cuda:0,cuda:3", "--tf32"]);
+    let missing = said(&["--device", "cuda:0,cuda:3", "--precision", "tf32"]);
     assert!(missing.contains("there is no cuda:3: the driver finds 2"), "{missing}");
     // Cards that are there are no reason to end.
-    let lonely = said(&["--device", "cuda", "--tf32"]);
+    let lonely = said(&["--device", "cuda", "--precision", "tf32"]);
     assert!(lonely.contains("cannot connect"), "{lonely}");
 }
 

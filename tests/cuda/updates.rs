@@ -1,6 +1,6 @@
 //! Losses, and updates of parameters with and without each thing that they may have.
 
-use cellc::device::cuda::{Command, Place, Program, factors};
+use cellc::device::cuda::{Arg, Command, Place, Program, Region, factors};
 use cellc::graph::{Graph, Op, TensorType};
 use cellc::network::Network;
 use cellc::plan::{Loss, Mode, Penalty, Plan, Update};
@@ -11,7 +11,7 @@ use dfdx::prelude::{AsArray, Backward, Cpu, TensorFromVec, Trace};
 use rand::Rng;
 
 use crate::graphs::{Wirer, everything};
-use crate::{Words, bits, scratch_len};
+use crate::{Allowed, Words, bits, launch_alone, len_of};
 
 const NAN: f32 = f32::NAN;
 
@@ -32,12 +32,12 @@ fn write(
     after: &[(Place, Vec<u32>)],
 ) {
     let commands: Vec<Command> = program.steps.concat();
-    before.push((Place::Scratch, vec![u32::MAX; scratch_len(&commands)]));
+    before.push((Place::Scratch, vec![u32::MAX; len_of(Place::Scratch, &commands)]));
     out.text(name);
-    out.memories(&before);
+    out.before(&before);
     out.number(commands.len());
     commands.iter().for_each(|command| out.command(command));
-    out.memories(after);
+    out.after(after, |_| Allowed::SUM);
 }
 
 /// dfdx's loss times a weight, and its gradient.
@@ -127,6 +127,29 @@ pub fn write_updates(out: &mut Words) {
             }
         }
     }
+}
+
+/// What a step begins with, which is moved as words whatever they mean, and gradients that begin at 0.
+pub fn write_words(out: &mut Words) {
+    let mut rng = stream(0, Purpose::Bench, 3);
+    let words: Vec<u32> = (0..1003).map(|_| rng.r#gen()).collect();
+    let (start, len) = (8, words.len() - 8);
+    let from = Region { place: Place::Staging, start, len };
+    let [to, gradients] =
+        [Place::Draws, Place::Gradients].map(|place| Region { place, start: 0, len });
+    let nowhere = vec![u32::MAX; len];
+    out.text("words");
+    out.before(&[
+        (Place::Staging, words.clone()),
+        (Place::Draws, nowhere.clone()),
+        (Place::Gradients, nowhere),
+    ]);
+    out.number(2);
+    let count = Arg::Len(len as u64);
+    out.command(&launch_alone("copy_words", &[from.into(), to.into(), count]));
+    out.command(&launch_alone("zero_words", &[gradients.into(), count]));
+    let after = [(Place::Draws, words[start..].to_vec()), (Place::Gradients, vec![0; len])];
+    out.after(&after, |_| Allowed::NONE);
 }
 
 fn write_update(

@@ -51,7 +51,7 @@ fn a_worker_tells_of_its_cards_first() {
     // There is none of that number, or there are no cards at all.
     let missing = worker("missing", &["--device", "cuda:99"], 1);
     assert!(missing.contains("driver") && !missing.contains("cannot connect"), "{missing}");
-    let found = worker("auto", &["--device", "auto", "--tf32"], 1);
+    let found = worker("auto", &["--device", "auto", "--precision", "tf32"], 1);
     assert!(found.contains("cannot connect"), "{found}");
     let unknown = worker("unknown", &["--device", "cpu,cuda:0"], 2);
     assert!(unknown.contains("different cards such as `cuda:0,cuda:1`"), "{unknown}");

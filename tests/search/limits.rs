@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cellc::data::{DataSpec, LoadConfig, load_with};
+use cellc::device::Precision;
 use cellc::error::Error;
 use cellc::rng::{Purpose, stream};
 use cellc::search::{
@@ -79,7 +80,7 @@ fn children_that_need_too_much_memory_are_not_trained() {
     let all = search(&evaluator, "whole", &new(&dir.path().join("all")));
     let needed = |genotype| {
         let graph = evaluator.network(genotype, None).unwrap();
-        TrainMemory::of(&graph, &large.train).total()
+        TrainMemory::of(&graph, &large.train, Precision::F32).total()
     };
     let mut sizes: Vec<usize> = all.trials.iter().map(|trial| needed(&trial.genotype)).collect();
     sizes.sort();

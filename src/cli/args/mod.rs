@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use cellc::data::LoadConfig;
-use cellc::device::{AnyDevice, CardOptions, DeviceSpec};
+use cellc::device::{AnyDevice, CardOptions, DeviceSpec, Precision};
 use cellc::error::Error;
 use cellc::graph::lower::Scale;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -359,16 +359,17 @@ pub struct DeviceArgs {
     /// Where it runs: `cpu`, a card such as `cuda:1`, or `auto` for the first card if there is one.
     #[arg(long, default_value = "cpu")]
     pub device: DeviceSpec,
-    /// On cards since Ampere, round the factors of matrix products to TF32, for the tensor cores: convolutions and
-    /// dense layers then agree with the processor's in three digits instead of six.
-    #[arg(long)]
-    pub tf32: bool,
+    /// In what numbers a card since Ampere computes: `f32`; `tf32` to round the factors of matrix products for the
+    /// tensor cores, which then agree with the processor's in three digits instead of six; or `bf16` to keep maps and
+    /// their gradients in half the memory, in two or three digits.
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
 }
 
 impl DeviceArgs {
     /// How cards are to compute.
     pub fn options(&self) -> CardOptions {
-        CardOptions { tf32: self.tf32 }
+        CardOptions { precision: self.precision }
     }
 
     /// The device.

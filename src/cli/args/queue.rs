@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cellc::data::DataSpec;
-use cellc::device::DeviceList;
+use cellc::device::{DeviceList, Precision};
 use clap::Args;
 
 use super::{EvaluatorSpec, ImageArgs};
@@ -70,9 +70,9 @@ pub struct WorkerArgs {
     /// processor's.
     #[arg(long, default_value = "cpu")]
     pub device: DeviceList,
-    /// On cards since Ampere, round the factors of matrix products to TF32.
-    #[arg(long)]
-    pub tf32: bool,
+    /// In what numbers cards compute: `f32`, or for those since Ampere `tf32` or `bf16`.
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
     /// How long after the last sign of life of a worker its job goes to another, in seconds. The first worker
     /// of a queue for these data decides.
     #[arg(long, default_value_t = 60.0, value_name = "SECS")]

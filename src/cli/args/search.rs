@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use cellc::data::DataSpec;
-use cellc::device::DeviceList;
+use cellc::device::{DeviceList, Precision};
 use cellc::search::{Budget, KeyFormat, Limit, Objective, Prefilter, ProxyKind};
 use clap::{Args, ValueEnum};
 
@@ -156,9 +156,9 @@ pub struct SearchArgs {
     /// of them; with `--queue` it is for those alone.
     #[arg(long, default_value = "cpu")]
     pub device: DeviceList,
-    /// On cards since Ampere, round the factors of matrix products to TF32.
-    #[arg(long)]
-    pub tf32: bool,
+    /// In what numbers cards compute: `f32`, or for those since Ampere `tf32` or `bf16`.
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
     /// Have them scored by `cellc worker` on any machines, through this NATS server: `nats://HOST:PORT`, or
     /// `tls://HOST:PORT` for TLS; `USER:PASSWORD@` or `TOKEN@` may stand before the host.
     #[arg(long, value_name = "URL", conflicts_with_all = ["workers", "compare"])]

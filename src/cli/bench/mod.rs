@@ -58,9 +58,11 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     };
     let peak_rss_mib = memory_mib("VmHWM:");
     let grown_mib = peak_rss_mib.zip(before).map(|(peak, before)| rounded(peak - before));
+    let precision = network.device().precision();
+    let workspace = plan.arena_bytes(batch, precision.value_bytes());
     let planned = match args.what {
-        Timed::Train => TrainMemory::of(&lowered.graph, &config).total(),
-        Timed::Infer => plan.inference_bytes(batch),
+        Timed::Train => TrainMemory::of(&lowered.graph, &config, precision).total(),
+        Timed::Infer => plan.inference_bytes(batch, precision.value_bytes()),
     };
     let median_if = |what: Timed| (what == args.what).then(|| rounded(times[times.len() / 2]));
     let mut report = json!({
@@ -72,12 +74,13 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
         "steps": steps,
         "threads": rayon::current_num_threads(),
         "device": network.device().to_string(),
+        "precision": precision.to_string(),
         "params": network.layout().params_len(),
         "train_step_ms": median_if(Timed::Train),
         "infer_ms": median_if(Timed::Infer),
         "fastest_ms": rounded(times[0]),
         "plan_ms": rounded(plan_ms),
-        "workspace_mib": rounded(plan.arena_bytes(batch) as f64 / MIB),
+        "workspace_mib": rounded(workspace as f64 / MIB),
         "planned_mib": rounded(planned as f64 / MIB),
         "grown_mib": grown_mib,
         "peak_rss_mib": peak_rss_mib.map(f64::floor),

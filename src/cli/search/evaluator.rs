@@ -51,7 +51,7 @@ impl Scorer {
                     max_memory_mib: args.max_memory_mib,
                 };
                 let (name, limit) = (data_name(args), training_limit(args.time_limit)?);
-                let devices = args.device.open(CardOptions { tf32: args.tf32 })?;
+                let devices = args.device.open(CardOptions { precision: args.precision })?;
                 TrainEvaluator::new_with(source, &Folders, data, &name, child, args.seed)
                     .map(|evaluator| evaluator.with_time_limit(limit).with_devices(devices))
                     .map(|evaluator| Scorer::Train(Box::new(evaluator), name))

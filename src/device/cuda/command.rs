@@ -1,21 +1,26 @@
 //! What a plan becomes on a card, as data: launches of kernels and matrix products, with what they read and
 //! write as ranges of the memories that a pass has.
 
+use crate::device::Precision;
 use crate::graph::Window;
 
-/// A memory that commands point into. Numbers are 32 bits wide.
+/// A memory that commands point into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// Values and gradients, where the plan places them.
     Arena,
     /// Means and inverse deviations of batch normalizations.
     Fixed,
-    /// Numbers that one step needs for itself: gathered windows, partial sums.
+    /// Values that one step needs for itself: gathered windows, results that are not normalized yet.
+    ScratchValues,
+    /// Other numbers that one step needs for itself: partial sums, winners.
     Scratch,
     /// What is drawn at random for the pass, see [`Draw`](super::Draw).
     Draws,
     /// The flat store of parameters.
     Params,
+    /// The parameters as products read them in bf16. In other precisions it is empty, and they read [`Place::Params`].
+    RoundedParams,
     /// Their gradients.
     Gradients,
     /// The running statistics.
@@ -52,12 +57,14 @@ pub enum Place {
 
 impl Place {
     /// All of them, in order.
-    pub const ALL: [Place; 21] = [
+    pub const ALL: [Place; 23] = [
         Place::Arena,
         Place::Fixed,
+        Place::ScratchValues,
         Place::Scratch,
         Place::Draws,
         Place::Params,
+        Place::RoundedParams,
         Place::Gradients,
         Place::Statistics,
         Place::Image,
@@ -75,6 +82,16 @@ impl Place {
         Place::AverageStatistics,
         Place::Staging,
     ];
+
+    /// Whether what lies there is stored as the precision says. Everything else is of 32 bits, or of two such words.
+    pub fn holds_values(self) -> bool {
+        matches!(self, Place::Arena | Place::ScratchValues | Place::RoundedParams)
+    }
+
+    /// Bytes of one number.
+    pub fn number_bytes(self, precision: Precision) -> usize {
+        if self.holds_values() { precision.value_bytes() } else { size_of::<f32>() }
+    }
 }
 
 /// A range of numbers of a memory.

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use cudarc::nvrtc::{result, sys};
 
 use super::fault::CudaFault;
-use super::source::SOURCE;
 use crate::graph::hash::of_text;
 
 /// The version of the NVRTC that is installed.
@@ -23,17 +22,17 @@ pub(super) fn version() -> Result<[u32; 2], CudaFault> {
     Ok([major as u32, minor as u32])
 }
 
-/// The kernels as PTX for a compute capability such as 90, with the zero at the end.
-pub(super) fn ptx(arch: u32, [major, minor]: [u32; 2]) -> Result<Vec<u8>, CudaFault> {
+/// A source as PTX for a compute capability such as 90, with the zero at the end.
+pub(super) fn ptx(source: &str, arch: u32, [major, minor]: [u32; 2]) -> Result<Vec<u8>, CudaFault> {
     // Another source, card or compiler gives another name; what is old is never read.
-    let name = format!("kernels-{:016x}-sm{arch}-nvrtc{major}.{minor}.ptx", of_text(SOURCE));
+    let name = format!("kernels-{:016x}-sm{arch}-nvrtc{major}.{minor}.ptx", of_text(source));
     let kept = cache_folder().map(|folder| folder.join(name));
     if let Some(ptx) = kept.as_ref().and_then(|path| fs::read(path).ok())
         && ptx.ends_with(&[0])
     {
         return Ok(ptx);
     }
-    let ptx = compile(arch)?;
+    let ptx = compile(source, arch)?;
     if let Some(path) = kept {
         // Without a place to keep it, it is compiled again the next time.
         let _ = keep(&path, &ptx);
@@ -58,8 +57,8 @@ fn keep(path: &std::path::Path, ptx: &[u8]) -> std::io::Result<()> {
     fs::rename(&part, path)
 }
 
-fn compile(arch: u32) -> Result<Vec<u8>, CudaFault> {
-    let source = CString::new(SOURCE).expect("the source has no zero byte");
+fn compile(source: &str, arch: u32) -> Result<Vec<u8>, CudaFault> {
+    let source = CString::new(source).expect("the source has no zero byte");
     let program = result::create_program(&source, Some(c"cellc.cu"));
     let program = program.map_err(|error| failed("nvrtcCreateProgram", error))?;
     let options = [format!("--gpu-architecture=compute_{arch}"), "--std=c++17".into()];

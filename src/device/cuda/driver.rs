@@ -10,13 +10,13 @@ use cudarc::cublas::{result as blas, sys as blas_sys};
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
-use super::command::{Arg, Command, Launch, Matrix, Product, int, window_fields};
+use super::command::{Arg, Command, Launch, Matrix, Product, Region, int, window_fields};
 use super::compiler;
 use super::fault::CudaFault;
 use super::lower::Program;
-use super::source::kernel_names;
+use super::source::{kernel_names, source};
 use super::workspace::Memory;
-use crate::device::CardOptions;
+use crate::device::{CardOptions, Precision};
 
 /// What the driver calls a machine without a card.
 const NO_DEVICE: sys::CUresult = sys::CUresult::CUDA_ERROR_NO_DEVICE;
@@ -25,6 +25,9 @@ const NO_FLAGS: sys::CUgraphInstantiate_flags = sys::CUgraphInstantiate_flags(0)
 
 /// The oldest driver that makes graphs by `cuGraphInstantiateWithFlags`.
 const OLDEST: [u32; 2] = [11, 4];
+
+/// The compute capability of Ampere, the oldest whose products take bf16.
+const AMPERE: u32 = 80;
 
 /// How many cards the driver finds.
 pub(super) fn count() -> Result<usize, CudaFault> {
@@ -52,6 +55,7 @@ pub(super) struct Card {
     module: sys::CUmodule,
     kernels: BTreeMap<&'static str, sys::CUfunction>,
     blas: blas_sys::cublasHandle_t,
+    precision: Precision,
 }
 
 // SAFETY: handles of the driver and of cuBLAS may be used by any thread, one at a time; `bind` makes the context
@@ -81,7 +85,11 @@ impl Card {
             return Err(CudaFault::DriverTooOld { driver, needed });
         }
         let device = result::device::get(int(number)).map_err(fault("cuDeviceGet"))?;
-        let ptx = compiler::ptx(compute_capability(device)?, compiler)?;
+        let (precision, capability) = (options.precision, compute_capability(device)?);
+        if precision == Precision::Bf16 && capability < AMPERE {
+            return Err(CudaFault::NoBf16 { capability });
+        }
+        let ptx = compiler::ptx(&source(precision), capability, compiler)?;
         // SAFETY: the device was given by the driver; what is retained is released in `drop`.
         let context = unsafe { result::primary_ctx::retain(device) };
         let context = context.map_err(fault("cuDevicePrimaryCtxRetain"))?;
@@ -93,6 +101,7 @@ impl Card {
             module: std::ptr::null_mut(),
             kernels: BTreeMap::new(),
             blas: std::ptr::null_mut(),
+            precision,
         };
         card.bind()?;
         for stream in [&mut card.stream, &mut card.copies] {
@@ -112,13 +121,12 @@ impl Card {
         // SAFETY: both were made above.
         unsafe { blas::set_stream(card.blas, card.stream.cast()) }
             .map_err(blas_fault("cublasSetStream"))?;
-        if options.tf32 {
-            let mode = blas_sys::cublasMath_t::CUBLAS_TF32_TENSOR_OP_MATH;
-            // SAFETY: the handle was made above.
-            unsafe { blas_sys::cublasSetMathMode(card.blas, mode) }
-                .result()
-                .map_err(blas_fault("cublasSetMathMode"))?;
-        }
+        // A product that is taken in parts would add them up in bf16 otherwise.
+        let mode = blas_sys::cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
+        // SAFETY: the handle was made above.
+        unsafe { blas_sys::cublasSetMathMode(card.blas, mode) }
+            .result()
+            .map_err(blas_fault("cublasSetMathMode"))?;
         Ok(card)
     }
 
@@ -254,36 +262,58 @@ impl Card {
     fn multiply(&self, product: &Product, memory: &Memory) -> Result<(), CudaFault> {
         let Product { m, n, k, batch, a, b, c, accumulate } = *product;
         let (one, beta) = (1.0f32, if accumulate { 1.0f32 } else { 0.0 });
-        let address = |side: Matrix| memory.address(side.region) as *mut f32;
+        let address = |side: Matrix| memory.address(side.region) as *mut c_void;
         let operation = |side: Matrix| match side.transposed {
             true => blas_sys::cublasOperation_t::CUBLAS_OP_T,
             false => blas_sys::cublasOperation_t::CUBLAS_OP_N,
         };
+        let kind = |side: Matrix| self.kind(side.region);
+        // Sums are in single precision throughout.
+        let compute = match self.precision {
+            Precision::Tf32 => blas_sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            Precision::F32 | Precision::Bf16 => blas_sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+        };
         // SAFETY: the sides lie in `memory`, rows and strides as the lowering made them, which
-        // `tests/cuda/run_cases.cpp` checks. cuBLAS counts by columns, so `c^T = b^T a^T`.
+        // `tests/cuda/run_cases.cpp` checks, with numbers as long as `kind` says. `one` and `beta` are in single
+        // precision, as the compute type wants them. cuBLAS counts by columns, so `c^T = b^T a^T`.
         unsafe {
-            blas::sgemm_strided_batched(
+            blas::gemm_strided_batched_ex(
                 self.blas,
                 operation(b),
                 operation(a),
                 int(n),
                 int(m),
                 int(k),
-                &one,
+                (&raw const one).cast(),
                 address(b),
+                kind(b),
                 int(b.row),
                 b.stride as i64,
                 address(a),
+                kind(a),
                 int(a.row),
                 a.stride as i64,
-                &beta,
+                (&raw const beta).cast(),
                 address(c),
+                kind(c),
                 int(c.row),
                 c.stride as i64,
                 int(batch),
+                compute,
+                blas_sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
         }
-        .map_err(blas_fault("cublasSgemmStridedBatched"))
+        .map_err(blas_fault("cublasGemmStridedBatchedEx"))
+    }
+
+    /// How numbers of a region are stored.
+    fn kind(&self, region: Region) -> blas_sys::cudaDataType {
+        match self.precision {
+            Precision::Bf16 if region.place.holds_values() => blas_sys::cudaDataType::CUDA_R_16BF,
+            Precision::F32 | Precision::Tf32 | Precision::Bf16 => {
+                blas_sys::cudaDataType::CUDA_R_32F
+            }
+        }
     }
 }
 

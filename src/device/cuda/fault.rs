@@ -49,6 +49,15 @@ pub enum CudaFault {
         /// Version of NVRTC, or the oldest that has graphs as they are used here.
         needed: [u32; 2],
     },
+    /// The card is older than Ampere, whose products are the first of bf16.
+    #[error(
+        "bf16 needs a card of compute capability 8.0 or later, and this one has {}.{}; use `--precision f32`",
+        capability / 10, capability % 10
+    )]
+    NoBf16 {
+        /// Compute capability without its dot.
+        capability: u32,
+    },
     /// The kernels do not compile.
     #[error("the CUDA kernels do not compile for sm_{arch}: {log}")]
     Compile {

@@ -10,13 +10,14 @@ use super::lower::{Program, REPORT, SCALARS, arrival, state};
 use super::staging::Staging;
 use super::training::{Kept, StepInput};
 use super::workspace::{Block, Memory, Prepared};
-use crate::device::RunConfig;
+use crate::device::{Precision, RunConfig};
 use crate::plan::{Layout, Penalty, Plan, StepScalars, Update};
 
 /// What one card does of a run of training.
 #[derive(Debug)]
 pub(super) struct Member {
     card: Arc<Mutex<Card>>,
+    precision: Precision,
     update: Update,
     params_len: usize,
     statistics_len: usize,
@@ -67,10 +68,17 @@ impl Member {
             Place::AverageStatistics => averages * statistics_len,
             _ => 0,
         });
-        let store = Arc::new(Block::new(&cuda.card, lens)?);
-        let card = cuda.card.clone();
-        let steps = None;
-        let member = Member { card, update, params_len, statistics_len, store, is_shared, steps };
+        let store = Arc::new(Block::new(&cuda.card, cuda.precision, lens)?);
+        let member = Member {
+            card: cuda.card.clone(),
+            precision: cuda.precision,
+            update,
+            params_len,
+            statistics_len,
+            store,
+            is_shared,
+            steps: None,
+        };
         let factors = factors(&member.update.penalty, params_len);
         let region = Region { place: Place::Factors, start: 0, len: params_len };
         member.upload(region, &factors)?;
@@ -183,7 +191,7 @@ impl Member {
             return Ok(());
         }
         let config = fixed(config);
-        let gradients = Program::gradients(plan, batch, &config, self.update.loss);
+        let gradients = Program::gradients(plan, batch, &config, self.update.loss, self.precision);
         let update = Program::update(plan, &self.update);
         let programs = match self.is_shared {
             true => vec![gradients, update],
@@ -202,7 +210,7 @@ impl Member {
         }
         // Nothing in the old memory is worth copying, so it goes first.
         self.steps = None;
-        let block = Arc::new(Block::new(&self.card, lens)?);
+        let block = Arc::new(Block::new(&self.card, self.precision, lens)?);
         let prepared = Prepared::for_all(self.memory(Some(block)), programs);
         let (plan, staging) = (plan.clone(), Staging::new(&self.card, len(&parts))?);
         self.steps = Some(Steps { plan, batch, config, staging, parts, arrival, prepared });

@@ -13,6 +13,14 @@
 //! A workspace is one allocation, planned before: the arena, the parameters, the batch and what steps need for
 //! themselves, each on a border of 256 bytes.
 //!
+//! # Precision
+//! In bf16, values and gradients of maps lie in memory in 16 bits, and so does what is gathered of them and a copy of the
+//! parameters for products to read, which every forward pass rounds anew; see [`Precision`] for what stays in single
+//! precision, which is the arithmetic, and for why gradients need no scaling. A kernel rounds each number once, when it
+//! stores it. Rounded twice are sums in several parts: a gradient of several uses, when each is added to the others, a
+//! result that is normalized behind its convolution, and gradients of gathered windows, before they are added up.
+//! Moments of single images are rounded, too, since they lie among the maps.
+//!
 //! # Determinism
 //! Sums are taken in an order that shapes alone fix, without atomic operations. Masks and shares are drawn on the
 //! host and are those of the CPU. Results are the same bits on the same card with the same libraries; other cards and
@@ -36,7 +44,7 @@ mod workspace;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{BackwardPass, CardOptions, Device, ForwardPass, RunConfig, Statistics};
+use super::{BackwardPass, CardOptions, Device, ForwardPass, Precision, RunConfig, Statistics};
 use crate::plan::Plan;
 use driver::Card;
 
@@ -44,7 +52,7 @@ pub use command::{Arg, Command, Launch, Matrix, Place, Product, Region, window_f
 pub use fault::CudaFault;
 pub use lower::{Draw, Program};
 pub use member::factors;
-pub use source::{SOURCE, kernel_names};
+pub use source::{kernel_names, source};
 pub use training::{Kept, StepInput, Training};
 pub use workspace::CudaWorkspace;
 
@@ -54,6 +62,7 @@ pub struct Cuda {
     card: Arc<Mutex<Card>>,
     number: usize,
     name: Arc<str>,
+    precision: Precision,
     /// Those that it trains with, itself among them, if there are others.
     group: Option<Arc<group::Group>>,
 }
@@ -74,11 +83,11 @@ impl Cuda {
     /// As [`open`](Self::open), with options.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As [`open`](Self::open); [`CudaFault::NoBf16`].
     pub fn open_with(number: usize, options: CardOptions) -> Result<Cuda, CudaFault> {
         let card = Card::open(number, options)?;
-        let name = card.name()?.into();
-        Ok(Cuda { card: Arc::new(Mutex::new(card)), number, name, group: None })
+        let (name, precision) = (card.name()?.into(), options.precision);
+        Ok(Cuda { card: Arc::new(Mutex::new(card)), number, name, precision, group: None })
     }
 
     /// Cards that train together, each an equal part of every batch, see [`Training`]. Single passes run on the one of
@@ -101,6 +110,11 @@ impl Cuda {
     /// How many cards train together.
     pub fn cards(&self) -> usize {
         self.group.as_ref().map_or(1, |group| group.cards.len())
+    }
+
+    /// In what numbers it computes.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// How many cards there are.
@@ -140,7 +154,7 @@ impl Device for Cuda {
         batch: usize,
         workspace: &mut CudaWorkspace,
     ) -> Result<(), CudaFault> {
-        workspace.prepare(&self.card, plan, batch)
+        workspace.prepare(self, plan, batch)
     }
 
     fn forward(
@@ -152,7 +166,7 @@ impl Device for Cuda {
     ) -> Result<(), CudaFault> {
         let n = pass.batch;
         let is_training = matches!(pass.statistics, Statistics::Update(_));
-        let program = Program::forward(plan, n, config, is_training);
+        let program = Program::forward(plan, n, config, is_training, self.precision);
         let prepared = workspace.prepared().expect(PREPARED);
         let card = self.lock();
         card.bind()?;
@@ -160,12 +174,17 @@ impl Device for Cuda {
             Statistics::Update(running) => &**running,
             Statistics::Running(running) => running,
         };
+        // What inference computes with stays there for passes with the same.
+        let version = pass.version.filter(|_| !is_training);
         let memory = &prepared.memory;
-        memory.upload(&card, Place::Params, pass.params)?;
-        memory.upload(&card, Place::Statistics, statistics)?;
+        if version.is_none() || prepared.version.take() != version {
+            memory.upload(&card, Place::Params, pass.params)?;
+            memory.upload(&card, Place::Statistics, statistics)?;
+        }
         memory.upload(&card, Place::Image, pass.image)?;
         memory.upload(&card, Place::Draws, &program.draw(n, config))?;
         prepared.run(&card, program)?;
+        prepared.version = version;
         let memory = &prepared.memory;
         memory.download(&card, Place::Logits, pass.logits)?;
         if let Some(aux) = pass.aux {
@@ -185,12 +204,12 @@ impl Device for Cuda {
         pass: BackwardPass<'_>,
     ) -> Result<(), CudaFault> {
         let n = pass.batch;
-        let program = Program::backward(plan, n, config);
+        let program = Program::backward(plan, n, config, self.precision);
         let prepared = workspace.prepared().expect(PREPARED);
         let card = self.lock();
         card.bind()?;
         let memory = &prepared.memory;
-        // The parameters are still there: they have not changed since the forward pass.
+        // The parameters are still there, rounded ones too: they have not changed since the forward pass.
         memory.upload(&card, Place::LogitsGradient, pass.logits)?;
         if let Some(aux) = pass.aux {
             memory.upload(&card, Place::AuxGradient, aux)?;

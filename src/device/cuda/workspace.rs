@@ -2,16 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::Cuda;
 use super::command::{Place, Region};
 use super::driver::{Allocation, Card};
 use super::fault::CudaFault;
 use super::lower::Program;
 use super::recording::Recording;
-use crate::device::RunConfig;
+use crate::device::{Precision, RunConfig, Version};
 use crate::plan::{Mode, Plan};
 
-/// Numbers of 256 bytes, the border that allocations and texture units like.
-const BORDER: usize = 64;
+/// Bytes of the border that allocations and texture units like.
+const BORDER: usize = 256;
 
 /// Programs that a workspace keeps as graphs: of training and of inference, for whole batches and for a last smaller
 /// one.
@@ -38,42 +39,46 @@ impl CudaWorkspace {
 
     pub(super) fn prepare(
         &mut self,
-        card: &Arc<Mutex<Card>>,
+        cuda: &Cuda,
         plan: &Plan,
         batch: usize,
     ) -> Result<(), CudaFault> {
-        let wanted = lens(plan, batch);
+        let card = &cuda.card;
+        let wanted = lens(plan, batch, cuda.precision);
         if self.prepared.as_ref().is_some_and(|prepared| prepared.memory.fits(card, &wanted)) {
             return Ok(());
         }
         // Nothing in it is worth copying, so the old memory goes first.
         self.prepared = None;
-        let block = Block::new(card, wanted)?;
+        let block = Block::new(card, cuda.precision, wanted)?;
         self.prepared = Some(Prepared::new(Memory { blocks: vec![Arc::new(block)] }));
         Ok(())
     }
 }
 
 /// What single passes of a plan need.
-fn lens(plan: &Plan, n: usize) -> Lens {
+fn lens(plan: &Plan, n: usize, precision: Precision) -> Lens {
     // Settings change no sizes.
     let config = RunConfig::default();
     let is_trained = matches!(plan.mode, Mode::Train { .. });
-    let mut programs = vec![Program::forward(plan, n, &config, is_trained)];
+    let mut programs = vec![Program::forward(plan, n, &config, is_trained, precision)];
     if is_trained {
         // A plan for training runs with running statistics as well.
-        programs.push(Program::forward(plan, n, &config, false));
-        programs.push(Program::backward(plan, n, &config));
+        programs.push(Program::forward(plan, n, &config, false, precision));
+        programs.push(Program::backward(plan, n, &config, precision));
     }
-    let largest = |f: &dyn Fn(&Program) -> usize| programs.iter().map(f).max().unwrap_or(0);
-    let draws = |program: &Program| program.draws.iter().map(|draw| draw.len(n)).sum();
+    let mut used = [0; Place::ALL.len()];
+    for program in &programs {
+        used.iter_mut().zip(program.lens()).for_each(|(len, own)| *len = own.max(*len));
+    }
     let image = n * plan.image.elements();
     let aux = n * plan.aux_classes.unwrap_or(0);
     Place::ALL.map(|place| match place {
         Place::Arena => plan.arena_len * n,
         Place::Fixed => plan.fixed_len,
-        Place::Scratch => largest(&|program| program.scratch_len),
-        Place::Draws => largest(&draws),
+        Place::ScratchValues | Place::Scratch | Place::Draws | Place::RoundedParams => {
+            used[place as usize]
+        }
         Place::Params => plan.params_len,
         Place::Gradients if is_trained => plan.params_len,
         Place::Statistics => plan.statistics_len,
@@ -101,27 +106,32 @@ fn lens(plan: &Plan, n: usize) -> Lens {
 #[derive(Debug)]
 pub(super) struct Block {
     allocation: Allocation,
-    /// First number of each place, in the order of [`Place::ALL`].
+    precision: Precision,
+    /// First byte of each place, in the order of [`Place::ALL`].
     starts: Lens,
     lens: Lens,
 }
 
 impl Block {
-    pub(super) fn new(card: &Arc<Mutex<Card>>, lens: Lens) -> Result<Block, CudaFault> {
+    pub(super) fn new(
+        card: &Arc<Mutex<Card>>,
+        precision: Precision,
+        lens: Lens,
+    ) -> Result<Block, CudaFault> {
         let mut starts = [0; Place::ALL.len()];
         let mut end = 0;
-        for (start, len) in starts.iter_mut().zip(lens) {
+        for ((start, len), place) in starts.iter_mut().zip(lens).zip(Place::ALL) {
             *start = end;
-            end = (end + len).next_multiple_of(BORDER);
+            end = (end + len * place.number_bytes(precision)).next_multiple_of(BORDER);
         }
-        let allocation = Allocation::new(card, end * size_of::<f32>())?;
-        Ok(Block { allocation, starts, lens })
+        let allocation = Allocation::new(card, end)?;
+        Ok(Block { allocation, precision, starts, lens })
     }
 
     /// The address of a region, if it lies here.
     fn address(&self, region: Region) -> Option<u64> {
         let place = region.place as usize;
-        let start = (self.starts[place] + region.start) * size_of::<f32>();
+        let start = self.starts[place] + region.start * region.place.number_bytes(self.precision);
         let is_inside = region.start + region.len <= self.lens[place];
         is_inside.then(|| self.allocation.address() + start as u64)
     }
@@ -171,6 +181,7 @@ impl Memory {
         numbers: &[T],
     ) -> Result<(), CudaFault> {
         const { assert!(size_of::<T>() == size_of::<f32>(), "numbers are 32 bits wide") };
+        assert!(!region.place.holds_values(), "the host has no values to send");
         assert_eq!(region.len, numbers.len(), "a number for each of the region's");
         card.upload(self.address(region), numbers)
     }
@@ -193,6 +204,7 @@ impl Memory {
         region: Region,
         numbers: &mut [f32],
     ) -> Result<(), CudaFault> {
+        assert!(!region.place.holds_values(), "the host reads no values");
         assert_eq!(region.len, numbers.len(), "a number for each of the region's");
         card.download(self.address(region), numbers)
     }
@@ -202,18 +214,21 @@ impl Memory {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub memory: Memory,
+    /// Of the parameters and statistics that an inference left there.
+    pub version: Option<Version>,
     /// The latest last.
     played: Vec<Recording>,
 }
 
 impl Prepared {
     pub(super) fn new(memory: Memory) -> Prepared {
-        Prepared { memory, played: Vec::new() }
+        Prepared { memory, version: None, played: Vec::new() }
     }
 
     /// For a few programs, which [`run_at`](Self::run_at) runs.
     pub(super) fn for_all(memory: Memory, programs: Vec<Program>) -> Prepared {
-        Prepared { memory, played: programs.into_iter().map(Recording::new).collect() }
+        let played = programs.into_iter().map(Recording::new).collect();
+        Prepared { memory, version: None, played }
     }
 
     /// The program of an index.

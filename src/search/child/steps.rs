@@ -7,6 +7,7 @@ use dfdx::tensor::CpuError;
 use super::super::budget::{Paused, Stepwise};
 use super::super::evaluator::{Evaluation, Failure, FailureKind};
 use super::TrainEvaluator;
+use crate::device::Precision;
 use crate::error::Error;
 use crate::graph::cost::Counts;
 use crate::graph::lower::Lowered;
@@ -97,7 +98,8 @@ impl TrainEvaluator {
     fn admitted(&self, genotype: &Genotype) -> Result<(Lowered, Counts), Failure> {
         let (lowered, counts) = self.architectures.admitted(genotype)?;
         if let Some(limit) = self.config.max_memory_mib {
-            let needed = TrainMemory::of(&lowered.graph, &self.config.train).total();
+            let needed =
+                TrainMemory::of(&lowered.graph, &self.config.train, Precision::F32).total();
             if needed > limit.saturating_mul(MIB) {
                 let needed = needed.div_ceil(MIB);
                 let reason = format!("training takes {needed} MiB, at most {limit} allowed");

@@ -65,13 +65,13 @@ impl CpuWorkspace {
     }
 
     /// What a view holds after a pass over `batch` images, `[C, H, W, N]`: its own values for as long as the
-    /// plan has a use for them.
+    /// plan has a use for them. What is changed there is what the next steps find.
     ///
     /// # Panics
     /// If the workspace was not prepared for the plan and the batch.
-    pub fn values(&mut self, plan: &Plan, view: View, batch: usize) -> &[f32] {
+    pub fn values(&mut self, plan: &Plan, view: View, batch: usize) -> &mut [f32] {
         let (arena, _, _) = self.parts();
-        &arena[plan.range(view, batch)]
+        &mut arena[plan.range(view, batch)]
     }
 
     /// Means and inverse deviations of batch normalizations, as a pass left them.

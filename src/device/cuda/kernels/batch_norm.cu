@@ -4,9 +4,9 @@
 // a large mean costs no digits of the variance. To partial[C, splits, 2]. Bytes 4 V, flops 4 V: 20.0 us.
 //
 // T. Chan, G. Golub and R. LeVeque, Algorithms for Computing the Sample Variance, 1983: shifted data.
-KERNEL bn_sums(const float* x, int c, int row, double* partial) {
+KERNEL bn_sums(const Value* x, int c, int row, double* partial) {
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
-        const float* own = x + (size_t)channel * row;
+        const Value* own = x + (size_t)channel * row;
         float shift = own[0], sum = 0.0f, squares = 0.0f;
         sweep_row(own, own, row, [&](float x, float) {
             float d = x - shift;
@@ -24,7 +24,7 @@ KERNEL bn_sums(const float* x, int c, int row, double* partial) {
 
 // Mean and 1 / sqrt(variance + eps) of each channel from its partial sums; moves the running statistics towards mean
 // and unbiased variance. One thread a channel.
-KERNEL bn_moments(const double* partial, int splits, const float* x, int c, int row, float eps, float momentum,
+KERNEL bn_moments(const double* partial, int splits, const Value* x, int c, int row, float eps, float momentum,
                float* mean, float* inv_std, float* running_mean, float* running_var) {
     int channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (channel >= c) return;
@@ -53,18 +53,18 @@ KERNEL bn_running_moments(const float* running_mean, const float* running_var, i
 }
 
 // y = (x - mean) * inv_std * gamma + beta; y may be x. Bytes 8 V or 12 V, flops 3 V or 4 V: 40.1 or 60.1 us.
-KERNEL bn_normalize(const float* x, const float* mean, const float* inv_std, const float* gamma, const float* beta,
-                 float* y, int c, int row, int accumulate) {
+KERNEL bn_normalize(const Value* x, const float* mean, const float* inv_std, const float* gamma, const float* beta,
+                 Value* y, int c, int row, int accumulate) {
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
         float center = mean[channel], scale = inv_std[channel] * gamma[channel], shift = beta[channel];
-        const float* own = x + (size_t)channel * row;
+        const Value* own = x + (size_t)channel * row;
         map_row(own, own, y + (size_t)channel * row, row, accumulate,
                 [=](float x, float) { return (x - center) * scale + shift; });
     }
 }
 
 // Sums over a split of each row of gy and of gy * (x - mean), to partial[C, splits, 2]. Bytes 8 V, flops 4 V: 40.1 us.
-KERNEL bn_gradient_sums(const float* x, const float* gy, const float* mean, int c, int row, double* partial) {
+KERNEL bn_gradient_sums(const Value* x, const Value* gy, const float* mean, int c, int row, double* partial) {
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
         float center = mean[channel], sum = 0.0f, centered = 0.0f;
         sweep_row(x + (size_t)channel * row, gy + (size_t)channel * row, row, [&](float x, float gy) {
@@ -99,7 +99,7 @@ KERNEL bn_coefficients(const double* partial, int splits, int c, int row, const 
 }
 
 // gx = scale * (gy - mean(gy) - (x - mean) * slope). Bytes 12 V or 16 V, flops 5 V or 6 V: 60.1 or 80.1 us.
-KERNEL bn_gradient(const float* x, const float* gy, const float4* coefficients, float* gx, int c, int row,
+KERNEL bn_gradient(const Value* x, const Value* gy, const float4* coefficients, Value* gx, int c, int row,
                 int accumulate) {
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
         float4 k = coefficients[channel];
@@ -110,11 +110,11 @@ KERNEL bn_gradient(const float* x, const float* gy, const float4* coefficients, 
 
 // The gradient of the input alone, where the statistics do not depend on it: gx = gamma * inv_std * gy. Bytes 8 V or
 // 12 V, flops V or 2 V: 40.1 or 60.1 us.
-KERNEL bn_gradient_fixed(const float* gy, const float* gamma, const float* inv_std, float* gx, int c, int row,
+KERNEL bn_gradient_fixed(const Value* gy, const float* gamma, const float* inv_std, Value* gx, int c, int row,
                       int accumulate) {
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
         float scale = gamma[channel] * inv_std[channel];
-        const float* own = gy + (size_t)channel * row;
+        const Value* own = gy + (size_t)channel * row;
         map_row(own, own, gx + (size_t)channel * row, row, accumulate,
                 [=](float gy, float) { return scale * gy; });
     }

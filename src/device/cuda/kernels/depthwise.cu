@@ -33,8 +33,8 @@ __device__ __forceinline__ void slide_row(const float* source, const float* weig
 // One tile of [tile_h, tile_w] outputs of `blockDim.x` images of one channel at a time. With `flip` the weights are
 // taken from the last to the first: the gradient of a convolution of stride 1 is a convolution with them.
 template <int K, int S>
-__device__ __forceinline__ void convolve_depthwise(const Window& w, int n, int c, const float* x, const float* weight,
-                                                   int relu_in, int flip, const float* mask, float* y, int tile_h,
+__device__ __forceinline__ void convolve_depthwise(const Window& w, int n, int c, const Value* x, const float* weight,
+                                                   int relu_in, int flip, const Value* mask, Value* y, int tile_h,
                                                    int tile_w, int accumulate) {
     int lanes = blockDim.x, taps = w.kernel_h * w.kernel_w;
     int source_h = (tile_h - 1) * w.stride_h + (w.kernel_h - 1) * w.dilation_h + 1;
@@ -46,7 +46,7 @@ __device__ __forceinline__ void convolve_depthwise(const Window& w, int n, int c
     int first_h = tile / tiles_w * tile_h, first_w = tile % tiles_w * tile_w;
     int thread = threadIdx.y * lanes + threadIdx.x;
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
-        const float* source = x + (size_t)channel * w.input_h * w.input_w * n;
+        const Value* source = x + (size_t)channel * w.input_h * w.input_w * n;
         for (int tap = thread; tap < taps; tap += lanes * blockDim.y) {
             weights[tap] = weight[(size_t)channel * taps + (flip ? taps - 1 - tap : tap)];
         }
@@ -86,8 +86,8 @@ __device__ __forceinline__ void convolve_depthwise(const Window& w, int n, int c
 // or K V / 2 at stride 2. 3x3: 40.1 us; 5x5: 40.1 us (flops 12.5 us); 7x7: 40.1 us (flops 24.5 us); 5x5 at stride 2:
 // 25.0 us. A tile is read with its border: of 8 x 8 outputs of 5x5, 2.25 of 1, where the second cache does not help.
 #define DEPTHWISE(name, K, S)                                                                                       \
-    KERNEL name(Window w, int n, int c, const float* x, const float* weight, int relu_in, int flip, const float* mask, \
-             float* y, int tile_h, int tile_w, int accumulate) {                                                    \
+    KERNEL name(Window w, int n, int c, const Value* x, const float* weight, int relu_in, int flip, const Value* mask, \
+             Value* y, int tile_h, int tile_w, int accumulate) {                                                    \
         convolve_depthwise<K, S>(w, n, c, x, weight, relu_in, flip, mask, y, tile_h, tile_w, accumulate);           \
     }
 DEPTHWISE(depthwise_any, 0, 0)
@@ -99,11 +99,11 @@ DEPTHWISE(depthwise_5_stride_2, 5, 2)
 DEPTHWISE(depthwise_7_stride_2, 7, 2)
 
 // The same from global memory alone, one output a thread: for windows whose input does not fit shared memory.
-KERNEL depthwise_direct(Window w, int n, int c, const float* x, const float* weight, int relu_in, int flip,
-                     const float* mask, float* y, int accumulate) {
+KERNEL depthwise_direct(Window w, int n, int c, const Value* x, const float* weight, int relu_in, int flip,
+                     const Value* mask, Value* y, int accumulate) {
     int row = w.output_h * w.output_w * n, taps = w.kernel_h * w.kernel_w;
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
-        const float* source = x + (size_t)channel * w.input_h * w.input_w * n;
+        const Value* source = x + (size_t)channel * w.input_h * w.input_w * n;
         const float* weights = weight + (size_t)channel * taps;
         size_t base = (size_t)channel * row;
         for (int i = lane_of_row(); i < row; i += lanes_of_row()) {
@@ -132,11 +132,11 @@ __device__ __forceinline__ int reader_of(int i, int k, int pad, int dilation, in
 
 // The gradient of the input at any stride, gathered from the outputs that read each place. Bytes 5 V at stride 2, and
 // 4 V each for mask and accumulation, where V is the input's; flops K V / 2: 25.0 us.
-KERNEL depthwise_backward_strided(Window w, int n, int c, const float* gy, const float* weight, const float* mask,
-                               float* gx, int accumulate) {
+KERNEL depthwise_backward_strided(Window w, int n, int c, const Value* gy, const float* weight, const Value* mask,
+                               Value* gx, int accumulate) {
     int row = w.input_h * w.input_w * n;
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
-        const float* gradient = gy + (size_t)channel * w.output_h * w.output_w * n;
+        const Value* gradient = gy + (size_t)channel * w.output_h * w.output_w * n;
         const float* weights = weight + (size_t)channel * w.kernel_h * w.kernel_w;
         size_t base = (size_t)channel * row;
         for (int i = lane_of_row(); i < row; i += lanes_of_row()) {
@@ -163,11 +163,11 @@ KERNEL depthwise_backward_strided(Window w, int n, int c, const float* gy, const
 // Partial sums of the gradient of the weight: partial[C, splits, taps]. Bytes 8 V at stride 1 and 5 V at stride 2 for
 // every TAPS taps, but for what the second cache keeps; flops 2 K V or K V / 2. 3x3: 80.1 us, 5x5: 160 us and 7x7:
 // 280 us without that cache; 40.1 us with all of it.
-KERNEL depthwise_backward_weight(Window w, int n, int c, const float* x, const float* gy, int relu_in, float* partial) {
+KERNEL depthwise_backward_weight(Window w, int n, int c, const Value* x, const Value* gy, int relu_in, float* partial) {
     int taps = w.kernel_h * w.kernel_w, row = w.output_h * w.output_w * n;
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
-        const float* source = x + (size_t)channel * w.input_h * w.input_w * n;
-        const float* gradient = gy + (size_t)channel * row;
+        const Value* source = x + (size_t)channel * w.input_h * w.input_w * n;
+        const Value* gradient = gy + (size_t)channel * row;
         float* to = partial + ((size_t)channel * gridDim.x + blockIdx.x) * taps;
         for (int first = 0; first < taps; first += TAPS) {
             float sums[TAPS];

@@ -1,5 +1,8 @@
 // Normalization of single images by the moments of groups of channels over the map. Blocks of reductions are
 // [32 images, 8], whose 8 rows of threads share the places.
+//
+// The moments lie among the maps, and in bf16 they are rounded as those: the mean by no more than each number that it
+// is taken off was rounded by, the inverse deviation by no more than the results are. Both passes use the same.
 
 // Sums over the rows of threads of a block, in the first of them. All threads must call it.
 __device__ __forceinline__ double column_sum(double value) {
@@ -16,13 +19,13 @@ __device__ __forceinline__ double column_sum(double value) {
 
 // For each channel and image the sums over its map of x - s and of its square, where s is the first number of the
 // image's group, as in `bn_sums`: sums[C, N, 2]. Bytes 4 V, flops 4 V: 20.0 us.
-KERNEL gn_sums(const float* x, int groups, int c, int area, int n, double* sums) {
+KERNEL gn_sums(const Value* x, int groups, int c, int area, int n, double* sums) {
     int image = blockIdx.x * WARP + threadIdx.x, channels = c / groups;
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
         float sum = 0.0f, squares = 0.0f;
         if (image < n) {
             float shift = x[(size_t)(channel / channels * channels) * area * n + image];
-            const float* own = x + (size_t)channel * area * n + image;
+            const Value* own = x + (size_t)channel * area * n + image;
             for (int place = threadIdx.y; place < area; place += blockDim.y) {
                 float d = own[(size_t)place * n] - shift;
                 sum += d;
@@ -39,7 +42,7 @@ KERNEL gn_sums(const float* x, int groups, int c, int area, int n, double* sums)
 }
 
 // Means and 1 / sqrt(variance + eps), to moments[2, groups, N]. One thread a group of an image.
-KERNEL gn_moments(const double* sums, const float* x, int groups, int c, int area, int n, float eps, float* moments) {
+KERNEL gn_moments(const double* sums, const Value* x, int groups, int c, int area, int n, float eps, Value* moments) {
     int at = blockIdx.x * blockDim.x + threadIdx.x, channels = c / groups;
     if (at >= groups * n) return;
     int group = at / n, image = at % n;
@@ -55,12 +58,12 @@ KERNEL gn_moments(const double* sums, const float* x, int groups, int c, int are
 }
 
 // y = (x - mean) * inv_std * gamma + beta. Bytes 8 V, flops 3 V: 40.1 us.
-KERNEL gn_normalize(const float* x, const float* moments, const float* gamma, const float* beta, float* y, int groups,
+KERNEL gn_normalize(const Value* x, const Value* moments, const float* gamma, const float* beta, Value* y, int groups,
                  int c, int area, int n) {
     int row = area * n, channels = c / groups;
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
-        const float* mean = moments + (size_t)(channel / channels) * n;
-        const float* inv_std = mean + (size_t)groups * n;
+        const Value* mean = moments + (size_t)(channel / channels) * n;
+        const Value* inv_std = mean + (size_t)groups * n;
         size_t base = (size_t)channel * row;
         for (int i = lane_of_row(); i < row; i += lanes_of_row()) {
             int image = i % n;
@@ -71,7 +74,7 @@ KERNEL gn_normalize(const float* x, const float* moments, const float* gamma, co
 
 // For each channel and image the sums over its map of gy and of gy * (x - mean): sums[C, N, 2]. Bytes 8 V, flops 4 V:
 // 40.1 us.
-KERNEL gn_gradient_sums(const float* x, const float* gy, const float* moments, int groups, int c, int area, int n,
+KERNEL gn_gradient_sums(const Value* x, const Value* gy, const Value* moments, int groups, int c, int area, int n,
                      double* sums) {
     int image = blockIdx.x * WARP + threadIdx.x, channels = c / groups;
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
@@ -95,11 +98,11 @@ KERNEL gn_gradient_sums(const float* x, const float* gy, const float* moments, i
 }
 
 // Adds the gradients of gamma and beta: one thread a channel, which adds up the images in their order.
-KERNEL gn_gradient_params(const double* sums, const float* moments, int groups, int c, int n, float* ggamma,
+KERNEL gn_gradient_params(const double* sums, const Value* moments, int groups, int c, int n, float* ggamma,
                        float* gbeta) {
     int channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (channel >= c) return;
-    const float* inv_std = moments + (size_t)(groups + channel / (c / groups)) * n;
+    const Value* inv_std = moments + (size_t)(groups + channel / (c / groups)) * n;
     double sum = 0.0, scaled = 0.0;
     for (int image = 0; image < n; ++image) {
         sum += sums[((size_t)channel * n + image) * 2];
@@ -111,7 +114,7 @@ KERNEL gn_gradient_params(const double* sums, const float* moments, int groups, 
 
 // What is taken off the gradients of each group of each image: a constant and a slope, taken[groups, N, 2]. One thread
 // a group of an image.
-KERNEL gn_gradient_means(const double* sums, const float* moments, const float* gamma, int groups, int c, int area, int n,
+KERNEL gn_gradient_means(const double* sums, const Value* moments, const float* gamma, int groups, int c, int area, int n,
                       float* taken) {
     int at = blockIdx.x * blockDim.x + threadIdx.x, channels = c / groups;
     if (at >= groups * n) return;
@@ -126,8 +129,8 @@ KERNEL gn_gradient_means(const double* sums, const float* moments, const float* 
 }
 
 // gx = gamma * inv_std * gy - constant - (x - mean) * slope. Bytes 12 V or 16 V, flops 5 V or 6 V: 60.1 or 80.1 us.
-KERNEL gn_gradient(const float* x, const float* gy, const float* moments, const float* gamma, const float* taken,
-                float* gx, int groups, int c, int area, int n, int accumulate) {
+KERNEL gn_gradient(const Value* x, const Value* gy, const Value* moments, const float* gamma, const float* taken,
+                Value* gx, int groups, int c, int area, int n, int accumulate) {
     int row = area * n, channels = c / groups;
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
         size_t first = (size_t)(channel / channels) * n, base = (size_t)channel * row;

@@ -4,7 +4,7 @@
 __device__ __forceinline__ bool beats(float x, float best) { return x > best || (x != x && best == best); }
 
 // The largest number of the window at (oh, ow), and the tap that reads it, -1 for none.
-__device__ __forceinline__ float largest(const Window& w, const float* map, int n, int oh, int ow, int* winner) {
+__device__ __forceinline__ float largest(const Window& w, const Value* map, int n, int oh, int ow, int* winner) {
     float best = -INF;
     *winner = -1;
     for (int kh = 0; kh < w.kernel_h; ++kh) {
@@ -24,10 +24,10 @@ __device__ __forceinline__ float largest(const Window& w, const float* map, int 
 
 // The largest number of each window, NaN if there is one, to `y`; to `winners` the tap that reads it. One of the two
 // may be missing. Bytes 8 V, flops K V: 40.1 us.
-KERNEL max_pool(Window w, int n, int c, const float* x, float* y, int* winners) {
+KERNEL max_pool(Window w, int n, int c, const Value* x, Value* y, int* winners) {
     int row = w.output_h * w.output_w * n;
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
-        const float* source = x + (size_t)channel * w.input_h * w.input_w * n;
+        const Value* source = x + (size_t)channel * w.input_h * w.input_w * n;
         size_t base = (size_t)channel * row;
         for (int i = lane_of_row(); i < row; i += lanes_of_row()) {
             int image = i % n, place = i / n, winner;
@@ -39,7 +39,7 @@ KERNEL max_pool(Window w, int n, int c, const float* x, float* y, int* winners) 
 }
 
 // The gradient of each window to the place that its winner read. Bytes 12 V or 16 V, flops K V: 60.1 or 80.1 us.
-KERNEL max_pool_backward(Window w, int n, int c, const int* winners, const float* gy, float* gx, int accumulate) {
+KERNEL max_pool_backward(Window w, int n, int c, const int* winners, const Value* gy, Value* gx, int accumulate) {
     int row = w.input_h * w.input_w * n;
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
         size_t base = (size_t)channel * row, outputs = (size_t)channel * w.output_h * w.output_w * n;
@@ -81,10 +81,10 @@ __device__ __forceinline__ float share_of_taps(const Window& w, int oh, int ow) 
 }
 
 // The mean of each window inside the map, or with zeros beyond. Bytes 8 V or 12 V, flops K V: 40.1 or 60.1 us.
-KERNEL average_pool(Window w, int n, int c, const float* x, float* y, int accumulate) {
+KERNEL average_pool(Window w, int n, int c, const Value* x, Value* y, int accumulate) {
     int row = w.output_h * w.output_w * n;
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
-        const float* source = x + (size_t)channel * w.input_h * w.input_w * n;
+        const Value* source = x + (size_t)channel * w.input_h * w.input_w * n;
         size_t base = (size_t)channel * row;
         for (int i = lane_of_row(); i < row; i += lanes_of_row()) {
             int image = i % n, place = i / n;
@@ -104,10 +104,10 @@ KERNEL average_pool(Window w, int n, int c, const float* x, float* y, int accumu
 }
 
 // Its gradient. Bytes 8 V or 12 V, flops 2 K V: 40.1 or 60.1 us.
-KERNEL average_pool_backward(Window w, int n, int c, const float* gy, float* gx, int accumulate) {
+KERNEL average_pool_backward(Window w, int n, int c, const Value* gy, Value* gx, int accumulate) {
     int row = w.input_h * w.input_w * n;
     for (int channel = blockIdx.y; channel < c; channel += gridDim.y) {
-        const float* gradient = gy + (size_t)channel * w.output_h * w.output_w * n;
+        const Value* gradient = gy + (size_t)channel * w.output_h * w.output_w * n;
         size_t base = (size_t)channel * row;
         for (int i = lane_of_row(); i < row; i += lanes_of_row()) {
             int image = i % n, place = i / n;

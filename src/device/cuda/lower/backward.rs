@@ -16,8 +16,7 @@ impl Lowering<'_> {
                     Output::Logits => Place::LogitsGradient,
                     Output::Aux => Place::AuxGradient,
                 };
-                let from = Self::whole(from, n * row);
-                self.transpose(n, row, from, self.at(gy.view), gy.accumulate);
+                self.load(Self::whole(from, n * row), self.at(gy.view), row, gy.accumulate);
             }
             Backward::Zero { gx } => self.zero(self.at(gx)),
             Backward::ConvData { window, groups, mask, weight, gy, gx } => {
@@ -44,13 +43,8 @@ impl Lowering<'_> {
                 let shares = self.draw(Draw::Shares { stream, is_backward: true });
                 let (c, row) = (gy.channels, self.row(gy));
                 let (gy, to) = (self.at(gy), self.at(gx.view));
-                if is_first {
-                    self.scale(gy, shares, 0, to, c, row, gx.accumulate);
-                } else {
-                    let sizes = [c.into(), row.into(), n.into(), gx.accumulate.into()];
-                    let args = [&[gy.into(), shares.into(), to.into()][..], &sizes].concat();
-                    self.launch("scale_maps_by_rest", rows(c, row), &args);
-                }
+                let kernel = if is_first { "scale_images" } else { "scale_images_by_rest" };
+                self.scale(kernel, gy, shares, to, c, row, gx.accumulate);
             }
             Backward::Mul { a, b, gy, ga, gb } => {
                 for (other, target) in [(b, ga), (a, gb)] {
@@ -83,7 +77,8 @@ impl Lowering<'_> {
             Backward::DropPath { stream, depth, gy, gx } => {
                 let kept = self.draw(Draw::Kept { stream, depth });
                 let (c, row) = (gy.channels, self.row(gy));
-                self.scale(self.at(gy), kept, 0, self.at(gx.view), c, row, gx.accumulate);
+                let (gy, to) = (self.at(gy), self.at(gx.view));
+                self.scale("scale_images", gy, kept, to, c, row, gx.accumulate);
             }
             Backward::Shift { gy, gx } => self.shift(gy, self.at(gx.view), true, gx.accumulate),
             Backward::Shuffle { groups, gy, gx } => {
@@ -93,7 +88,7 @@ impl Lowering<'_> {
             Backward::Store { gx } => {
                 let row = gx.channels * self.plan.area(gx);
                 let to = Self::whole(Place::ImageGradient, n * row);
-                self.transpose(row, n, self.at(gx), to, true);
+                self.store(self.at(gx), to, row, true);
             }
         }
     }
@@ -139,7 +134,7 @@ impl Lowering<'_> {
         let (n, inputs, outputs) = (self.n, x.channels, gy.channels);
         let (x, gy) = (self.at(x), self.at(gy));
         if let Some(gx) = gx {
-            let a = Matrix::of(Self::param(weight), inputs).transposed();
+            let a = Matrix::of(self.weight(weight), inputs).transposed();
             let (b, c) = (Matrix::of(gy, n), Matrix::of(self.at(gx.view), n));
             let accumulate = gx.accumulate;
             self.product(Product { m: inputs, n, k: outputs, batch: 1, a, b, c, accumulate });

@@ -8,7 +8,7 @@ use super::{Lowering, rows};
 use crate::graph::Window;
 use crate::plan::{Norm, Slot, Target, View};
 
-/// Numbers that are gathered at a time, at most (unless one place or channel needs more): 64 MiB.
+/// Numbers that are gathered at a time, at most (unless one place or channel needs more): 64 MiB in single precision.
 const COLUMNS: usize = 1 << 24;
 
 /// The sizes of one convolution.
@@ -56,10 +56,10 @@ impl Lowering<'_> {
         y: Target,
     ) {
         let s = sizes(w, self.n, groups, [x.channels, y.view.channels]);
-        let a = Matrix::of(Self::param(weight), s.fan_in()).strided(s.co * s.fan_in());
+        let a = Matrix::of(self.weight(weight), s.fan_in()).strided(s.co * s.fan_in());
         let to = self.at(y.view);
         // What is normalized before it is added has to lie apart.
-        let results = if norm.is_some() && y.accumulate { self.scratch(to.len) } else { to };
+        let results = if norm.is_some() && y.accumulate { self.scratch_values(to.len) } else { to };
         let accumulate = norm.is_none() && y.accumulate;
         self.for_windows(w, s, x, relu_in, |this, columns, first, len| {
             let (b, c) = (columns, output(results, s, first));
@@ -107,7 +107,7 @@ impl Lowering<'_> {
         }
         let lines = channels * s.taps;
         let at_once = (COLUMNS / (lines * n).max(1)).clamp(1, w.output_area().max(1));
-        let columns = self.scratch(lines * at_once * n);
+        let columns = self.scratch_values(lines * at_once * n);
         for first in (0..w.output_area()).step_by(at_once) {
             let places = at_once.min(w.output_area() - first);
             let (len, columns) = (places * n, columns.part(0, lines * places * n));
@@ -130,7 +130,7 @@ impl Lowering<'_> {
     ) {
         let s = sizes(w, self.n, groups, [gx.view.channels, gy.channels]);
         let (mask, gy, to) = (mask.map(|mask| self.at(mask)), self.at(gy), self.at(gx.view));
-        let weight = Self::param(weight);
+        let weight = self.weight(weight);
         if is_pointwise(w) && mask.is_none() {
             let a = Matrix::of(weight, s.ci).transposed().strided(s.co * s.ci);
             let b = Matrix::of(gy, s.output_row).strided(s.co * s.output_row);
@@ -146,7 +146,7 @@ impl Lowering<'_> {
             true => s.ci,
             false => (COLUMNS / (s.taps * s.output_row).max(1)).clamp(1, s.ci),
         };
-        let columns = self.scratch(batch * block * s.taps * s.output_row);
+        let columns = self.scratch_values(batch * block * s.taps * s.output_row);
         for group in (0..groups).step_by(batch) {
             for first in (0..s.ci).step_by(block) {
                 let ci = block.min(s.ci - first);
@@ -176,7 +176,7 @@ impl Lowering<'_> {
 /// Columns of a map of outputs, or of their gradients, from column `first` on: `[co, ..]` of each group.
 fn output(region: Region, s: Sizes, first: usize) -> Matrix {
     debug_assert!(
-        matches!(region.place, Place::Arena | Place::Scratch),
+        matches!(region.place, Place::Arena | Place::ScratchValues),
         "outputs lie in the arena, or apart for the time of a step"
     );
     let region = region.part(first, region.len - first);

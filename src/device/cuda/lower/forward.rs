@@ -1,8 +1,8 @@
 //! The commands of the steps of a forward pass.
 
-use super::super::command::Command;
-use super::super::command::{Arg, Matrix, Place, Product, Region};
+use super::super::command::{Arg, Command, Matrix, Place, Product, Region};
 use super::{BLOCK, Draw, Lowering, WARP, columns, flat, rows};
+use crate::device::Precision;
 use crate::device::draws::dropout_threshold;
 use crate::plan::{Forward, Output, View};
 
@@ -11,9 +11,9 @@ impl Lowering<'_> {
         let n = self.n;
         match *kernel {
             Forward::Load { y } => {
+                self.round_params();
                 let row = y.channels * self.plan.area(y);
-                let image = Self::whole(Place::Image, n * row);
-                self.transpose(n, row, image, self.at(y), false);
+                self.load(Self::whole(Place::Image, n * row), self.at(y), row, false);
             }
             Forward::Conv { window, groups, x, relu_in, weight, norm, y } => {
                 self.conv(&window, groups, x, relu_in, weight, norm, y);
@@ -83,7 +83,7 @@ impl Lowering<'_> {
                     let args = [Self::param(bias).into(), y.into(), outputs.into(), n.into()];
                     self.launch("fill_rows", flat(y.len), &args);
                 }
-                let a = Matrix::of(Self::param(weight), inputs);
+                let a = Matrix::of(self.weight(weight), inputs);
                 let (b, c) = (Matrix::of(x, n), Matrix::of(y, n));
                 let accumulate = bias.is_some();
                 let [m, k] = [outputs, inputs];
@@ -95,7 +95,7 @@ impl Lowering<'_> {
             Forward::DropPath { stream, depth, x, y } if self.is_training => {
                 let kept = self.draw(Draw::Kept { stream, depth });
                 let (c, row) = (x.channels, self.row(x));
-                self.scale(self.at(x), kept, 0, self.at(y), c, row, false);
+                self.scale("scale_images", self.at(x), kept, self.at(y), c, row, false);
             }
             Forward::Dropout { x, y, .. } | Forward::DropPath { x, y, .. } => {
                 self.copy(self.at(x), self.at(y), false);
@@ -108,7 +108,7 @@ impl Lowering<'_> {
                     Output::Logits => Place::Logits,
                     Output::Aux => Place::Aux,
                 };
-                self.transpose(row, n, self.at(x), Self::whole(to, n * row), false);
+                self.store(self.at(x), Self::whole(to, n * row), row, false);
             }
         }
     }
@@ -119,7 +119,18 @@ impl Lowering<'_> {
     }
 
     pub(super) fn zero(&mut self, y: Region) {
-        self.launch("fill_zero", flat(y.len), &[y.into(), len(y)]);
+        let kernel = if y.place.holds_values() { "zero_values" } else { "zero_words" };
+        self.launch(kernel, flat(y.len), &[y.into(), len(y)]);
+    }
+
+    /// The copy of the parameters that products read, if it is another one.
+    fn round_params(&mut self) {
+        if self.precision == Precision::Bf16 {
+            let [params, rounded] = [Place::Params, Place::RoundedParams]
+                .map(|place| Self::whole(place, self.plan.params_len));
+            let args = [params.into(), rounded.into(), len(params)];
+            self.launch("round_params", flat(params.len), &args);
+        }
     }
 
     pub(super) fn copy(&mut self, x: Region, y: Region, accumulate: bool) {
@@ -134,29 +145,28 @@ impl Lowering<'_> {
         let is_broadcast = self.plan.area(factors) != area;
         let (maps, factors) = (self.at(maps), self.at(factors));
         if is_broadcast {
-            self.scale(maps, factors, self.n, y, c, row, accumulate);
+            self.scale("scale_maps", maps, factors, y, c, row, accumulate);
         } else {
             let args = [maps.into(), factors.into(), y.into(), len(y), accumulate.into()];
             self.launch("multiply", flat(y.len), &args);
         }
     }
 
-    /// `x` times one factor an image, and for each channel its own if `factor_stride` is N instead of 0.
+    /// `x` times factors, as the kernel takes them: `scale_maps`, `scale_images` or `scale_images_by_rest`.
     #[expect(clippy::too_many_arguments, reason = "the kernel's operands and sizes")]
     pub(super) fn scale(
         &mut self,
+        kernel: &'static str,
         x: Region,
         factors: Region,
-        factor_stride: usize,
         y: Region,
         c: usize,
         row: usize,
         accumulate: bool,
     ) {
-        let (n, stride) = (self.n.into(), factor_stride.into());
-        let sizes = [c.into(), row.into(), n, accumulate.into()];
-        let args = [&[x.into(), factors.into(), stride, y.into()][..], &sizes].concat();
-        self.launch("scale_maps", rows(c, row), &args);
+        let sizes = [c.into(), row.into(), self.n.into(), accumulate.into()];
+        let args = [&[x.into(), factors.into(), y.into()][..], &sizes].concat();
+        self.launch(kernel, rows(c, row), &args);
     }
 
     /// Sums over the maps of `a * b`, or of `a` alone.
@@ -201,11 +211,28 @@ impl Lowering<'_> {
         self.launch("shuffle", rows(c, row), &args);
     }
 
+    /// `[N, row]`, as the host has it, to maps.
+    pub(super) fn load(&mut self, x: Region, y: Region, row: usize, accumulate: bool) {
+        self.transpose("load_maps", [self.n, row], x, y, accumulate);
+    }
+
+    /// Maps to `[N, row]`.
+    pub(super) fn store(&mut self, x: Region, y: Region, row: usize, accumulate: bool) {
+        self.transpose("store_maps", [row, self.n], x, y, accumulate);
+    }
+
     /// `[a, b]` to `[b, a]`.
-    pub(super) fn transpose(&mut self, a: usize, b: usize, x: Region, y: Region, accumulate: bool) {
+    fn transpose(
+        &mut self,
+        kernel: &'static str,
+        [a, b]: [usize; 2],
+        x: Region,
+        y: Region,
+        accumulate: bool,
+    ) {
         let args = [x.into(), y.into(), a.into(), b.into(), accumulate.into()];
         let grid = [b.div_ceil(WARP), a.div_ceil(WARP)];
-        self.launch("transpose", [grid, [WARP, BLOCK / WARP]], &args);
+        self.launch(kernel, [grid, [WARP, BLOCK / WARP]], &args);
     }
 
     pub(super) fn product(&mut self, product: Product) {

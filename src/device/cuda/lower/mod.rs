@@ -13,8 +13,8 @@ mod update;
 use std::iter::repeat_with;
 
 use super::command::{Arg, Command, Launch, Place, Region};
-use crate::device::RunConfig;
 use crate::device::draws::{self, Direction};
+use crate::device::{Precision, RunConfig};
 use crate::plan::{Plan, Slot, View};
 
 pub(super) use update::{REPORT, SCALARS, arrival, state};
@@ -105,24 +105,29 @@ pub struct Program {
     pub steps: Vec<Vec<Command>>,
     /// What is drawn before, one after the other in [`Place::Draws`].
     pub draws: Vec<Draw>,
-    /// Numbers that the largest step needs in [`Place::Scratch`].
-    pub scratch_len: usize,
 }
 
 impl Program {
-    /// The forward pass of a plan for `n` images, in training or in inference.
+    /// The forward pass of a plan for `n` images, in training or in inference. Its first step, which loads the images,
+    /// rounds the parameters as well, if products read rounded ones.
     ///
     /// # Panics
     /// If a plan for inference is to train.
-    pub fn forward(plan: &Plan, n: usize, config: &RunConfig, is_training: bool) -> Program {
-        let mut lowering = Lowering::new(plan, n, config, is_training);
+    pub fn forward(
+        plan: &Plan,
+        n: usize,
+        config: &RunConfig,
+        is_training: bool,
+        precision: Precision,
+    ) -> Program {
+        let mut lowering = Lowering::new(plan, n, config, is_training, precision);
         lowering.forward_steps();
         lowering.program
     }
 
     /// The backward pass of a plan for `n` images.
-    pub fn backward(plan: &Plan, n: usize, config: &RunConfig) -> Program {
-        let mut lowering = Lowering::new(plan, n, config, true);
+    pub fn backward(plan: &Plan, n: usize, config: &RunConfig, precision: Precision) -> Program {
+        let mut lowering = Lowering::new(plan, n, config, true, precision);
         lowering.backward_steps();
         lowering.program
     }
@@ -152,16 +157,34 @@ struct Lowering<'p> {
     n: usize,
     config: &'p RunConfig,
     is_training: bool,
+    precision: Precision,
     program: Program,
     draws_len: usize,
-    /// Numbers of the scratch that the current step has taken.
+    /// Numbers that the current step has taken of [`Place::ScratchValues`].
+    scratch_values: usize,
+    /// And of [`Place::Scratch`].
     scratch: usize,
 }
 
 impl<'p> Lowering<'p> {
-    fn new(plan: &'p Plan, n: usize, config: &'p RunConfig, is_training: bool) -> Lowering<'p> {
-        let program = Program::default();
-        Lowering { plan, n, config, is_training, program, draws_len: 0, scratch: 0 }
+    fn new(
+        plan: &'p Plan,
+        n: usize,
+        config: &'p RunConfig,
+        is_training: bool,
+        precision: Precision,
+    ) -> Lowering<'p> {
+        Lowering {
+            plan,
+            n,
+            config,
+            is_training,
+            precision,
+            program: Program::default(),
+            draws_len: 0,
+            scratch_values: 0,
+            scratch: 0,
+        }
     }
 
     fn forward_steps(&mut self) {
@@ -180,7 +203,7 @@ impl<'p> Lowering<'p> {
 
     fn start_step(&mut self) {
         self.program.steps.push(Vec::new());
-        self.scratch = 0;
+        (self.scratch_values, self.scratch) = (0, 0);
     }
 
     fn push(&mut self, command: Command) {
@@ -229,15 +252,29 @@ impl<'p> Lowering<'p> {
         Self::slot(Place::Params, slot)
     }
 
+    /// Parameters as products read them: in bf16 both factors must be.
+    fn weight(&self, slot: Slot) -> Region {
+        match self.precision {
+            Precision::F32 | Precision::Tf32 => Self::param(slot),
+            Precision::Bf16 => Self::slot(Place::RoundedParams, slot),
+        }
+    }
+
     fn gradient(slot: Slot) -> Region {
         Self::slot(Place::Gradients, slot)
     }
 
-    /// Numbers for the current step alone, on a border of 16 bytes.
+    /// Values for the current step alone, on a border of 16 bytes.
+    fn scratch_values(&mut self, len: usize) -> Region {
+        let start = self.scratch_values;
+        self.scratch_values = (start + len).next_multiple_of(16 / self.precision.value_bytes());
+        Region { place: Place::ScratchValues, start, len }
+    }
+
+    /// Other numbers for the current step alone, on a border of 16 bytes.
     fn scratch(&mut self, len: usize) -> Region {
         let start = self.scratch;
         self.scratch = (start + len).next_multiple_of(4);
-        self.program.scratch_len = self.program.scratch_len.max(self.scratch);
         Region { place: Place::Scratch, start, len }
     }
 

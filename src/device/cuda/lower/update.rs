@@ -5,7 +5,7 @@ use std::slice::from_ref;
 use super::super::command::{Arg, Command, Launch, Place, Region};
 use super::forward::len;
 use super::{BLOCK, BUSY, Lowering, Program, WARP, flat, threads};
-use crate::device::RunConfig;
+use crate::device::{Precision, RunConfig};
 use crate::plan::{Loss, Plan, Update, UpdateRule};
 
 /// Numbers of [`Place::Scalars`]: `rate`, `root` and `average` of a
@@ -32,8 +32,8 @@ pub(in super::super) fn arrival(targets: &[Region]) -> (Program, Vec<Region>) {
         parts.push(from);
         let [grid, block] = flat(to.len).map(|sizes| sizes.map(|size| size as u32));
         if to.len > 0 {
-            let args = vec![from.into(), to.into(), len(to), false.into()];
-            let launch = Launch { kernel: "copy_or_add", grid, block, shared_bytes: 0, args };
+            let args = vec![from.into(), to.into(), len(to)];
+            let launch = Launch { kernel: "copy_words", grid, block, shared_bytes: 0, args };
             program.steps.push(vec![Command::Launch(launch)]);
         }
     }
@@ -42,8 +42,14 @@ pub(in super::super) fn arrival(targets: &[Region]) -> (Program, Vec<Region>) {
 
 impl Program {
     /// A forward pass in training, the loss and a backward pass, which leaves the gradient of the loss alone.
-    pub fn gradients(plan: &Plan, n: usize, config: &RunConfig, loss: Loss) -> Program {
-        let mut lowering = Lowering::new(plan, n, config, true);
+    pub fn gradients(
+        plan: &Plan,
+        n: usize,
+        config: &RunConfig,
+        loss: Loss,
+        precision: Precision,
+    ) -> Program {
+        let mut lowering = Lowering::new(plan, n, config, true, precision);
         lowering.forward_steps();
         lowering.loss(loss);
         lowering.start_step();
@@ -52,18 +58,19 @@ impl Program {
         lowering.program
     }
 
-    /// The loss of logits and of auxiliary logits, if the plan has them, and their gradients.
+    /// The loss of logits and of auxiliary logits, if the plan has them, and their gradients: the same in every
+    /// precision.
     pub fn loss(plan: &Plan, n: usize, loss: Loss) -> Program {
         let config = RunConfig::default();
-        let mut lowering = Lowering::new(plan, n, &config, true);
+        let mut lowering = Lowering::new(plan, n, &config, true, Precision::F32);
         lowering.loss(loss);
         lowering.program
     }
 
-    /// What is done with the gradient.
+    /// What is done with the gradient: the same in every precision.
     pub fn update(plan: &Plan, update: &Update) -> Program {
         let config = RunConfig::default();
-        let mut lowering = Lowering::new(plan, 1, &config, true);
+        let mut lowering = Lowering::new(plan, 1, &config, true, Precision::F32);
         lowering.update(update);
         lowering.program
     }
@@ -75,7 +82,6 @@ impl Program {
     pub fn then(mut self, next: Program) -> Program {
         assert!(next.draws.is_empty(), "the draws of the first program are those of both");
         self.steps.extend(next.steps);
-        self.scratch_len = self.scratch_len.max(next.scratch_len);
         self
     }
 }
