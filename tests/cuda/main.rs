@@ -24,6 +24,8 @@ use cellc::graph::{Graph, Op, TensorType};
 use cellc::network::Network;
 use cellc::plan::{Mode, Plan};
 use cellc::train::{Event, OptimizerKind, TrainConfig, TrainSet, TrainState, Trainer, accuracy};
+use dfdx::nn::Module;
+use dfdx::tensor::TensorFromVec;
 use graphs::Wirer;
 
 /// Convolutions of all kinds, normalizations, pools, a dense layer and an auxiliary head, for the digits.
@@ -190,6 +192,30 @@ fn ten_steps_on_a_card_equal_the_cpus() {
 fn the_same_steps_on_a_card_give_the_same_bits() {
     let state = || trained(Cuda::open(0).unwrap(), &settings(OptimizerKind::Sgd), 3).state;
     assert_eq!(state(), state());
+}
+
+/// What a card has of a network stays there from inference to inference, and must go when the network changes.
+#[test]
+#[ignore = "needs a card, or the stand-ins of tests/cuda/build.sh"]
+fn inference_on_a_card_computes_with_the_network_as_it_is() {
+    let mut network = Network::new(&small(), 3);
+    network.set_device(Cuda::open(0).unwrap());
+    let pixels = |n: usize| (0..n * 64).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect();
+    let check = |network: &Network, what: &str| {
+        let mut same = network.clone();
+        same.set_device(Cpu::default());
+        for n in [4, 4, 2, 4] {
+            let x = dfdx::tensor::Cpu::default().tensor_from_vec(pixels(n), (n, 1, 8, 8));
+            let (found, expected) = (network.forward(x.clone()).as_vec(), same.forward(x).as_vec());
+            assert!(distance(&found, &expected) < 1e-5, "{what}: {found:?} {expected:?}");
+        }
+    };
+    check(&network, "fresh");
+    let params: Vec<f32> = network.params().flat.as_vec().iter().map(|p| p * 1.5).collect();
+    network.params_mut().flat.copy_from(&params);
+    check(&network, "other parameters");
+    network.statistics_mut().iter_mut().for_each(|s| *s = *s * 0.5 + 0.25);
+    check(&network, "other statistics");
 }
 
 #[test]
