@@ -21,7 +21,7 @@ const KEPT: usize = 6;
 /// Numbers of each place, in the order of [`Place::ALL`].
 pub(super) type Lens = [usize; Place::ALL.len()];
 
-/// Memory of a run on [`Cuda`](super::Cuda).
+/// Memory of a run on [`Cuda`].
 #[derive(Debug, Default)]
 pub struct CudaWorkspace {
     prepared: Option<Prepared>,
