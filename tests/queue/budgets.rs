@@ -33,9 +33,11 @@ fn compare(more: &[&str]) {
         text.unwrap_or_default().lines().count()
     };
     assert_eq!(retrained("there"), retrained("here"));
-    for worker in &workers {
-        assert!(worker.said().contains("trial"), "{} idled", worker.said());
-    }
+    // Which of them takes a child is chance, and so is whether both do.
+    assert!(
+        workers.iter().any(|worker| worker.said().contains("trial")),
+        "the search was not here"
+    );
     for stream in ["jobs", "answers", "poison"] {
         assert_eq!(server.messages(&format!("-{stream}")), Some(0), "{stream}");
     }

@@ -20,8 +20,11 @@ const TILE: usize = 1 << 17;
 /// Output pixels of a tile that needs no gathering.
 const POINTWISE_TILE: usize = 1 << 10;
 
-/// With fewer tiles than these the output channels are cut, too.
+/// With fewer tiles than these the output channels are cut, too, or the tiles where they are gathered.
 const FEW_TILES: usize = 4;
+
+/// Output pixels of a tile that is cut, a multiple of them.
+const FULL_BLOCKS: usize = 32;
 
 /// A number of output channels that leaves no row of a block of a product empty.
 const WHOLE_BLOCKS: usize = 24;
@@ -100,6 +103,17 @@ impl Problem<'_> {
         let (unit, units) = self.units();
         let tile = if self.is_pointwise() { POINTWISE_TILE } else { TILE / (fan_in * unit).max(1) };
         tile.clamp(1, units.max(1))
+    }
+
+    /// Units in a tile of a product that does not care how many there are.
+    fn product_tile(&self) -> usize {
+        let tile = self.tile(self.fan_in());
+        if self.is_pointwise() {
+            return tile;
+        }
+        let (unit, units) = self.units();
+        let whole = FULL_BLOCKS.div_ceil(unit.max(1));
+        tile.min(units.div_ceil(FEW_TILES).next_multiple_of(whole)).max(1)
     }
 
     fn check(&self, x: &[f32], y: &[f32], weight: &[f32]) {
@@ -221,7 +235,7 @@ impl Kernels {
         let &Problem { w, n, co, .. } = problem;
         let (kernels, fan_in) = (self, problem.fan_in());
         let (unit, units) = problem.units();
-        let tile = problem.tile(fan_in);
+        let tile = problem.product_tile();
         let output = SharedOutput::new(y);
         let tiles = units.div_ceil(tile);
         (0..tiles).into_par_iter().with_min_len(min_tiles(problem.work())).for_each(|t| {

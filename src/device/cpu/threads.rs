@@ -2,9 +2,9 @@
 
 use std::marker::PhantomData;
 
-/// Below this many steps (an element touched, or about 16 multiply-adds) waking other threads costs
-/// more than they save.
-const WORTH_SPLITTING: usize = 1 << 15;
+/// Below this many steps (an element touched, or about 16 multiply-adds) handing work to other threads, which are
+/// awake during a pass, costs more than they save.
+const WORTH_SPLITTING: usize = 1 << 13;
 
 /// Elements of one tile of an elementwise kernel.
 pub(super) const CHUNK: usize = 1 << 14;

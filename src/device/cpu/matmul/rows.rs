@@ -2,14 +2,15 @@
 
 use super::{Block, DEPTH, Target, load_row, store_block};
 use crate::device::cpu::Kernels;
-use crate::device::cpu::isa::for_each_isa;
+use crate::device::cpu::isa::{Isa, for_each_isa};
 use crate::device::cpu::scratch::with_scratch;
 use crate::device::cpu::simd::{LANES, SIDE, Simd, relu};
 
-/// With fewer rows of its right side than these, [`product_of_rows`] does not pack them as columns.
+/// With fewer rows of its right side than these, [`product_of_rows`] does not pack them as columns where registers
+/// are few.
 const NARROW: usize = 12;
 
-/// Inner dimension of a block of a narrow [`product_of_rows`].
+/// Inner dimension of a block of [`product_of_dots`].
 const ROW_BLOCK: usize = 1024;
 
 /// `sums[i * n + j] += sum over p of a[i * a_row + p] * b[j * b_row + p]`, with `max(b, 0)` for `b` if `relu` is
@@ -28,8 +29,14 @@ pub(in super::super) fn product_of_rows(
     sums: &mut [f32],
 ) {
     assert_eq!(sums.len(), m * n, "length of the sums");
-    if n < NARROW {
-        return narrow_product_of_rows(kernels, m, n, k, a, a_row, b, b_row, relu, sums);
+    // Sixteen dot products at a time load half a vector for each multiply-add, which no packing pays back; fewer load
+    // more, and packing costs less the more rows there are.
+    let is_packed = match kernels.isa() {
+        Isa::Avx512 => false,
+        Isa::Portable | Isa::Avx2 => n >= NARROW,
+    };
+    if !is_packed {
+        return product_of_dots(kernels, m, n, k, a, a_row, b, b_row, relu, sums);
     }
     let block = Block::of(kernels, m);
     with_scratch(k.min(DEPTH) * block.columns(kernels), |panel| match block {
@@ -168,8 +175,8 @@ fn multiply_rows<S: Simd, const MR: usize, const NV: usize>(
 }
 
 for_each_isa! {
-    /// [`product_of_rows`] for few rows of the right side: as vectors along the inner dimension.
-    fn narrow_product_of_rows<S: Simd, const MR: usize, const NR: usize>(
+    /// [`product_of_rows`] with both sides read where they lie, as vectors along the inner dimension.
+    fn product_of_dots<S: Simd, const MR: usize, const NR: usize>(
         simd: S,
         m: usize,
         n: usize,

@@ -117,17 +117,16 @@ fn gather_single<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
             from.get(start..start + places).unwrap_or(&from[..places])
         });
         let channels = channels.map(|channel| channel.as_chunks::<SIDE>());
-        for (block, to) in to.chunks_mut(SIDE).enumerate() {
-            if to.len() == SIDE {
-                let columns = simd.transpose(channels.map(|(blocks, _)| &blocks[block]));
-                for (to, column) in to.iter_mut().zip(&columns) {
-                    to[first..first + SIDE].copy_from_slice(column);
-                }
-            } else {
-                for (place, to) in to.iter_mut().enumerate() {
-                    let column = channels.map(|(_, rest)| rest[place]);
-                    to[first..first + SIDE].copy_from_slice(&column);
-                }
+        let (blocks, last) = to.as_chunks_mut::<SIDE>();
+        for (block, to) in blocks.iter_mut().enumerate() {
+            let columns = simd.transpose(rows_of(|channel| &channels[channel].0[block]));
+            for (to, column) in to.iter_mut().zip(&columns) {
+                to[first..first + SIDE].copy_from_slice(column);
+            }
+        }
+        for (place, to) in last.iter_mut().enumerate() {
+            for (to, (_, rest)) in to[first..first + SIDE].iter_mut().zip(&channels) {
+                *to = rest[place];
             }
         }
     }
@@ -140,25 +139,32 @@ fn scatter_single<S: Simd>(simd: S, from: &[f32], accumulate: bool, to: &mut [f3
     let places = from.len();
     for (group, to) in to.chunks_mut(SIDE * places).enumerate() {
         let lanes = group * SIDE..(group + 1) * SIDE;
-        for (block, from) in from.chunks(SIDE).enumerate() {
-            let mut columns = [[0.0; SIDE]; SIDE];
-            if from.len() == SIDE {
-                columns = simd.transpose(std::array::from_fn(|place| {
-                    from[place][lanes.clone()].first_chunk().expect("half of the lanes")
-                }));
-            } else {
-                for (place, from) in from.iter().enumerate() {
-                    for (column, &x) in columns.iter_mut().zip(&from[lanes.clone()]) {
-                        column[place] = x;
-                    }
-                }
-            }
+        let (blocks, rest) = from.as_chunks::<SIDE>();
+        for (block, from) in blocks.iter().enumerate() {
+            let columns = simd.transpose(rows_of(|place| {
+                from[place][lanes.clone()].first_chunk().expect("half of the lanes")
+            }));
             for (to, column) in to.chunks_exact_mut(places).zip(&columns) {
-                let to = &mut to[block * SIDE..][..from.len()];
-                write(&column[..from.len()], accumulate, to);
+                // As long as the compiler can see, or it calls a function to copy so few.
+                write(column, accumulate, &mut to.as_chunks_mut::<SIDE>().0[block]);
+            }
+        }
+        for (from, place) in rest.iter().zip(blocks.len() * SIDE..) {
+            for (to, &x) in to.chunks_exact_mut(places).zip(&from[lanes.clone()]) {
+                write(&[x], accumulate, &mut to[place..=place]);
             }
         }
     }
+}
+
+/// The rows of a transposition; a loop, because `std::array::from_fn` is not always inlined.
+#[inline(always)]
+fn rows_of<'a>(row: impl Fn(usize) -> &'a [f32; SIDE]) -> [&'a [f32; SIDE]; SIDE] {
+    let mut rows = [row(0); SIDE];
+    for (index, to) in rows.iter_mut().enumerate() {
+        *to = row(index);
+    }
+    rows
 }
 
 #[inline(always)]
