@@ -21,8 +21,8 @@
 //! Work is cut into tiles by shapes alone, and partial sums are added in the order of the tiles, so
 //! a result has the same bits for any number of threads. The loops are written once and compiled
 //! for each instruction set. Sums of products (convolutions, dense layers) use fused multiply-add
-//! where the processor has it, and weight gradients sum in the order that suits its registers, so these
-//! differ in their last bits between instruction sets; all other kernels give the same bits on each of them.
+//! where the processor has it, and so differ in their last bits between [`Isa::Portable`] and the
+//! others; all other kernels give the same bits on every instruction set.
 
 #![expect(
     unsafe_code,

@@ -18,6 +18,12 @@ pub(super) trait Simd: Copy {
     /// A truth value for each lane.
     type Mask: Copy;
 
+    /// What one register holds of a vector.
+    type Register: Copy;
+
+    /// Registers of a vector.
+    const REGISTERS: usize;
+
     /// The same number in all lanes.
     fn splat(self, x: f32) -> Self::Vector;
 
@@ -53,6 +59,26 @@ pub(super) trait Simd: Copy {
 
     /// The sum of the lanes, by halves, as [`sum_lanes`].
     fn sum(self, x: Self::Vector) -> f32;
+
+    /// One register of a vector of zeros.
+    fn zero_register(self) -> Self::Register;
+
+    /// Register `index` of the vector of an array.
+    fn load_register(self, from: &[f32; LANES], index: usize) -> Self::Register;
+
+    /// Writes register `index` of a vector to an array.
+    fn store_register(self, x: Self::Register, to: &mut [f32; LANES], index: usize);
+
+    /// [`Self::mul_add`] of one register.
+    fn mul_add_register(
+        self,
+        a: Self::Register,
+        b: Self::Register,
+        c: Self::Register,
+    ) -> Self::Register;
+
+    /// [`Self::relu`] of one register.
+    fn relu_register(self, x: Self::Register) -> Self::Register;
 
     /// Rows as columns.
     fn transpose(self, rows: [&[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE];
@@ -95,6 +121,8 @@ pub(super) struct Portable;
 impl Simd for Portable {
     type Vector = [f32; LANES];
     type Mask = [bool; LANES];
+    type Register = Self::Vector;
+    const REGISTERS: usize = 1;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::Vector {
@@ -159,6 +187,36 @@ impl Simd for Portable {
     #[inline(always)]
     fn sum(self, x: Self::Vector) -> f32 {
         sum_lanes(&x)
+    }
+
+    #[inline(always)]
+    fn zero_register(self) -> Self::Register {
+        self.splat(0.0)
+    }
+
+    #[inline(always)]
+    fn load_register(self, from: &[f32; LANES], _: usize) -> Self::Register {
+        self.load(from)
+    }
+
+    #[inline(always)]
+    fn store_register(self, x: Self::Register, to: &mut [f32; LANES], _: usize) {
+        self.store(x, to);
+    }
+
+    #[inline(always)]
+    fn mul_add_register(
+        self,
+        a: Self::Register,
+        b: Self::Register,
+        c: Self::Register,
+    ) -> Self::Register {
+        self.mul_add(a, b, c)
+    }
+
+    #[inline(always)]
+    fn relu_register(self, x: Self::Register) -> Self::Register {
+        self.relu(x)
     }
 
     #[inline(always)]
@@ -267,6 +325,8 @@ mod x86_64 {
     impl Simd for Avx2 {
         type Vector = [__m256; 2];
         type Mask = [__m256; 2];
+        type Register = __m256;
+        const REGISTERS: usize = 2;
 
         #[inline(always)]
         fn splat(self, x: f32) -> Self::Vector {
@@ -347,6 +407,38 @@ mod x86_64 {
         }
 
         #[inline(always)]
+        fn zero_register(self) -> Self::Register {
+            proven!(_mm256_setzero_ps())
+        }
+
+        #[inline(always)]
+        fn load_register(self, from: &[f32; LANES], index: usize) -> Self::Register {
+            let (halves, _) = from.as_chunks::<{ LANES / 2 }>();
+            proven!(_mm256_loadu_ps(halves[index].as_ptr()))
+        }
+
+        #[inline(always)]
+        fn store_register(self, x: Self::Register, to: &mut [f32; LANES], index: usize) {
+            let (halves, _) = to.as_chunks_mut::<{ LANES / 2 }>();
+            proven!(_mm256_storeu_ps(halves[index].as_mut_ptr(), x));
+        }
+
+        #[inline(always)]
+        fn mul_add_register(
+            self,
+            a: Self::Register,
+            b: Self::Register,
+            c: Self::Register,
+        ) -> Self::Register {
+            proven!(_mm256_fmadd_ps(a, b, c))
+        }
+
+        #[inline(always)]
+        fn relu_register(self, x: Self::Register) -> Self::Register {
+            proven!(_mm256_max_ps(_mm256_setzero_ps(), x))
+        }
+
+        #[inline(always)]
         fn transpose(self, rows: [&[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
             transpose_of_eight!(rows)
         }
@@ -355,6 +447,8 @@ mod x86_64 {
     impl Simd for Avx512 {
         type Vector = __m512;
         type Mask = __mmask16;
+        type Register = Self::Vector;
+        const REGISTERS: usize = 1;
 
         #[inline(always)]
         fn splat(self, x: f32) -> Self::Vector {
@@ -418,6 +512,36 @@ mod x86_64 {
         fn sum(self, x: Self::Vector) -> f32 {
             let high = proven!(_mm512_extractf32x8_ps::<1>(x));
             sum_of_eight!(proven!(_mm256_add_ps(_mm512_castps512_ps256(x), high)))
+        }
+
+        #[inline(always)]
+        fn zero_register(self) -> Self::Register {
+            self.splat(0.0)
+        }
+
+        #[inline(always)]
+        fn load_register(self, from: &[f32; LANES], _: usize) -> Self::Register {
+            self.load(from)
+        }
+
+        #[inline(always)]
+        fn store_register(self, x: Self::Register, to: &mut [f32; LANES], _: usize) {
+            self.store(x, to);
+        }
+
+        #[inline(always)]
+        fn mul_add_register(
+            self,
+            a: Self::Register,
+            b: Self::Register,
+            c: Self::Register,
+        ) -> Self::Register {
+            self.mul_add(a, b, c)
+        }
+
+        #[inline(always)]
+        fn relu_register(self, x: Self::Register) -> Self::Register {
+            self.relu(x)
         }
 
         #[inline(always)]

@@ -4,13 +4,14 @@
 //! activations. It packs both sides into panels of a few rows or columns and keeps a block of the
 //! result in registers (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
 //! 2008). [`product_of_rows`] is `A B^T` with contiguous rows in both and a long inner dimension:
-//! weight gradients. It packs `B` as columns and reads `A` where it lies, or reads both along the inner
-//! dimension: few rows of `B`, and any number with the registers of AVX-512.
+//! weight gradients. It packs `B` as columns and reads `A` where it lies; few rows of `B` are not
+//! packed either, because both sides can be read along the inner dimension.
 //!
 //! # Determinism
-//! An element of [`product`] is summed in the order of the inner dimension, in blocks of [`DEPTH`], whatever
-//! the size of the block in registers, so all instruction sets that fuse multiply and add give the same
-//! bits. [`product_of_rows`] sums in the same order where it packs, otherwise in [`LANES`] interleaved sums.
+//! An element of [`product`] and of [`product_of_rows`] is summed in the order of the inner
+//! dimension, in blocks of [`DEPTH`]; with few rows of `B` in [`LANES`] interleaved sums. None of
+//! this depends on the size of the block in registers, so all instruction sets that fuse multiply
+//! and add give the same bits.
 
 mod rows;
 

@@ -2,15 +2,15 @@
 
 use super::{Block, DEPTH, Target, load_row, store_block};
 use crate::device::cpu::Kernels;
-use crate::device::cpu::isa::{Isa, for_each_isa};
+use crate::device::cpu::isa::for_each_isa;
 use crate::device::cpu::scratch::with_scratch;
 use crate::device::cpu::simd::{LANES, SIDE, Simd, relu};
 
-/// With fewer rows of its right side than these, [`product_of_rows`] does not pack them as columns where registers
-/// are few.
-const NARROW: usize = 12;
+/// With fewer rows of its right side than these, [`product_of_rows`] does not pack them as columns, which pays where
+/// every column meets many rows. Dot products read both sides from the second cache for each block.
+const NARROW: usize = 40;
 
-/// Inner dimension of a block of [`product_of_dots`].
+/// Inner dimension of a block of a narrow [`product_of_rows`].
 const ROW_BLOCK: usize = 1024;
 
 /// `sums[i * n + j] += sum over p of a[i * a_row + p] * b[j * b_row + p]`, with `max(b, 0)` for `b` if `relu` is
@@ -29,14 +29,8 @@ pub(in super::super) fn product_of_rows(
     sums: &mut [f32],
 ) {
     assert_eq!(sums.len(), m * n, "length of the sums");
-    // Sixteen dot products at a time load half a vector for each multiply-add, which no packing pays back; fewer load
-    // more, and packing costs less the more rows there are.
-    let is_packed = match kernels.isa() {
-        Isa::Avx512 => false,
-        Isa::Portable | Isa::Avx2 => n >= NARROW,
-    };
-    if !is_packed {
-        return product_of_dots(kernels, m, n, k, a, a_row, b, b_row, relu, sums);
+    if n < NARROW {
+        return narrow_product_of_rows(kernels, m, n, k, a, a_row, b, b_row, relu, sums);
     }
     let block = Block::of(kernels, m);
     with_scratch(k.min(DEPTH) * block.columns(kernels), |panel| match block {
@@ -175,8 +169,8 @@ fn multiply_rows<S: Simd, const MR: usize, const NV: usize>(
 }
 
 for_each_isa! {
-    /// [`product_of_rows`] with both sides read where they lie, as vectors along the inner dimension.
-    fn product_of_dots<S: Simd, const MR: usize, const NR: usize>(
+    /// [`product_of_rows`] for few rows of the right side: as vectors along the inner dimension.
+    fn narrow_product_of_rows<S: Simd, const MR: usize, const NR: usize>(
         simd: S,
         m: usize,
         n: usize,
@@ -211,7 +205,7 @@ for_each_isa! {
             }
         }
     }
-    [portable <1, 2>, avx2 <2, 2>, avx512 <4, 4>]
+    [portable <1, 2>, avx2 <4, 3>, avx512 <4, 4>]
 }
 
 /// Rows of `len` numbers, one every `row` numbers.
@@ -255,50 +249,67 @@ fn dots<S: Simd, const MR: usize, const NR: usize>(
     };
     for i in 0..MR {
         for j in 0..NR {
-            sums[i * sums_row + j] += simd.sum(lanes[i][j]);
+            sums[i * sums_row + j] += simd.sum(simd.load(&lanes[i][j]));
         }
     }
 }
 
+/// Interleaved sums of the products of rows, one register of each vector after the other, so that all sums of a block
+/// are in registers.
 #[inline(always)]
 fn dot_lanes<S: Simd, const MR: usize, const NR: usize, const RELU: bool>(
     simd: S,
     a: Rows<'_>,
     b: Rows<'_>,
-) -> [[S::Vector; NR]; MR] {
-    let mut sums = [[simd.splat(0.0); NR]; MR];
+) -> [[[f32; LANES]; NR]; MR] {
+    let mut lanes = [[[0.0; LANES]; NR]; MR];
     let (a, a_rest) = a.first::<MR>();
     let (b, b_rest) = b.first::<NR>();
     let steps = a[0].len();
     let (a, b) = (a.map(|a| &a[..steps]), b.map(|b| &b[..steps]));
-    for p in 0..steps {
-        add_products::<S, MR, NR, RELU>(simd, a.map(|a| &a[p]), b.map(|b| &b[p]), &mut sums);
+    let rest = (!a_rest[0].is_empty()).then(|| (a_rest.map(filled_up), b_rest.map(filled_up)));
+    for index in 0..S::REGISTERS {
+        let mut sums = [[simd.zero_register(); NR]; MR];
+        for p in 0..steps {
+            add_products::<S, MR, NR, RELU>(
+                simd,
+                index,
+                a.map(|a| &a[p]),
+                b.map(|b| &b[p]),
+                &mut sums,
+            );
+        }
+        if let Some((a, b)) = &rest {
+            add_products::<S, MR, NR, RELU>(simd, index, a.each_ref(), b.each_ref(), &mut sums);
+        }
+        for i in 0..MR {
+            for j in 0..NR {
+                simd.store_register(sums[i][j], &mut lanes[i][j], index);
+            }
+        }
     }
-    if !a_rest[0].is_empty() {
-        let (a, b) = (a_rest.map(filled_up), b_rest.map(filled_up));
-        add_products::<S, MR, NR, RELU>(simd, a.each_ref(), b.each_ref(), &mut sums);
-    }
-    sums
+    lanes
 }
 
 #[inline(always)]
 fn add_products<S: Simd, const MR: usize, const NR: usize, const RELU: bool>(
     simd: S,
+    index: usize,
     a: [&[f32; LANES]; MR],
     b: [&[f32; LANES]; NR],
-    sums: &mut [[S::Vector; NR]; MR],
+    sums: &mut [[S::Register; NR]; MR],
 ) {
-    let mut left = [simd.splat(0.0); MR];
-    for i in 0..MR {
-        left[i] = simd.load(a[i]);
-    }
+    let mut right = [simd.zero_register(); NR];
     for j in 0..NR {
-        let mut right = simd.load(b[j]);
+        right[j] = simd.load_register(b[j], index);
         if RELU {
-            right = simd.relu(right);
+            right[j] = simd.relu_register(right[j]);
         }
-        for i in 0..MR {
-            sums[i][j] = simd.mul_add(left[i], right, sums[i][j]);
+    }
+    for i in 0..MR {
+        let left = simd.load_register(a[i], index);
+        for j in 0..NR {
+            sums[i][j] = simd.mul_add_register(left, right[j], sums[i][j]);
         }
     }
 }
