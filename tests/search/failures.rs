@@ -174,7 +174,8 @@ fn a_ledger_in_use_is_refused() {
     };
     let clock = || Duration::ZERO;
     run(&space, &table, &config, &new(dir.path()), &clock, &mut start_another).unwrap();
-    assert!(matches!(second, Some(Err(Error::Write { .. }))), "{second:?}");
+    let Some(Err(Error::Config { setting, reason, .. })) = &second else { panic!("{second:?}") };
+    assert_eq!((*setting, &**reason), ("run", "another process is at the run in this folder"));
 }
 
 #[test]

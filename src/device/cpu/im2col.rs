@@ -36,14 +36,8 @@ for_each_isa! {
                 let from = &x[run.from * n..];
                 if w.stride[1] == 1 {
                     copy(&from[..out.len()], rectify, out);
-                } else if n == 1 {
-                    for (out, &x) in out.iter_mut().zip(from.iter().step_by(w.stride[1])) {
-                        *out = if rectify { relu(x) } else { x };
-                    }
                 } else {
-                    for (out, x) in out.chunks_exact_mut(n).zip(from.chunks(w.stride[1] * n)) {
-                        copy(&x[..n], rectify, out);
-                    }
+                    copy_every(w.stride[1], n, from, rectify, out);
                 }
             }
         }
@@ -100,6 +94,35 @@ fn copy(from: &[f32], rectify: bool, to: &mut [f32]) {
         }
     } else {
         to.copy_from_slice(from);
+    }
+}
+
+/// Copies the first `n` numbers of every `stride * n`. Numbers of images that the compiler knows are copied without
+/// a call of a function for so few.
+#[inline(always)]
+fn copy_every(stride: usize, n: usize, from: &[f32], rectify: bool, to: &mut [f32]) {
+    match n {
+        1 => copy_chunks::<1>(stride, from, rectify, to),
+        2 => copy_chunks::<2>(stride, from, rectify, to),
+        4 => copy_chunks::<4>(stride, from, rectify, to),
+        8 => copy_chunks::<8>(stride, from, rectify, to),
+        16 => copy_chunks::<16>(stride, from, rectify, to),
+        32 => copy_chunks::<32>(stride, from, rectify, to),
+        _ => {
+            for (to, from) in to.chunks_exact_mut(n).zip(from.chunks(stride * n)) {
+                copy(&from[..n], rectify, to);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn copy_chunks<const N: usize>(stride: usize, from: &[f32], rectify: bool, to: &mut [f32]) {
+    let from = from.as_chunks::<N>().0.iter().step_by(stride);
+    for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(from) {
+        for (to, &x) in to.iter_mut().zip(from) {
+            *to = if rectify { relu(x) } else { x };
+        }
     }
 }
 

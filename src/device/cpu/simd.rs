@@ -114,6 +114,44 @@ pub(super) fn sum_lanes(lanes: &[f32; LANES]) -> f32 {
     lanes[0]
 }
 
+/// The part of [`Simd`] about registers where a vector is one.
+macro_rules! vector_is_register {
+    () => {
+        type Register = Self::Vector;
+        const REGISTERS: usize = 1;
+
+        #[inline(always)]
+        fn zero_register(self) -> Self::Register {
+            self.splat(0.0)
+        }
+
+        #[inline(always)]
+        fn load_register(self, from: &[f32; LANES], _: usize) -> Self::Register {
+            self.load(from)
+        }
+
+        #[inline(always)]
+        fn store_register(self, x: Self::Register, to: &mut [f32; LANES], _: usize) {
+            self.store(x, to);
+        }
+
+        #[inline(always)]
+        fn mul_add_register(
+            self,
+            a: Self::Register,
+            b: Self::Register,
+            c: Self::Register,
+        ) -> Self::Register {
+            self.mul_add(a, b, c)
+        }
+
+        #[inline(always)]
+        fn relu_register(self, x: Self::Register) -> Self::Register {
+            self.relu(x)
+        }
+    };
+}
+
 /// Plain arrays.
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
@@ -121,8 +159,8 @@ pub(super) struct Portable;
 impl Simd for Portable {
     type Vector = [f32; LANES];
     type Mask = [bool; LANES];
-    type Register = Self::Vector;
-    const REGISTERS: usize = 1;
+
+    vector_is_register!();
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::Vector {
@@ -187,36 +225,6 @@ impl Simd for Portable {
     #[inline(always)]
     fn sum(self, x: Self::Vector) -> f32 {
         sum_lanes(&x)
-    }
-
-    #[inline(always)]
-    fn zero_register(self) -> Self::Register {
-        self.splat(0.0)
-    }
-
-    #[inline(always)]
-    fn load_register(self, from: &[f32; LANES], _: usize) -> Self::Register {
-        self.load(from)
-    }
-
-    #[inline(always)]
-    fn store_register(self, x: Self::Register, to: &mut [f32; LANES], _: usize) {
-        self.store(x, to);
-    }
-
-    #[inline(always)]
-    fn mul_add_register(
-        self,
-        a: Self::Register,
-        b: Self::Register,
-        c: Self::Register,
-    ) -> Self::Register {
-        self.mul_add(a, b, c)
-    }
-
-    #[inline(always)]
-    fn relu_register(self, x: Self::Register) -> Self::Register {
-        self.relu(x)
     }
 
     #[inline(always)]
@@ -447,8 +455,8 @@ mod x86_64 {
     impl Simd for Avx512 {
         type Vector = __m512;
         type Mask = __mmask16;
-        type Register = Self::Vector;
-        const REGISTERS: usize = 1;
+
+        vector_is_register!();
 
         #[inline(always)]
         fn splat(self, x: f32) -> Self::Vector {
@@ -512,36 +520,6 @@ mod x86_64 {
         fn sum(self, x: Self::Vector) -> f32 {
             let high = proven!(_mm512_extractf32x8_ps::<1>(x));
             sum_of_eight!(proven!(_mm256_add_ps(_mm512_castps512_ps256(x), high)))
-        }
-
-        #[inline(always)]
-        fn zero_register(self) -> Self::Register {
-            self.splat(0.0)
-        }
-
-        #[inline(always)]
-        fn load_register(self, from: &[f32; LANES], _: usize) -> Self::Register {
-            self.load(from)
-        }
-
-        #[inline(always)]
-        fn store_register(self, x: Self::Register, to: &mut [f32; LANES], _: usize) {
-            self.store(x, to);
-        }
-
-        #[inline(always)]
-        fn mul_add_register(
-            self,
-            a: Self::Register,
-            b: Self::Register,
-            c: Self::Register,
-        ) -> Self::Register {
-            self.mul_add(a, b, c)
-        }
-
-        #[inline(always)]
-        fn relu_register(self, x: Self::Register) -> Self::Register {
-            self.relu(x)
         }
 
         #[inline(always)]
