@@ -93,19 +93,16 @@ impl FolderLock {
     }
 }
 
-/// Removes what processes that were killed left behind while they replaced these files of a folder. No process
-/// may be about to replace one.
-pub fn remove_unfinished(folder: &Path, files: &[&str]) {
+/// Removes what processes that were killed left behind while they replaced files of a folder, those that are chosen
+/// by their names. No process may be about to replace one.
+pub fn remove_unfinished(folder: &Path, is_chosen: impl Fn(&str) -> bool) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let is_unfinished = |file: &&str| {
-            let rest = name.strip_prefix('.').and_then(|rest| rest.strip_prefix(file));
-            let process = rest.and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".part"));
-            process.is_some_and(|process| process.parse::<u32>().is_ok())
-        };
-        if files.iter().any(is_unfinished) {
+        let parts = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".part"));
+        let parts = parts.and_then(|parts| parts.rsplit_once('.'));
+        if parts.is_some_and(|(file, process)| process.parse::<u32>().is_ok() && is_chosen(file)) {
             // What cannot be removed does no harm.
             let _ = fs::remove_file(entry.path());
         }
@@ -162,7 +159,7 @@ mod tests {
         for name in kept.iter().chain(&[".a.txt.12.part"]) {
             fs::write(folder.path().join(name), b"one").expect("written");
         }
-        remove_unfinished(folder.path(), &["a.txt"]);
+        remove_unfinished(folder.path(), |file| file == "a.txt");
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), kept.len());
         assert!(!folder.path().join(".a.txt.12.part").exists());
     }

@@ -74,6 +74,9 @@ impl RunDir {
         let (config, ledger) = (dir.join("config.toml"), dir.join("ledger.jsonl"));
         fs::create_dir_all(dir).map_err(Error::write(dir))?;
         let lock = FolderLock::take(dir, "run")?;
+        for folder in [dir, &dir.join("cells")] {
+            storage::remove_unfinished(folder, |_| true);
+        }
         if ledger.try_exists().map_err(Error::write(&ledger))? {
             match folder {
                 RunFolder::New(_) => return Err(Error::RunExists { path: dir.clone() }),

@@ -99,7 +99,7 @@ impl RunFolder {
             return Err(refuse("run", dir, reason.into()));
         }
         folder.check_parts("run")?;
-        remove_unfinished(dir, &FILES);
+        remove_unfinished(dir, |file| FILES.contains(&file));
         Ok(folder)
     }
 
@@ -121,7 +121,7 @@ impl RunFolder {
         let path = folder.last();
         if !path.exists() {
             folder.check_parts("resume")?;
-            remove_unfinished(dir, &FILES);
+            remove_unfinished(dir, |file| FILES.contains(&file));
             return Ok((folder, None));
         }
         let fault = |fault: String| Error::Checkpoint { path: path.clone(), fault };
@@ -137,7 +137,7 @@ impl RunFolder {
         if let Some(what) = difference(&stored.about, &folder.about) {
             return Err(refuse("resume", dir, format!("the run in it differs in its {what}")));
         }
-        remove_unfinished(dir, &FILES);
+        remove_unfinished(dir, |file| FILES.contains(&file));
         Ok((folder, Some(TrainState { progress: stored.progress, tensors: flat(tensors) })))
     }
 

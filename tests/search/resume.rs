@@ -156,6 +156,19 @@ fn victim() {
 }
 
 #[test]
+fn what_a_kill_left_unfinished_is_gone_after_a_resumption() {
+    let folder = tempfile::tempdir().unwrap();
+    let (space, table, config) = (flat_space(3, 3), Table::new(matches), config(ppo(), 4, 1));
+    search(&space, &table, &config, &new(folder.path())).unwrap();
+    let whole = contents(folder.path());
+    for name in [".best.cell.12.part", "cells/.0002-012.cell.34.part", ".report.html.5.part"] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    search(&space, &table, &config, &resume(folder.path())).unwrap();
+    assert_eq!(contents(folder.path()), whole);
+}
+
+#[test]
 fn a_killed_process_loses_no_finished_trial() {
     let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     killed_search(whole.path());
