@@ -172,7 +172,7 @@ fn window() -> impl Strategy<Value = Window> {
 
 fn problem() -> impl Strategy<Value = Problem> {
     // From one image to more than a vector of them.
-    let images = prop_oneof![1..8usize, Just(16), Just(19)];
+    let images = prop_oneof![1..9usize, Just(16), Just(19), Just(32)];
     (window(), images, 1..10usize, 1..10usize, any::<bool>(), any::<u64>())
         .prop_map(|(w, n, ci, co, relu_in, seed)| Problem { w, n, ci, co, relu_in, seed })
 }
