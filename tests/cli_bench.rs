@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use cellc::compile::{self, Request};
 use cellc::graph::Graph;
 use cellc::graph::cost::Cost;
-use cellc::plan::{Mode, Plan};
+use cellc::plan::{Forward, Group, Mode, Parts, Plan};
 use cellc::source::SourceFile;
 use serde_json::Value;
 
@@ -124,6 +124,30 @@ fn the_work_of_a_plan_is_that_of_its_graph() {
     let backward: u64 = works.map(|work| work.macs).sum();
     let stem = 3 * 3 * 3 * 3 * 32 * 32;
     assert_eq!(backward, 2 * forward - stem);
+}
+
+#[test]
+fn the_work_of_a_group_leaves_out_what_lies_between_its_steps() {
+    let plan = Plan::new(&graph(), Mode::Infer);
+    let is_pair = |group: &&Group| group.parts == Parts::Places;
+    let group = plan.forward_groups.iter().find(is_pair).expect("separable convolutions");
+    let [first, second] = [group.steps.start, group.steps.start + 1]
+        .map(|step| plan.forward_work(&plan.forward[step].kernel));
+    let Forward::DepthwiseConv { y, .. } = plan.forward[group.steps.start].kernel else {
+        panic!("{group:?} begins with a depthwise convolution")
+    };
+    let between = 4 * (y.channels * plan.area(y)) as u64;
+    let work = plan.forward_group_work(group);
+    assert_eq!(work.kind, format!("{} + {}", first.kind, second.kind));
+    assert_eq!(work.macs, first.macs + second.macs);
+    assert_eq!(work.bytes, first.bytes + second.bytes - 2 * between);
+
+    let report = json(&fine(None, &["infer", "--json", "--profile"]));
+    let rows = report["profile"]["kernels"].as_array().unwrap();
+    let calls: u64 = rows.iter().map(|row| row["calls"].as_u64().unwrap()).sum();
+    let pairs = plan.forward_groups.iter().filter(is_pair).count();
+    assert_eq!(calls as usize, plan.forward.len() - pairs);
+    assert!(rows.iter().any(|row| row["kernel"] == work.kind), "{rows:?}");
 }
 
 #[test]

@@ -3,10 +3,11 @@
 mod reference;
 
 use cellc::device::{
-    BackwardPass, Cpu, CpuWorkspace, Device, ForwardPass, RunConfig, Statistics, cpu::Kernels,
+    BackwardPass, Cpu, CpuWorkspace, Device, ForwardPass, RunConfig, Statistics,
+    cpu::{Isa, Kernels},
 };
-use cellc::graph::{Graph, NodeId, Op, TensorType};
-use cellc::plan::{Group, Layout, Mode, Plan};
+use cellc::graph::{Graph, Node, NodeId, Op, TensorType};
+use cellc::plan::{Group, Layout, Mode, Parts, Plan};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::{Rng, SeedableRng};
@@ -415,6 +416,77 @@ fn running_channel_by_channel_changes_no_bit() {
     }
 }
 
+/// A plan whose steps run one after the other.
+fn apart(mut runner: Runner) -> Runner {
+    let groups = std::mem::take(&mut runner.plan.forward_groups);
+    let one = |group: &Group, step| Group {
+        steps: step..step + 1,
+        parts: Parts::Channels,
+        ..group.clone()
+    };
+    let steps = groups.iter().flat_map(|group| group.steps.clone().map(|s| one(group, s)));
+    runner.plan.forward_groups = steps.collect();
+    runner
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Windows of all kinds over maps of any size, in tiles and at their borders, on all instruction sets.
+    #[test]
+    fn running_place_by_place_changes_no_bit(
+        (channels, filters) in (1usize..70, 1usize..110),
+        (height, width) in (1usize..20, 1usize..20),
+        (kernel, stride) in (1usize..8, 1usize..3),
+        batch in prop::sample::select(vec![3usize, 16, 32, 48]),
+        (relu_in, relu_between, is_normalized, is_read_twice) in any::<(bool, bool, bool, bool)>(),
+        seed in any::<u32>(),
+    ) {
+        let mut w = Wirer::new(TensorType::new(channels, height, width));
+        let x = if relu_in { w.relu(w.graph.input) } else { w.graph.input };
+        let between = w.dwconv(x, kernel, stride);
+        let x = if relu_between { w.relu(between) } else { between };
+        let mut y = w.conv(x, 1, 1, filters);
+        if is_normalized {
+            y = w.bn(y);
+        }
+        if is_read_twice {
+            y = w.add(Op::Concat, &[y, between]);
+        }
+        w.graph.output = w.head(y, 3);
+        let graph = w.graph;
+        let problem = Problem::new(&graph, batch, u64::from(seed));
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let runner = || {
+                let device = Cpu::new(Kernels::with(isa));
+                Runner { device, ..Runner::new(&graph, Mode::Infer, &problem.state) }
+            };
+            let mut grouped = runner();
+            let by_places = |group: &&Group| group.parts == Parts::Places;
+            let groups = grouped.plan.forward_groups.iter().filter(by_places).count();
+            prop_assert_eq!(groups, usize::from(!is_read_twice));
+            let found = grouped.forward(Phase::Eval, batch, &problem.image);
+            prop_assert_eq!(found, apart(runner()).forward(Phase::Eval, batch, &problem.image));
+        }
+    }
+}
+
+#[test]
+fn separable_convolutions_of_nasnet_a_run_place_by_place() {
+    let graph = nasnet_a(1, 12);
+    let problem = Problem::new(&graph, 16, 6);
+    let runner = || Runner::new(&graph, Mode::Infer, &problem.state);
+    let is_depthwise = |node: &&Node| matches!(node.op, Op::DepthwiseConv { .. });
+    let by_places = |group: &&Group| group.parts == Parts::Places;
+    let mut grouped = runner();
+    assert_eq!(
+        grouped.plan.forward_groups.iter().filter(by_places).count(),
+        graph.nodes.iter().filter(is_depthwise).count()
+    );
+    let found = grouped.forward(Phase::Eval, 16, &problem.image);
+    assert_eq!(found, apart(runner()).forward(Phase::Eval, 16, &problem.image));
+}
+
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let graph = nasnet_a(1, 4);
@@ -437,7 +509,7 @@ fn portable_kernels_run_a_plan_too() {
     let graph = everything();
     let problem = Problem::new(&graph, 2, 6);
     let mut runner = Runner::new(&graph, TRAIN, &problem.state);
-    runner.device = Cpu::new(Kernels::with(cellc::device::cpu::Isa::Portable));
+    runner.device = Cpu::new(Kernels::with(Isa::Portable));
     let results = runner.forward(Phase::Train, 2, &problem.image);
     let [logits, _] = problem.reference(&problem.state, Phase::Train, &problem.image);
     assert_close(&results.logits, &logits, "logits");
@@ -727,4 +799,15 @@ fn plans_print() {
     let train = Mode::Train { dropout: false, drop_path: false, image_gradient: false };
     insta::assert_snapshot!("train", Plan::new(&w.graph, train));
     insta::assert_snapshot!("infer", Plan::new(&w.graph, Mode::Infer));
+}
+
+#[test]
+fn plans_print_what_runs_place_by_place() {
+    let mut w = Wirer::new(TensorType::new(3, 4, 4));
+    let rectified = w.relu(w.graph.input);
+    let between = w.dwconv(rectified, 3, 1);
+    let y = w.conv(between, 1, 1, 2);
+    let y = w.bn(y);
+    w.graph.output = w.head(y, 2);
+    insta::assert_snapshot!("place_by_place", Plan::new(&w.graph, Mode::Infer));
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::graph::NodeId;
 
-use super::{Backward, Content, Forward, Mode, Output, Plan, Slot, Target, View};
+use super::{Backward, Content, Forward, Mode, Output, Parts, Plan, Slot, Target, View};
 
 impl fmt::Display for Plan {
     /// Steps as `3  conv 1x1 relu(v1) w[0..64] -> v2  path`, where `v1` is a buffer of values, `g4` one
@@ -39,16 +39,21 @@ impl fmt::Display for Plan {
             let index = self.forward.len() + index;
             self.line(f, index, &self.backward_text(&step.kernel), step.node)?;
         }
-        let both = [(&self.forward_groups, 0), (&self.backward_groups, self.forward.len())];
-        let groups = both.into_iter().flat_map(|(groups, before)| {
-            groups.iter().filter(|group| group.steps.len() > 1).map(move |group| {
-                format!("{}-{}", before + group.steps.start, before + group.steps.end - 1)
-            })
-        });
-        let groups: Vec<String> = groups.collect();
-        if !groups.is_empty() {
-            writeln!(f, "channel by channel")?;
-            writeln!(f, "  steps {}", groups.join(", "))?;
+        for (parts, title) in
+            [(Parts::Channels, "channel by channel"), (Parts::Places, "place by place")]
+        {
+            let both = [(&self.forward_groups, 0), (&self.backward_groups, self.forward.len())];
+            let groups = both.into_iter().flat_map(|(groups, before)| {
+                let groups = groups.iter().filter(|group| group.steps.len() > 1);
+                groups.filter(|group| group.parts == parts).map(move |group| {
+                    format!("{}-{}", before + group.steps.start, before + group.steps.end - 1)
+                })
+            });
+            let groups: Vec<String> = groups.collect();
+            if !groups.is_empty() {
+                writeln!(f, "{title}")?;
+                writeln!(f, "  steps {}", groups.join(", "))?;
+            }
         }
         writeln!(f, "buffers")?;
         for (index, buffer) in self.buffers.iter().enumerate() {

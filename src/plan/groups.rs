@@ -1,13 +1,19 @@
-//! Steps that run channel by channel: what one leaves of a channel in the cache, the next one finds there.
+//! Steps that run part by part: what one leaves of a part in the cache, the next one finds there.
 //!
+//! # Channel by channel
 //! A depthwise convolution, a normalization of the batch and everything that treats numbers one by one make a
 //! channel of what they write from the same channel of what they read, and so do their gradients. A run of such
 //! steps may therefore be done for a few channels at a time instead of one step after the other. That changes
 //! no result: every number is computed from the same numbers in the same order.
+//!
+//! # Place by place
+//! In inference a 1x1 convolution needs of a depthwise convolution before it, at some places of the map, all
+//! channels at the same places. Both may therefore be done for some places at a time, and if nobody else reads what
+//! lies between them, it need not be kept. Training keeps it for the gradient of the filters.
 
 use std::ops::Range;
 
-use super::{Backward, Forward, Norm, Plan, Saved, Slot, Target, View};
+use super::{Backward, Forward, Mode, Norm, Plan, Saved, Slot, Target, View};
 
 /// Numbers of the largest view of a few channels, about: several such views stay in the second cache.
 const BLOCK: usize = 1 << 15;
@@ -15,11 +21,23 @@ const BLOCK: usize = 1 << 15;
 /// Fewest blocks of channels, as far as there are channels, for several threads to share.
 const BLOCKS: usize = 8;
 
-/// Steps that run one after the other or, if there are several, channel by channel.
+/// How the steps of a group are cut into parts that may run one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// All steps for some channels, then for the next ones.
+    Channels,
+    /// A depthwise convolution and the 1x1 convolution of what it gives, for some places of the map, then for the
+    /// next ones; nobody else reads what lies between them.
+    Places,
+}
+
+/// Steps that run one after the other or, if there are several, part by part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Indices of the steps.
     pub steps: Range<usize>,
+    /// How several steps are cut.
+    pub parts: Parts,
     /// Channels of every view that they touch.
     pub channels: usize,
     /// Numbers of one channel of the largest of these views, for each image.
@@ -197,7 +215,10 @@ pub(super) fn form(plan: &mut Plan) {
         step.kernel.visit(|view, _| views.push(view));
         (step.kernel.of_channels(&(0..1)).is_some(), views)
     });
-    let forward = groups(plan, forward);
+    let mut forward = groups(plan, forward);
+    if plan.mode == Mode::Infer {
+        forward = by_places(plan, forward);
+    }
     let backward = plan.backward.iter().map(|step| {
         let mut views = Vec::new();
         step.kernel.visit(|view, _| views.push(view));
@@ -227,7 +248,8 @@ fn groups(plan: &Plan, steps: impl Iterator<Item = (bool, Vec<View>)>) -> Vec<Gr
                 group.area = group.area.max(area);
             }
             _ => {
-                groups.push(Group { steps: index..index + 1, channels, area });
+                let (steps, parts) = (index..index + 1, Parts::Channels);
+                groups.push(Group { steps, parts, channels, area });
                 touched.clear();
             }
         }
@@ -235,4 +257,35 @@ fn groups(plan: &Plan, steps: impl Iterator<Item = (bool, Vec<View>)>) -> Vec<Gr
         touched.extend(views);
     }
     groups
+}
+
+/// Joins depthwise convolutions with the 1x1 convolutions that alone read what they give.
+fn by_places(plan: &Plan, groups: Vec<Group>) -> Vec<Group> {
+    let mut touches = vec![0; plan.buffers.len()];
+    for step in &plan.forward {
+        step.kernel.visit(|view, _| touches[view.buffer.0] += 1);
+    }
+    let mut joined: Vec<Group> = Vec::with_capacity(groups.len());
+    for group in groups {
+        let last = joined.last_mut().filter(|last| last.steps.len() == 1 && group.steps.len() == 1);
+        let kernel = |group: &Group| &plan.forward[group.steps.start].kernel;
+        match last {
+            Some(last)
+                if between(kernel(last), kernel(&group))
+                    .is_some_and(|view| touches[view.buffer.0] == 2) =>
+            {
+                last.steps.end = group.steps.end;
+                last.parts = Parts::Places;
+            }
+            _ => joined.push(group),
+        }
+    }
+    joined
+}
+
+/// What lies between a depthwise convolution and a 1x1 convolution of it.
+fn between(first: &Forward, second: &Forward) -> Option<View> {
+    let Forward::DepthwiseConv { y, .. } = first else { return None };
+    let Forward::Conv { window, groups: 1, x, .. } = second else { return None };
+    (x == y && window.is_pointwise() && window.input == window.output).then_some(*y)
 }

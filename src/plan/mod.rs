@@ -12,7 +12,8 @@
 //!    buffer, and nodes become [`Forward`] steps.
 //! 3. `backward`: reverse mode. Gradients get buffers and nodes become [`Backward`] steps, last node
 //!    first.
-//! 4. `groups`: steps that treat every channel on its own become a [`Group`], run channel by channel.
+//! 4. `groups`: steps that treat every channel on its own become a [`Group`], run channel by channel; in inference a
+//!    depthwise convolution and the 1x1 convolution behind it do, run place by place.
 //! 5. `buffers`: lifetimes over both lists of steps, and offsets such that two buffers share memory
 //!    only if their lifetimes are disjoint.
 //!
@@ -40,6 +41,10 @@
 //!   statistics: the scale is multiplied into the weights when they are packed, and the shift added on the way out,
 //!   so that the map is written and read once less. Packed weights and shifts are kept as long as parameters,
 //!   statistics and settings stay as they are.
+//! - In inference a depthwise convolution and the 1x1 convolution that alone reads it are a [`Group`], too: they run
+//!   for the places of one tile of the map after the other, so that what lies between them stays in the second cache
+//!   and is never written to memory. The 1x1 convolution needs of each place all channels at the same place alone.
+//!   Inference of 2@768 takes 3 % longer without it, of 6@768 with batches of 16 and DARTS V2 8@256 8 %.
 //! - A device runs a whole pass on one thread of its pool, which hands out parts of kernels to the others.
 //!   Handing every kernel to the pool takes 1@96, of 556 kernels, 24 % longer. The others look for work until the
 //!   pass is done instead of falling asleep between two kernels: without that, medians of three alternating runs on
@@ -82,7 +87,7 @@ use std::ops::Range;
 
 use crate::graph::{Graph, NodeId, TensorType};
 
-pub use groups::Group;
+pub use groups::{Group, Parts};
 pub use layout::{Layout, LayoutEntry, Slot};
 pub use step::{Backward, Forward, Norm, Output, Saved, Step};
 pub use update::{Loss, Penalty, StepReport, StepScalars, Update, UpdateRule};

@@ -9,7 +9,7 @@ use super::{BufferId, Plan, View};
 impl Plan {
     /// Checks that every step reads only what earlier steps wrote and nobody overwrote since, that no
     /// step writes what it reads, that everything lies inside the arena, and that the steps of a group can run
-    /// channel by channel.
+    /// part by part.
     ///
     /// # Errors
     /// A sentence that names the first step at fault.

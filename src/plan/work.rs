@@ -3,7 +3,7 @@
 use crate::graph::Window;
 
 use super::step::Access;
-use super::{Backward, Forward, Plan, View};
+use super::{Backward, Forward, Group, Plan, View};
 
 /// The cost of one step for one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,29 @@ impl Plan {
         let mut bytes = 0;
         kernel.visit(|view, access| bytes += self.bytes(view, access));
         Work { kind: forward_kind(kernel), macs: self.forward_macs(kernel), bytes }
+    }
+
+    /// The cost of a group of steps of the forward pass, if what lies between them is not kept.
+    pub fn forward_group_work(&self, group: &Group) -> Work {
+        let steps = &self.forward[group.steps.clone()];
+        let works = steps.iter().map(|step| self.forward_work(&step.kernel));
+        let whole = works.reduce(|a, b| Work {
+            kind: format!("{} + {}", a.kind, b.kind),
+            macs: a.macs + b.macs,
+            bytes: a.bytes + b.bytes,
+        });
+        let mut whole = whole.expect("a group has steps");
+        let mut written = Vec::new();
+        for step in steps {
+            step.kernel.visit(|view, access| match access {
+                Access::Read if written.contains(&view) => {
+                    whole.bytes -= 2 * self.bytes(view, Access::Read);
+                }
+                Access::Read | Access::Update => {}
+                Access::Write => written.push(view),
+            });
+        }
+        whole
     }
 
     /// The cost of a step of the backward pass.

@@ -13,7 +13,7 @@ use cellc::device::{
 };
 use cellc::graph::{Padding, Window};
 use cellc::network::Network;
-use cellc::plan::{Mode, Plan, Work};
+use cellc::plan::{Mode, Parts, Plan, Work};
 use serde_json::{Value, json};
 
 use super::super::table::table;
@@ -58,7 +58,13 @@ pub fn of(plan: &Plan, network: &Network, batch: usize, repeats: usize) -> Profi
             }
         }
     }
-    let works = plan.forward.iter().map(|step| plan.forward_work(&step.kernel));
+    let works = plan.forward_groups.iter().flat_map(|group| match group.parts {
+        Parts::Places => vec![plan.forward_group_work(group)],
+        Parts::Channels => {
+            let steps = &plan.forward[group.steps.clone()];
+            steps.iter().map(|step| plan.forward_work(&step.kernel)).collect()
+        }
+    });
     let works = works.chain(plan.backward.iter().map(|step| plan.backward_work(&step.kernel)));
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     for (Work { kind, macs, bytes }, seconds) in works.zip(fastest) {
@@ -123,12 +129,13 @@ impl<'a> Run<'a> {
             aux: None,
         };
         let mut last = Instant::now();
-        let mut lap = |_| {
+        let mut lap = || {
             let now = Instant::now();
             seconds.push((now - last).as_secs_f64());
             last = now;
         };
-        device.forward_stepwise(self.plan, &mut self.workspace, &config, pass, &mut lap);
+        let plan = self.plan;
+        device.forward_stepwise(plan, &mut self.workspace, &config, pass, &mut |_| lap());
         if self.plan.backward.is_empty() {
             return seconds;
         }
@@ -140,7 +147,7 @@ impl<'a> Run<'a> {
             gradients: &mut self.gradients,
             image: None,
         };
-        device.backward_stepwise(self.plan, &mut self.workspace, &config, pass, &mut lap);
+        device.backward_stepwise(plan, &mut self.workspace, &config, pass, &mut |_| lap());
         seconds
     }
 }

@@ -3,6 +3,8 @@
 //! A 1x1 kernel at stride 1 multiplies the batch `[C_in, H * W * N]` where it lies; other windows
 //! are gathered into a matrix first (`im2col`), one tile at a time.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Kernels;
@@ -158,6 +160,21 @@ impl Kernels {
         let problem = Problem { w, n, ci, co };
         let (rows, fan_in) = (problem.outputs_at_once(), problem.fan_in());
         co / rows * packed_len(*self, rows, fan_in) + packed_len(*self, co % rows, fan_in)
+    }
+
+    /// The output channels that were packed together, and their part of the packed filters of one group.
+    pub(super) fn filter_blocks<'p>(
+        &self,
+        w: &Window,
+        n: usize,
+        ci: usize,
+        co: usize,
+        packed: &'p [f32],
+    ) -> impl Iterator<Item = (Range<usize>, &'p [f32])> {
+        let problem = Problem { w, n, ci, co };
+        let rows = problem.outputs_at_once();
+        let blocks = packed.chunks(packed_len(*self, rows, problem.fan_in()).max(1)).enumerate();
+        blocks.map(move |(block, packed)| (block * rows..co.min((block + 1) * rows), packed))
     }
 
     /// Packs the filters of one group for [`conv_by_filters`](Self::conv_by_filters), each multiplied by its scale.

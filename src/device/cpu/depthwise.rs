@@ -116,8 +116,8 @@ impl Kernels {
 }
 
 /// Weighted sums over the windows of every map, with the weights that `weight` gives for some channels, times the
-/// factors, for each place as many as [`channels_together`](super::sliding::channels_together) channels have
-/// numbers there, if there are any.
+/// factors, for each place [`factors_of_place`](super::sliding::factors_of_place) of the channels that lie together, if
+/// there are any.
 #[expect(clippy::too_many_arguments, reason = "shared by depthwise convolution and average pool")]
 pub(super) fn window_sums<'w>(
     kernels: Kernels,

@@ -46,6 +46,7 @@ mod pages;
 mod permutation;
 mod pool;
 mod scratch;
+mod separable;
 mod simd;
 mod sliding;
 mod threads;

@@ -9,8 +9,8 @@ use super::depthwise::{window_sums, window_sums_backward};
 use super::elementwise::{mean_of_maps, spread_over_maps};
 use super::scratch::with_scratch;
 use super::sliding::{
-    Axis, Entry, Layout, channels_together, maxima, maxima_backward, maxima_backward_len,
-    over_channels,
+    Axis, Entry, Layout, channels_together, factors_of_place, maxima, maxima_backward,
+    maxima_backward_len, over_channels,
 };
 use super::threads::min_tiles;
 use crate::graph::Window;
@@ -90,11 +90,12 @@ impl Kernels {
     ) {
         check(w, n, c, x, y);
         let together = channels_together(*self, w, n);
-        let sizes = [w.taps() * together, n * together * w.output_area()];
+        let each = factors_of_place(*self, w, n * together);
+        let sizes = [w.taps() * together, each * w.output_area()];
         with_scratch(sizes.iter().sum(), |buffer| {
             let (ones, shares) = buffer.split_at_mut(sizes[0]);
             ones.fill(1.0);
-            shares_of_taps(w, n * together, shares);
+            shares_of_taps(w, each, shares);
             let (ones, shares) = (&*ones, &*shares);
             let weight = |channels: Range<usize>| &ones[..channels.len() * w.taps()];
             window_sums(*self, w, n, x, Entry::Plain, weight, Some(shares), y, accumulate);
@@ -177,7 +178,7 @@ fn beyond(w: &Window) -> f32 {
     if w.zeros { 0.0 } else { f32::NEG_INFINITY }
 }
 
-/// What each tap of an output pixel counts in the mean, `[H', W', N]`: one part of as many as there are taps
+/// What each tap of an output pixel counts in the mean, `n` times for each pixel: one part of as many as there are taps
 /// inside the map, at least 1, or of all.
 fn shares_of_taps(w: &Window, n: usize, shares: &mut [f32]) {
     if w.zeros {

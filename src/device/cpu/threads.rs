@@ -36,6 +36,17 @@ impl<'a> SharedOutput<'a> {
         SharedOutput { start: output.as_mut_ptr(), len: output.len(), borrow: PhantomData }
     }
 
+    /// From a number on.
+    ///
+    /// # Panics
+    /// If that is not inside the output.
+    pub(super) fn from(self, offset: usize) -> SharedOutput<'a> {
+        assert!(offset <= self.len, "offset outside the output");
+        // SAFETY: at most one past the end, by the assertion.
+        let start = unsafe { self.start.add(offset) };
+        SharedOutput { start, len: self.len - offset, ..self }
+    }
+
     /// The segment of `len` numbers at `offset`.
     ///
     /// # Panics

@@ -5,10 +5,11 @@ use super::{Cpu, CpuWorkspace, Run, lend};
 use crate::device::cpu::grouped::Filters;
 use crate::device::cpu::memory::Memory;
 use crate::device::cpu::scratch::with_scratch;
+use crate::device::cpu::separable::{Depthwise, Separable};
 use crate::device::draws::{self, Direction};
 use crate::device::{ForwardPass, RunConfig, Statistics};
 use crate::graph::Window;
-use crate::plan::{Forward, Norm, Output, Plan, Slot};
+use crate::plan::{Forward, Group, Norm, Output, Parts, Plan, Slot, Step};
 
 const SAVED: &str = "a plan for inference does not update statistics";
 
@@ -114,6 +115,51 @@ impl<'a> ForwardRun<'a> {
         let (gamma, beta) = (run.param(norm.gamma), run.param(norm.beta));
         let (mean, var) = (&running[norm.running_mean.range()], &running[norm.running_var.range()]);
         run.kernels.bn_affine(gamma, beta, mean, var, run.config.bn_eps, scale, shift);
+    }
+
+    /// The steps of a group.
+    pub(super) fn group(&self, group: &Group) {
+        let steps = &self.shared.plan.forward;
+        match group.parts {
+            Parts::Channels => {
+                let step = |kernel: &Forward| self.step(kernel);
+                self.shared.by_channels(group, steps, Forward::of_channels, step);
+            }
+            Parts::Places => self.by_places(&steps[group.steps.clone()]),
+        }
+    }
+
+    /// A depthwise convolution and the 1x1 convolution behind it.
+    fn by_places(&self, steps: &[Step<Forward>]) {
+        let kernels = [&steps[0].kernel, &steps[1].kernel];
+        let [
+            Forward::DepthwiseConv { window, x, relu_in, weight, y: between },
+            Forward::Conv {
+                window: pointwise,
+                relu_in: relu_between,
+                weight: filters,
+                norm,
+                y,
+                ..
+            },
+        ] = kernels
+        else {
+            panic!("a group by places is a depthwise and a 1x1 convolution")
+        };
+        let run = &self.shared;
+        let (k, n) = (&run.kernels, run.n);
+        if !k.runs_separable(window, n) {
+            steps.iter().for_each(|step| self.step(&step.kernel));
+            return;
+        }
+        let ([x_], [y_]) = run.slices([*x], [y.view]);
+        let channels = [between.channels, y.view.channels];
+        let depthwise = Depthwise { window, x: x_, relu_in: *relu_in, weight: run.param(*weight) };
+        let separable =
+            Separable { depthwise, pointwise, n, channels, relu_between: *relu_between };
+        self.with_filters(pointwise, channels, 1, *filters, *norm, |filters| {
+            k.separable_by_filters(separable, filters, y_, y.accumulate);
+        });
     }
 
     pub(super) fn step(&self, kernel: &Forward) {

@@ -16,7 +16,7 @@ use super::scratch::with_scratch;
 use super::threads::min_tiles;
 use super::{GroupSizes, Kernels};
 use crate::device::{BackwardPass, Device, ForwardPass, RunConfig};
-use crate::plan::{Backward, Forward, Group, Plan, Saved, Slot, Step, View};
+use crate::plan::{Backward, Group, Parts, Plan, Saved, Slot, Step, View};
 use awake::in_pool;
 use backward::BackwardRun;
 use forward::ForwardRun;
@@ -126,8 +126,9 @@ impl Device for Cpu {
     ) -> Result<(), Infallible> {
         let run = ForwardRun::new(*self, plan, workspace, config, pass);
         in_pool(|| {
-            let (groups, steps) = (&plan.forward_groups, &plan.forward);
-            run.shared.in_groups(groups, steps, Forward::of_channels, |kernel| run.step(kernel));
+            for group in &plan.forward_groups {
+                run.group(group);
+            }
         });
         let kept = run.kept();
         workspace.keep(kept);
@@ -143,8 +144,10 @@ impl Device for Cpu {
     ) -> Result<(), Infallible> {
         let run = BackwardRun::new(*self, plan, workspace, config, pass);
         in_pool(|| {
-            let (groups, steps) = (&plan.backward_groups, &plan.backward);
-            run.shared.in_groups(groups, steps, Backward::of_channels, |kernel| run.step(kernel));
+            for group in &plan.backward_groups {
+                let step = |kernel: &Backward| run.step(kernel);
+                run.shared.by_channels(group, &plan.backward, Backward::of_channels, step);
+            }
         });
         Ok(())
     }
@@ -153,8 +156,8 @@ impl Device for Cpu {
 const CHANNELWISE: &str = "a group of several steps has only such as treat channels on their own";
 
 impl Cpu {
-    /// [`Device::forward`] one step after the other, that calls `after` when one is done, with the step's
-    /// index in [`Plan::forward`]: for profiles.
+    /// [`Device::forward`] one step after the other, but groups by places whole, that calls `after` when something
+    /// is done, with the steps in [`Plan::forward`] that it was: for profiles.
     ///
     /// # Panics
     /// As [`Device::forward`].
@@ -164,13 +167,20 @@ impl Cpu {
         workspace: &mut CpuWorkspace,
         config: &RunConfig,
         pass: ForwardPass<'_>,
-        after: &mut (dyn FnMut(usize) + Send),
+        after: &mut (dyn FnMut(Range<usize>) + Send),
     ) {
         let run = ForwardRun::new(*self, plan, workspace, config, pass);
         in_pool(|| {
-            for (index, step) in plan.forward.iter().enumerate() {
-                run.step(&step.kernel);
-                after(index);
+            for group in &plan.forward_groups {
+                if group.parts == Parts::Places {
+                    run.group(group);
+                    after(group.steps.clone());
+                    continue;
+                }
+                for step in group.steps.clone() {
+                    run.step(&plan.forward[step].kernel);
+                    after(step..step + 1);
+                }
             }
         });
         let kept = run.kept();
@@ -239,31 +249,29 @@ impl<'a> Run<'a> {
         Run { kernels: cpu.kernels, plan, config, n, arena, fixed, params }
     }
 
-    /// Runs steps in their groups: a single step whole, several for some channels at a time.
-    fn in_groups<K: Sync>(
+    /// Runs the steps of a group: a single step whole, several for some channels at a time.
+    fn by_channels<K: Sync>(
         &self,
-        groups: &[Group],
+        group: &Group,
         steps: &[Step<K>],
         of_channels: impl Fn(&K, &Range<usize>) -> Option<K> + Sync,
         run: impl Fn(&K) + Sync,
     ) {
-        for group in groups {
-            let steps = &steps[group.steps.clone()];
-            if let [step] = steps {
-                run(&step.kernel);
-                continue;
-            }
-            let (channels, at_once) = (group.channels, group.channels_at_once(self.n));
-            let work = channels * group.area * self.n * steps.len();
-            let blocks = (0..channels.div_ceil(at_once)).into_par_iter();
-            blocks.with_min_len(min_tiles(work)).for_each(|block| {
-                let first = block * at_once;
-                let block = first..channels.min(first + at_once);
-                for step in steps {
-                    run(&of_channels(&step.kernel, &block).expect(CHANNELWISE));
-                }
-            });
+        let steps = &steps[group.steps.clone()];
+        if let [step] = steps {
+            run(&step.kernel);
+            return;
         }
+        let (channels, at_once) = (group.channels, group.channels_at_once(self.n));
+        let work = channels * group.area * self.n * steps.len();
+        let blocks = (0..channels.div_ceil(at_once)).into_par_iter();
+        blocks.with_min_len(min_tiles(work)).for_each(|block| {
+            let first = block * at_once;
+            let block = first..channels.min(first + at_once);
+            for step in steps {
+                run(&of_channels(&step.kernel, &block).expect(CHANNELWISE));
+            }
+        });
     }
 
     /// Calls a kernel with a number for each image.

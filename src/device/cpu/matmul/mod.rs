@@ -330,20 +330,39 @@ fn store_block<S: Simd, const MR: usize, const NV: usize>(
     j: usize,
     len: usize,
 ) {
-    let shift = target.shift.filter(|_| is_first);
-    let accumulate = target.accumulate || !is_first;
-    for (r, mut sums) in sums.into_iter().enumerate().take(m - i) {
-        if let Some(shift) = shift {
-            let shift = simd.splat(shift[i + r]);
-            sums = sums.map(|sum| simd.add(sum, shift));
+    if i + MR <= m {
+        // A loop without a condition, or the sums would go through memory.
+        for (r, &sums) in sums.iter().enumerate() {
+            store_row(simd, sums, i + r, target, is_first, j, len);
         }
-        let start = (i + r) * target.row + target.columns.start + j;
-        // SAFETY: the segment is in a row of the target's columns, which nobody else touches, and no other
-        // segment is in use here.
-        let out = unsafe { target.output.segment(start, len) };
-        let mask = target.mask.map(|mask| &mask[start..][..len]);
-        store::<S, NV>(simd, sums, mask, accumulate, out);
+    } else {
+        for (r, sums) in sums.into_iter().enumerate().take(m - i) {
+            store_row(simd, sums, i + r, target, is_first, j, len);
+        }
     }
+}
+
+/// One row of [`store_block`].
+#[inline(always)]
+fn store_row<S: Simd, const NV: usize>(
+    simd: S,
+    mut sums: [S::Vector; NV],
+    i: usize,
+    target: &Target<'_>,
+    is_first: bool,
+    j: usize,
+    len: usize,
+) {
+    if let Some(shift) = target.shift.filter(|_| is_first) {
+        let shift = simd.splat(shift[i]);
+        sums = sums.map(|sum| simd.add(sum, shift));
+    }
+    let start = i * target.row + target.columns.start + j;
+    // SAFETY: the segment is in a row of the target's columns, which nobody else touches, and no other
+    // segment is in use here.
+    let out = unsafe { target.output.segment(start, len) };
+    let mask = target.mask.map(|mask| &mask[start..][..len]);
+    store::<S, NV>(simd, sums, mask, target.accumulate || !is_first, out);
 }
 
 /// One block of a product, from a panel of the left side and as many rows of vectors of the right.

@@ -1,5 +1,7 @@
 //! Sliding windows along one axis, and the windows that their gradients are.
 
+use std::ops::Range;
+
 use crate::graph::Window;
 
 /// A sliding window along one axis: tap `k` of output `i` reads position `i * stride + k * step`,
@@ -26,6 +28,12 @@ impl Axis {
             input: w.input[axis],
             output: w.output[axis],
         }
+    }
+
+    /// For some of the outputs.
+    pub(in super::super) fn part(&self, outputs: &Range<usize>) -> Axis {
+        let pad = self.pad - (outputs.start * self.stride) as isize;
+        Axis { pad, output: outputs.len(), ..*self }
     }
 
     /// Position of the last tap of output 0.

@@ -348,10 +348,11 @@ impl Exit<'_> {
     ) {
         let row = self.first[0] + row * self.stride[0];
         let column = self.first[1] + column * self.stride[1];
-        let start = (row * self.map[1] + column) * n + lane;
+        let place = row * self.map[1] + column;
+        let start = place * n + lane;
         let of = |channel: &[f32]| *channel[start..].first_chunk::<LANES>().expect(WHOLE);
         if let Some(factors) = self.factors {
-            value = simd.mul(value, simd.load(&of(factors)));
+            value = simd.mul(value, simd.splat(factors[place]));
         }
         if let Some(mask) = self.mask {
             let mask = simd.is_positive(simd.load(&of(mask)));

@@ -319,7 +319,7 @@ pub(in super::super) struct Exit<'a> {
     pub(in super::super) stride: [usize; 2],
     /// A channel; where it is not positive, the result counts as 0.
     pub(in super::super) mask: Option<&'a [f32]>,
-    /// A channel of factors of the results.
+    /// A factor for all results at a place: once where maps are read where they lie, otherwise for each number.
     pub(in super::super) factors: Option<&'a [f32]>,
     /// Adds to what is there.
     pub(in super::super) accumulate: bool,

@@ -24,7 +24,8 @@ pub(super) use together::{channels_together, over_channels};
 use super::Kernels;
 use super::isa::for_each_isa;
 use super::simd::LANES;
-use direct::{Source, Start, Weights, slide_directly, slide_weights_directly};
+use crate::graph::Window;
+use direct::{Source, Start, Weights, is_usual, slide_directly, slide_weights_directly};
 use layout::pack;
 use taps::{Results, scatter, slide, slide_weights};
 
@@ -46,13 +47,8 @@ pub(super) fn weighted_sums(
         let weights = layout.weights(weights, singles);
         let (outside, scaled) = buffer.split_at_mut(layout.outside_len());
         outside.fill(0.0);
-        let (start, outside) = (Start { inside: 0.0, clipped: 0.0 }, &*outside);
         let source = Source { channel: entry.scaled(kernels, input, scaled), outside };
-        if matches!(entry, Entry::Rectified) {
-            slide_directly::<false, true>(kernels, layout, source, weights, start, exit, output);
-        } else {
-            slide_directly::<false, false>(kernels, layout, source, weights, start, exit, output);
-        }
+        sums_directly(kernels, layout, entry, source, weights, exit, output);
         return;
     }
     let (source, result) = buffer.split_at_mut(layout.slab_len());
@@ -85,6 +81,59 @@ pub(super) fn weighted_sums(
             slide::<false>(kernels, layout, source, weights, 0.0, outputs, results);
             scatter(kernels, exit, layout, first, result, output);
         }
+    }
+}
+
+/// True if windows of this kind over `n` images read maps where they lie.
+pub(super) fn is_direct(kernels: Kernels, w: &Window, n: usize) -> bool {
+    n.is_multiple_of(LANES) && is_usual(kernels, &Axis::forward(w, 0))
+}
+
+/// How many times [`Exit::factors`] hold the factor of a place that has `n` numbers.
+pub(super) fn factors_of_place(kernels: Kernels, w: &Window, n: usize) -> usize {
+    if is_direct(kernels, w, n) { 1 } else { n }
+}
+
+/// [`weighted_sums`] of every channel by weights `[C, taps]`, for a layout of some places of maps that are read where
+/// they lie.
+pub(super) fn sums_of_channels(
+    kernels: Kernels,
+    layout: &Layout,
+    entry: Entry<'_>,
+    weights: &[f32],
+    input: &[f32],
+    output: &mut [f32],
+    buffer: &mut [f32],
+) {
+    assert!(layout.is_direct, "maps are read where they lie");
+    let (outside, scaled) = buffer.split_at_mut(layout.outside_len());
+    outside.fill(0.0);
+    let (taps, len) = (layout.y.taps * layout.x.taps, layout.n * layout.y.input * layout.x.input);
+    let channels = output.chunks_exact_mut(layout.y.output * layout.width);
+    let inputs = input.chunks_exact(len).zip(weights.chunks_exact(taps));
+    let exit = Exit::whole([layout.y.output, layout.x.output]);
+    for (output, (input, weights)) in channels.zip(inputs) {
+        let source = Source { channel: entry.scaled(kernels, input, scaled), outside };
+        let weights = Weights::Shared(weights);
+        sums_directly(kernels, layout, entry, source, weights, exit, output);
+    }
+}
+
+/// Weighted sums over the windows of maps that are read where they lie, with zeros outside.
+fn sums_directly(
+    kernels: Kernels,
+    layout: &Layout,
+    entry: Entry<'_>,
+    source: Source<'_>,
+    weights: Weights<'_>,
+    exit: Exit<'_>,
+    output: &mut [f32],
+) {
+    let start = Start { inside: 0.0, clipped: 0.0 };
+    if matches!(entry, Entry::Rectified) {
+        slide_directly::<false, true>(kernels, layout, source, weights, start, exit, output);
+    } else {
+        slide_directly::<false, false>(kernels, layout, source, weights, start, exit, output);
     }
 }
 
