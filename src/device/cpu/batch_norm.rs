@@ -8,10 +8,8 @@ use rayon::prelude::*;
 
 use super::Kernels;
 use super::isa::for_each_isa;
+use super::simd::{LANES, Simd};
 use super::threads::min_tiles;
-
-/// Interleaved partial sums of a row: two such sets stay in registers.
-const LANES: usize = 16;
 
 impl Kernels {
     /// Batch normalization with the statistics of the batch:
@@ -282,13 +280,20 @@ pub(super) fn inverse_root(variance: f64, eps: f32) -> f32 {
 }
 
 for_each_isa! {
-    fn statistics(x: &[f32], eps: f32, mean: &mut f32, inv_std: &mut f32) {
+    fn statistics<S: Simd>(simd: S, x: &[f32], eps: f32, mean: &mut f32, inv_std: &mut f32) {
         let row = x.len() as f64;
-        let [sum, squares] = row_sums(x, x, |x, _| [f64::from(x), f64::from(x) * f64::from(x)]);
+        let mut sums = Sums::new(simd);
+        for x in parts(x) {
+            let x = simd.load(&x);
+            sums.plain = simd.add_to_sums(sums.plain, x);
+            sums.other = simd.add_squares_to_sums(sums.other, x);
+        }
+        let [sum, squares] = sums.totals(simd);
         let exact_mean = sum / row;
         *mean = exact_mean as f32;
         *inv_std = inverse_root((squares / row - exact_mean * exact_mean).max(0.0), eps);
     }
+    [portable <>, avx2 <>, avx512 <>]
 }
 
 for_each_isa! {
@@ -304,9 +309,24 @@ for_each_isa! {
 
 for_each_isa! {
     /// The sums of `gy` and of `gy * (x - mean)`.
-    fn gradient_sums(x: &[f32], gy: &[f32], mean: f32, sums: &mut [f64; 2]) {
-        *sums = row_sums(x, gy, |x, gy| [f64::from(gy), f64::from(gy * (x - mean))]);
+    fn gradient_sums<S: Simd>(
+        simd: S,
+        x: &[f32],
+        gy: &[f32],
+        mean: f32,
+        totals: &mut [f64; 2],
+    ) {
+        let minus_mean = simd.splat(-mean);
+        let mut sums = Sums::new(simd);
+        for (x, gy) in parts(x).zip(parts(gy)) {
+            let (x, gy) = (simd.load(&x), simd.load(&gy));
+            sums.plain = simd.add_to_sums(sums.plain, gy);
+            let product = simd.mul(gy, simd.add(x, minus_mean));
+            sums.other = simd.add_to_sums(sums.other, product);
+        }
+        *totals = sums.totals(simd);
     }
+    [portable <>, avx2 <>, avx512 <>]
 }
 
 for_each_isa! {
@@ -324,23 +344,29 @@ for_each_isa! {
     }
 }
 
-/// The sums of both results of `f` over two rows of the same length.
+/// Two interleaved sums over a row.
+struct Sums<S: Simd> {
+    plain: S::Sums,
+    other: S::Sums,
+}
+
+impl<S: Simd> Sums<S> {
+    #[inline(always)]
+    fn new(simd: S) -> Sums<S> {
+        Sums { plain: simd.zero_sums(), other: simd.zero_sums() }
+    }
+
+    #[inline(always)]
+    fn totals(self, simd: S) -> [f64; 2] {
+        [self.plain, self.other].map(|sums| simd.store_sums(sums).iter().sum())
+    }
+}
+
+/// The vectors of a row, the last one filled with zeros.
 #[inline(always)]
-fn row_sums(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> [f64; 2]) -> [f64; 2] {
-    let mut lanes = [[0.0; LANES]; 2];
-    let (a, a_rest) = a.as_chunks::<LANES>();
-    let (b, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a.iter().zip(b) {
-        for l in 0..LANES {
-            let [first, second] = f(a[l], b[l]);
-            lanes[0][l] += first;
-            lanes[1][l] += second;
-        }
-    }
-    for (l, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
-        let [first, second] = f(a, b);
-        lanes[0][l] += first;
-        lanes[1][l] += second;
-    }
-    lanes.map(|lanes| lanes.iter().sum())
+fn parts(row: &[f32]) -> impl Iterator<Item = [f32; LANES]> {
+    let (whole, rest) = row.as_chunks::<LANES>();
+    let mut last = [0.0; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    whole.iter().copied().chain((!rest.is_empty()).then_some(last))
 }

@@ -18,6 +18,9 @@ pub(super) trait Simd: Copy {
     /// A truth value for each lane.
     type Mask: Copy;
 
+    /// [`LANES`] sums in double precision.
+    type Sums: Copy;
+
     /// What one register holds of a vector.
     type Register: Copy;
 
@@ -59,6 +62,18 @@ pub(super) trait Simd: Copy {
 
     /// The sum of the lanes, by halves, as [`sum_lanes`].
     fn sum(self, x: Self::Vector) -> f32;
+
+    /// Sums of nothing.
+    fn zero_sums(self) -> Self::Sums;
+
+    /// The sums and the lanes.
+    fn add_to_sums(self, sums: Self::Sums, x: Self::Vector) -> Self::Sums;
+
+    /// The sums and the squares of the lanes, which are exact.
+    fn add_squares_to_sums(self, sums: Self::Sums, x: Self::Vector) -> Self::Sums;
+
+    /// The sums as an array.
+    fn store_sums(self, sums: Self::Sums) -> [f64; LANES];
 
     /// One register of a vector of zeros.
     fn zero_register(self) -> Self::Register;
@@ -159,6 +174,7 @@ pub(super) struct Portable;
 impl Simd for Portable {
     type Vector = [f32; LANES];
     type Mask = [bool; LANES];
+    type Sums = [f64; LANES];
 
     vector_is_register!();
 
@@ -228,6 +244,32 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn zero_sums(self) -> Self::Sums {
+        [0.0; LANES]
+    }
+
+    #[inline(always)]
+    fn add_to_sums(self, mut sums: Self::Sums, x: Self::Vector) -> Self::Sums {
+        for l in 0..LANES {
+            sums[l] += f64::from(x[l]);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn add_squares_to_sums(self, mut sums: Self::Sums, x: Self::Vector) -> Self::Sums {
+        for l in 0..LANES {
+            sums[l] += f64::from(x[l]) * f64::from(x[l]);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn store_sums(self, sums: Self::Sums) -> [f64; LANES] {
+        sums
+    }
+
+    #[inline(always)]
     fn transpose(self, rows: [&[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
         std::array::from_fn(|column| rows.map(|row| row[column]))
     }
@@ -290,6 +332,30 @@ mod x86_64 {
         };
     }
 
+    impl Avx2 {
+        /// The lanes in double precision.
+        #[inline(always)]
+        fn doubles(self, [low, high]: [__m256; 2]) -> [__m256d; 4] {
+            proven!([
+                _mm256_cvtps_pd(_mm256_castps256_ps128(low)),
+                _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(low)),
+                _mm256_cvtps_pd(_mm256_castps256_ps128(high)),
+                _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(high)),
+            ])
+        }
+    }
+
+    impl Avx512 {
+        /// The lanes in double precision.
+        #[inline(always)]
+        fn doubles(self, x: __m512) -> [__m512d; 2] {
+            proven!([
+                _mm512_cvtps_pd(_mm512_castps512_ps256(x)),
+                _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(x)),
+            ])
+        }
+    }
+
     /// The sum of eight lanes, by halves.
     macro_rules! sum_of_eight {
         ($x:expr) => {{
@@ -333,6 +399,7 @@ mod x86_64 {
     impl Simd for Avx2 {
         type Vector = [__m256; 2];
         type Mask = [__m256; 2];
+        type Sums = [__m256d; 4];
         type Register = __m256;
         const REGISTERS: usize = 2;
 
@@ -415,6 +482,42 @@ mod x86_64 {
         }
 
         #[inline(always)]
+        fn zero_sums(self) -> Self::Sums {
+            [proven!(_mm256_setzero_pd()); 4]
+        }
+
+        #[inline(always)]
+        fn add_to_sums(self, sums: Self::Sums, x: Self::Vector) -> Self::Sums {
+            let x = self.doubles(x);
+            proven!([
+                _mm256_add_pd(sums[0], x[0]),
+                _mm256_add_pd(sums[1], x[1]),
+                _mm256_add_pd(sums[2], x[2]),
+                _mm256_add_pd(sums[3], x[3]),
+            ])
+        }
+
+        #[inline(always)]
+        fn add_squares_to_sums(self, sums: Self::Sums, x: Self::Vector) -> Self::Sums {
+            let x = self.doubles(x);
+            proven!([
+                _mm256_fmadd_pd(x[0], x[0], sums[0]),
+                _mm256_fmadd_pd(x[1], x[1], sums[1]),
+                _mm256_fmadd_pd(x[2], x[2], sums[2]),
+                _mm256_fmadd_pd(x[3], x[3], sums[3]),
+            ])
+        }
+
+        #[inline(always)]
+        fn store_sums(self, sums: Self::Sums) -> [f64; LANES] {
+            let mut lanes = [0.0; LANES];
+            for (to, sums) in lanes.as_chunks_mut::<4>().0.iter_mut().zip(sums) {
+                proven!(_mm256_storeu_pd(to.as_mut_ptr(), sums));
+            }
+            lanes
+        }
+
+        #[inline(always)]
         fn zero_register(self) -> Self::Register {
             proven!(_mm256_setzero_ps())
         }
@@ -455,6 +558,7 @@ mod x86_64 {
     impl Simd for Avx512 {
         type Vector = __m512;
         type Mask = __mmask16;
+        type Sums = [__m512d; 2];
 
         vector_is_register!();
 
@@ -520,6 +624,32 @@ mod x86_64 {
         fn sum(self, x: Self::Vector) -> f32 {
             let high = proven!(_mm512_extractf32x8_ps::<1>(x));
             sum_of_eight!(proven!(_mm256_add_ps(_mm512_castps512_ps256(x), high)))
+        }
+
+        #[inline(always)]
+        fn zero_sums(self) -> Self::Sums {
+            [proven!(_mm512_setzero_pd()); 2]
+        }
+
+        #[inline(always)]
+        fn add_to_sums(self, sums: Self::Sums, x: Self::Vector) -> Self::Sums {
+            let x = self.doubles(x);
+            proven!([_mm512_add_pd(sums[0], x[0]), _mm512_add_pd(sums[1], x[1])])
+        }
+
+        #[inline(always)]
+        fn add_squares_to_sums(self, sums: Self::Sums, x: Self::Vector) -> Self::Sums {
+            let x = self.doubles(x);
+            proven!([_mm512_fmadd_pd(x[0], x[0], sums[0]), _mm512_fmadd_pd(x[1], x[1], sums[1]),])
+        }
+
+        #[inline(always)]
+        fn store_sums(self, sums: Self::Sums) -> [f64; LANES] {
+            let mut lanes = [0.0; LANES];
+            for (to, sums) in lanes.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
+                proven!(_mm512_storeu_pd(to.as_mut_ptr(), sums));
+            }
+            lanes
         }
 
         #[inline(always)]
