@@ -59,7 +59,17 @@ pub fn worker_args(queue: &Queue) -> String {
         "cellc" => String::new(),
         name => format!(" --queue-name {name}"),
     };
-    format!("--queue {}{name}", queue.shown())
+    let pair = queue.certificate.as_ref();
+    let files = [
+        ("ca", queue.ca.as_ref()),
+        ("cert", pair.map(|(certificate, _)| certificate)),
+        ("key", pair.map(|(_, key)| key)),
+        ("credentials", queue.credentials.as_ref()),
+        ("creds", queue.creds.as_ref()),
+    ];
+    let files = files.into_iter().filter_map(|(flag, file)| Some((flag, file?)));
+    let files = files.map(|(flag, file)| format!(" --queue-{flag} {}", file.display()));
+    format!("--queue {}{name}{}", queue.shown(), files.collect::<String>())
 }
 
 /// The arguments with which `cellc worker` finds the queue, secrets aside.
@@ -84,5 +94,28 @@ pub fn run_search(
         Some(queue) => search::run_over(queue, space, evaluator, config, folder, clock, on_event),
         #[cfg(not(feature = "nats"))]
         Some(queue) => match *queue {},
+    }
+}
+
+#[cfg(all(test, feature = "nats"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_told_the_files_and_no_secret() {
+        let queue = QueueConfig {
+            name: "night".into(),
+            ca: Some("ca.pem".into()),
+            certificate: Some(("cert.pem".into(), "key.pem".into())),
+            credentials: Some("queue.secret".into()),
+            ..QueueConfig::new("tls://me:secret@host:4222")
+        };
+        assert_eq!(
+            worker_args(&queue),
+            "--queue tls://host:4222 --queue-name night --queue-ca ca.pem --queue-cert cert.pem \
+             --queue-key key.pem --queue-credentials queue.secret"
+        );
+        let plain = QueueConfig::new("nats://host:4222");
+        assert_eq!(worker_args(&plain), "--queue nats://host:4222");
     }
 }

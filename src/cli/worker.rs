@@ -81,9 +81,11 @@ mod with_queue {
         }
     }
 
-    /// The host as far as the environment knows it, and the process.
+    /// The host as far as the environment or Linux knows it, and the process.
     fn name() -> String {
-        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".into());
-        format!("{host}-{}", std::process::id())
+        let host = std::env::var("HOSTNAME").or_else(|_| {
+            std::fs::read_to_string("/proc/sys/kernel/hostname").map(|host| host.trim().to_owned())
+        });
+        format!("{}-{}", host.as_deref().unwrap_or("worker"), std::process::id())
     }
 }
