@@ -27,7 +27,7 @@ use cellc::device::{
     BackwardPass, Cpu, CpuWorkspace, Device, ForwardPass, Precision, RunConfig, Statistics,
 };
 use cellc::graph::{Graph, TensorType};
-use cellc::plan::{Backward, Buffer, BufferId, Content, Forward, Mode, Plan, View};
+use cellc::plan::{Backward, Buffer, BufferId, Content, Forward, Group, Mode, Parts, Plan, View};
 use cellc::rng::{Purpose, stream};
 use rand::Rng;
 
@@ -264,6 +264,8 @@ impl<'p> Case<'p> {
             self.before(&forward, commands, is_first, out);
             let mut alone = plan.clone();
             alone.forward = vec![step.clone()];
+            let parts = Parts::Channels;
+            alone.forward_groups = vec![Group { steps: 0..1, parts, channels: 1, area: 1 }];
             self.forward(&alone);
             let is_rounded_twice = match &step.kernel {
                 Forward::Conv { norm, .. } => norm.is_some(),
