@@ -44,7 +44,7 @@
 //! - In inference a depthwise convolution and the 1x1 convolution that alone reads it are a [`Group`], too: they run
 //!   for the places of one tile of the map after the other, so that what lies between them stays in the second cache
 //!   and is never written to memory. The 1x1 convolution needs of each place all channels at the same place alone.
-//!   Inference of 2@768 takes 3 % longer without it, of 6@768 with batches of 16 and DARTS V2 8@256 8 %.
+//!   Inference of 2@768 takes 2 % longer without it, of DARTS V2 3 % and of 6@768 with batches of 16 4 %.
 //! - A device runs a whole pass on one thread of its pool, which hands out parts of kernels to the others.
 //!   Handing every kernel to the pool takes 1@96, of 556 kernels, 24 % longer. The others look for work until the
 //!   pass is done instead of falling asleep between two kernels: without that, medians of three alternating runs on

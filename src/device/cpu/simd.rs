@@ -36,6 +36,10 @@ pub(super) trait Simd: Copy {
     /// Writes the lanes to an array.
     fn store(self, x: Self::Vector, to: &mut [f32; LANES]);
 
+    /// Asks for numbers to be brought into the second cache, where the processor gains by it: AVX-512 was measured
+    /// to, AVX2 to lose.
+    fn prefetch(self, from: &[f32; LANES]);
+
     /// `a + b`
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
@@ -192,6 +196,9 @@ impl Simd for Portable {
     fn store(self, x: Self::Vector, to: &mut [f32; LANES]) {
         *to = x;
     }
+
+    #[inline(always)]
+    fn prefetch(self, _: &[f32; LANES]) {}
 
     #[inline(always)]
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
@@ -422,6 +429,9 @@ mod x86_64 {
         }
 
         #[inline(always)]
+        fn prefetch(self, _: &[f32; LANES]) {}
+
+        #[inline(always)]
         fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
             proven!([_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])])
         }
@@ -575,6 +585,11 @@ mod x86_64 {
         #[inline(always)]
         fn store(self, x: Self::Vector, to: &mut [f32; LANES]) {
             proven!(_mm512_storeu_ps(to.as_mut_ptr(), x));
+        }
+
+        #[inline(always)]
+        fn prefetch(self, from: &[f32; LANES]) {
+            proven!(_mm_prefetch::<_MM_HINT_T1>(from.as_ptr().cast()));
         }
 
         #[inline(always)]

@@ -273,7 +273,18 @@ fn product_of_blocks<S: Simd, const MR: usize, const NV: usize>(
             for (i, left) in left.chunks_exact(depth).enumerate() {
                 for (j, panel) in panels.chunks_exact(depth).enumerate() {
                     let rows = panel.iter().map(|row| load_row(simd, row));
-                    let sums = multiply::<S, MR, NV>(simd, left, rows);
+                    // The columns that are packed next are on their way while the first rows are multiplied.
+                    let next = j0 + step + j * width;
+                    let sums = if i == 0 && next + width <= n {
+                        let rows = rows.enumerate().map(|(p, row)| {
+                            let next = &right.data[(k0 + p) * right.row + next..][..width];
+                            next.as_chunks().0.iter().for_each(|next| simd.prefetch(next));
+                            row
+                        });
+                        multiply::<S, MR, NV>(simd, left, rows)
+                    } else {
+                        multiply::<S, MR, NV>(simd, left, rows)
+                    };
                     let len = width.min(columns - j * width);
                     store_block(simd, sums, i * MR, m, &target, k0 == 0, j0 + j * width, len);
                 }
