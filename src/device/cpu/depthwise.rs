@@ -130,9 +130,11 @@ pub(super) fn window_sums<'w>(
     y: &mut [f32],
     accumulate: bool,
 ) {
-    over_channels(kernels, w, n, x, y, accumulate, |layout, channels, x, y, accumulate, buffer| {
+    over_channels(kernels, w, n, x, y, accumulate, |layout, channels, x, y, accumulate| {
         let exit = Exit { factors, accumulate, ..Exit::whole(w.output) };
-        weighted_sums(kernels, layout, entry, weight(channels), exit, x, y, buffer);
+        with_scratch(layout.buffer_len(), |buffer| {
+            weighted_sums(kernels, layout, entry, weight(channels), exit, x, y, buffer);
+        });
     });
 }
 

@@ -10,7 +10,7 @@ use super::elementwise::{mean_of_maps, spread_over_maps};
 use super::scratch::with_scratch;
 use super::sliding::{
     Axis, Entry, Layout, channels_together, factors_of_place, maxima, maxima_backward,
-    maxima_backward_len, over_channels,
+    over_channels,
 };
 use super::threads::min_tiles;
 use crate::graph::Window;
@@ -28,9 +28,9 @@ impl Kernels {
     /// If a slice does not have the length of its shape.
     pub fn maxpool_forward(&self, w: &Window, n: usize, c: usize, x: &[f32], y: &mut [f32]) {
         check(w, n, c, x, y);
-        with_scratch(w.taps(), |weights| {
-            over_channels(*self, w, n, x, y, false, |layout, _, x, y, _, buffer| {
-                maxima(*self, layout, beyond(w), weights, x, y, buffer);
+        over_channels(*self, w, n, x, y, false, |layout, _, x, y, _| {
+            with_scratch(layout.maxima_len(), |buffer| {
+                maxima(*self, layout, beyond(w), x, y, buffer);
             });
         });
     }
@@ -64,7 +64,7 @@ impl Kernels {
         let gradients = gy.par_chunks((n * w.output_area()).max(1));
         let channels = gx.par_chunks_mut(channel_len).zip(x.par_chunks(channel_len)).zip(gradients);
         channels.with_min_len(min_tiles(work)).for_each(|((gx, x), gy)| {
-            with_scratch(maxima_backward_len(&layout), |buffer| {
+            with_scratch(layout.maxima_backward_len(), |buffer| {
                 maxima_backward(*self, &layout, beyond(w), x, gy, accumulate, gx, buffer);
             });
         });

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::axis::Axis;
 use super::layout::{Exit, Layout};
-use super::taps::{GRADIENT_ROWS, STRIP, fold, for_heights, vector};
+use super::taps::{GRADIENT_ROWS, STRIP, for_heights, vector};
 use crate::device::cpu::Kernels;
 use crate::device::cpu::isa::for_each_isa;
 use crate::device::cpu::simd::{LANES, Simd};
@@ -34,15 +34,6 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What a fold over taps begins with.
-#[derive(Clone, Copy)]
-pub(super) struct Start {
-    /// Where all taps of a row are inside the map.
-    pub(super) inside: f32,
-    /// Where some are beside it.
-    pub(super) clipped: f32,
-}
-
 /// The weights of a window.
 #[derive(Clone, Copy)]
 pub(super) enum Weights<'a> {
@@ -63,21 +54,20 @@ pub(super) fn is_usual(kernels: Kernels, y: &Axis) -> bool {
 
 const USUAL: &str = "`is_usual` knows the windows";
 
-/// Slides a window over a channel: a result is the [`fold`] of what the taps inside the map read, column by column;
-/// of `max(x, 0)` if `RELU`.
-pub(super) fn slide_directly<const MAX: bool, const RELU: bool>(
+/// Slides a window over a channel: a result is the weighted sum of what the taps inside the map read, or of
+/// `max(x, 0)` of it if `RELU`, taken column by column; `source.outside` are zeros.
+pub(super) fn slide_directly<const RELU: bool>(
     kernels: Kernels,
     layout: &Layout,
     source: Source<'_>,
     weights: Weights<'_>,
-    start: Start,
     exit: Exit<'_>,
     output: &mut [f32],
 ) {
     for_heights!(
         kernels,
         layout.y,
-        direct_rows[MAX, RELU](kernels, layout, source, weights, start, exit, output),
+        direct_rows[RELU](kernels, layout, source, weights, exit, output),
         else unreachable!("{USUAL}")
     );
 }
@@ -102,26 +92,25 @@ pub(super) fn slide_weights_directly<const RELU: bool>(
 for_each_isa! {
     fn direct_rows<
         S: Simd, const ROWS: usize, const HALF: usize;
-        const MAX: bool, const RELU: bool, const K: usize, const STRIDE: usize, const STEP: usize
+        const RELU: bool, const K: usize, const STRIDE: usize, const STEP: usize
     >(
         simd: S,
         layout: &Layout,
         source: Source<'_>,
         weights: Weights<'_>,
-        start: Start,
         exit: Exit<'_>,
         output: &mut [f32],
     ) {
         let mut row = 0;
         while row < layout.y.output {
             if layout.y.output - row > HALF {
-                layout.direct_block::<S, ROWS, MAX, RELU, K, STRIDE, STEP>(
-                    simd, row, source, weights, start, exit, output,
+                layout.direct_block::<S, ROWS, RELU, K, STRIDE, STEP>(
+                    simd, row, source, weights, exit, output,
                 );
                 row += ROWS;
             } else {
-                layout.direct_block::<S, HALF, MAX, RELU, K, STRIDE, STEP>(
-                    simd, row, source, weights, start, exit, output,
+                layout.direct_block::<S, HALF, RELU, K, STRIDE, STEP>(
+                    simd, row, source, weights, exit, output,
                 );
                 row += HALF;
             }
@@ -156,11 +145,9 @@ impl Layout {
 
     /// `R` rows of results from `row` on, those that there are.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "a part of `slide_directly`")]
     fn direct_block<
         S: Simd,
         const R: usize,
-        const MAX: bool,
         const RELU: bool,
         const K: usize,
         const STRIDE: usize,
@@ -171,7 +158,6 @@ impl Layout {
         row: usize,
         source: Source<'_>,
         weights: Weights<'_>,
-        start: Start,
         exit: Exit<'_>,
         output: &mut [f32],
     ) {
@@ -184,11 +170,9 @@ impl Layout {
         assert!(weights_len >= K * taps, "each tap has weights");
         for column in 0..self.x.output {
             let inside = self.x.taps_inside(column);
-            let is_clipped = inside.len() < taps;
-            let init = if is_clipped { start.clipped } else { start.inside };
             let first = self.x.position(column, inside.start) * n;
             for lane in (0..n).step_by(LANES) {
-                let mut sums = [simd.splat(init); R];
+                let mut sums = [simd.splat(0.0); R];
                 for (i, kx) in inside.clone().enumerate() {
                     let at = first + i * self.x.step * n + lane;
                     let mut weight = [simd.splat(0.0); K];
@@ -211,7 +195,7 @@ impl Layout {
                             let value = unsafe { vector(rows[r * STRIDE + ky * STEP], at) };
                             let value = simd.load(value);
                             let value = if RELU { simd.relu(value) } else { value };
-                            *sum = fold::<S, MAX>(simd, *sum, weight, value);
+                            *sum = simd.mul_add(weight, value, *sum);
                         }
                     }
                 }

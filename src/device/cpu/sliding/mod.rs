@@ -3,9 +3,9 @@
 //! The numbers of all images at one place of a map lie together, so a vector holds the same place of
 //! several images, and a window slides over all of them at once. Where the images are whole vectors, maps are
 //! read where they lie (`direct`). Where they are not, forward passes lay several channels together that are
-//! (`together`). Otherwise, for gradients and unusual windows, a channel is copied into a padded source first, some
-//! rows at a time, so that no window is cut off at the border. A horizontal stride is taken out while the source
-//! is filled: columns are sorted by their remainder, so that what one tap reads is contiguous.
+//! (`together`). Otherwise, for gradients, unusual windows and `maxima`, a channel is copied into a padded source
+//! first, some rows at a time, so that no window is cut off at the border. A horizontal stride is taken out while the
+//! source is filled: columns are sorted by their remainder, so that what one tap reads is contiguous.
 //!
 //! A data gradient is a sliding window, too: over the gradient of the output, one for each
 //! remainder of the input position by the stride, with the taps that meet this remainder in reverse
@@ -14,18 +14,19 @@
 mod axis;
 mod direct;
 mod layout;
+mod maxima;
 mod taps;
 mod together;
 
 pub(super) use axis::{Axis, Phase};
 pub(super) use layout::{Entry, Exit, Layout};
+pub(super) use maxima::{maxima, maxima_backward};
 pub(super) use together::{channels_together, over_channels};
 
 use super::Kernels;
-use super::isa::for_each_isa;
 use super::simd::LANES;
 use crate::graph::Window;
-use direct::{Source, Start, Weights, is_usual, slide_directly, slide_weights_directly};
+use direct::{Source, Weights, is_usual, slide_directly, slide_weights_directly};
 use layout::pack;
 use taps::{Results, scatter, slide, slide_weights};
 
@@ -66,7 +67,7 @@ pub(super) fn weighted_sums(
                 factors: exit.factors.map(|factors| &factors[start..]),
                 accumulate: exit.accumulate,
             };
-            slide::<false>(kernels, layout, source, weights, 0.0, outputs, results);
+            slide(kernels, layout, source, weights, outputs, results);
         } else {
             let pitch = layout.pitch();
             let result = &mut result[..outputs * pitch];
@@ -78,7 +79,7 @@ pub(super) fn weighted_sums(
                 factors: None,
                 accumulate: false,
             };
-            slide::<false>(kernels, layout, source, weights, 0.0, outputs, results);
+            slide(kernels, layout, source, weights, outputs, results);
             scatter(kernels, exit, layout, first, result, output);
         }
     }
@@ -129,11 +130,10 @@ fn sums_directly(
     exit: Exit<'_>,
     output: &mut [f32],
 ) {
-    let start = Start { inside: 0.0, clipped: 0.0 };
     if matches!(entry, Entry::Rectified) {
-        slide_directly::<false, true>(kernels, layout, source, weights, start, exit, output);
+        slide_directly::<true>(kernels, layout, source, weights, exit, output);
     } else {
-        slide_directly::<false, false>(kernels, layout, source, weights, start, exit, output);
+        slide_directly::<false>(kernels, layout, source, weights, exit, output);
     }
 }
 
@@ -165,68 +165,4 @@ pub(super) fn weighted_sums_backward(
         let gradient = &gradient[first * layout.width..][..outputs * layout.width];
         slide_weights(kernels, layout, source, gradient, sums);
     }
-}
-
-/// Largest numbers in the windows of one channel or of channels that lie together, with a buffer as for
-/// [`weighted_sums`]. They have no weights, but the loops that they share with sums read one for each tap.
-pub(super) fn maxima(
-    kernels: Kernels,
-    layout: &Layout,
-    beyond: f32,
-    weights: &[f32],
-    input: &[f32],
-    output: &mut [f32],
-    buffer: &mut [f32],
-) {
-    let least = f32::NEG_INFINITY;
-    if layout.is_direct {
-        let weights = Weights::Shared(weights);
-        let outside = &mut buffer[..layout.outside_len()];
-        outside.fill(beyond);
-        let source = Source { channel: input, outside };
-        let start = Start { inside: least, clipped: beyond };
-        let exit = Exit::whole([layout.y.output, layout.x.output]);
-        slide_directly::<true, false>(kernels, layout, source, weights, start, exit, output);
-        return;
-    }
-    for first in (0..layout.y.output).step_by(layout.slab) {
-        let outputs = layout.slab.min(layout.y.output - first);
-        let source = &mut buffer[..layout.source_len(outputs)];
-        pack(kernels, layout, first, input, Entry::Plain, beyond, source);
-        let results = Results {
-            out: &mut output[first * layout.width..],
-            pitch: layout.width,
-            width: layout.width,
-            mask: None,
-            factors: None,
-            accumulate: false,
-        };
-        slide::<true>(kernels, layout, source, weights, least, outputs, results);
-    }
-}
-
-/// Length of the buffer of [`maxima_backward`].
-pub(super) fn maxima_backward_len(layout: &Layout) -> usize {
-    2 * layout.source_len(layout.y.output)
-}
-
-for_each_isa! {
-    /// The gradient of [`maxima`]: it goes to the first tap that reads the largest number.
-    pub(super) fn maxima_backward<S: Simd>(
-        simd: S,
-        layout: &Layout,
-        beyond: f32,
-        input: &[f32],
-        gradient: &[f32],
-        accumulate: bool,
-        input_gradient: &mut [f32],
-        buffer: &mut [f32],
-    ) {
-        let (source, source_gradient) = buffer.split_at_mut(buffer.len() / 2);
-        layout.pack(0, input, Entry::Plain, beyond, source);
-        source_gradient.fill(0.0);
-        layout.slide_winners(simd, source, gradient, source_gradient);
-        layout.unpack(source_gradient, accumulate, input_gradient);
-    }
-    [portable <>, avx2 <>, avx512 <>]
 }

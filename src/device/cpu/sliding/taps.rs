@@ -35,21 +35,6 @@ macro_rules! for_heights {
 
 pub(super) use for_heights;
 
-/// Takes what a tap reads, times its weight, to the sum over the taps so far, or to the largest number if `MAX`.
-#[inline(always)]
-pub(super) fn fold<S: Simd, const MAX: bool>(
-    simd: S,
-    folded: S::Vector,
-    weight: S::Vector,
-    x: S::Vector,
-) -> S::Vector {
-    if MAX {
-        simd.select(simd.beats(x, folded), x, folded)
-    } else {
-        simd.mul_add(weight, x, folded)
-    }
-}
-
 /// Rows of results and where they go.
 pub(super) struct Results<'a, 'b> {
     /// Numbers of the first result row on.
@@ -66,44 +51,37 @@ pub(super) struct Results<'a, 'b> {
     pub(super) accumulate: bool,
 }
 
-/// Slides a window over a source: a result is the [`fold`] of what the taps read, column by column, starting from
-/// `init`.
-pub(super) fn slide<const MAX: bool>(
+/// Slides a window over a source: a result is the weighted sum of what the taps read, taken column by column.
+pub(super) fn slide(
     kernels: Kernels,
     layout: &Layout,
     source: &[f32],
     weights: &[f32],
-    init: f32,
     outputs: usize,
     results: Results<'_, '_>,
 ) {
     for_heights!(
         kernels,
         layout.y,
-        rows_of[MAX](kernels, layout, source, weights, init, outputs, results),
-        else if MAX {
-            any_maxima(kernels, layout, source, weights, init, outputs, results);
-        } else {
-            any_sums(kernels, layout, source, weights, init, outputs, results);
-        }
+        rows_of[](kernels, layout, source, weights, outputs, results),
+        else any_sums(kernels, layout, source, weights, outputs, results)
     );
 }
 
 for_each_isa! {
     fn rows_of<
         S: Simd, const ROWS: usize;
-        const MAX: bool, const K: usize, const STRIDE: usize, const STEP: usize
+        const K: usize, const STRIDE: usize, const STEP: usize
     >(
         simd: S,
         layout: &Layout,
         source: &[f32],
         weights: &[f32],
-        init: f32,
         outputs: usize,
         results: Results<'_, '_>,
     ) {
-        layout.rows_of::<S, ROWS, MAX, K, STRIDE, STEP>(
-            simd, source, weights, init, outputs, results,
+        layout.rows_of::<S, ROWS, K, STRIDE, STEP>(
+            simd, source, weights, outputs, results,
         );
     }
     [avx2 <2>, avx512 <8>, elsewhere <2>]
@@ -115,26 +93,10 @@ for_each_isa! {
         layout: &Layout,
         source: &[f32],
         weights: &[f32],
-        init: f32,
         outputs: usize,
         results: Results<'_, '_>,
     ) {
-        layout.rows_of::<S, ROWS, false, 0, 0, 0>(simd, source, weights, init, outputs, results);
-    }
-    [portable <2>, avx2 <2>, avx512 <8>]
-}
-
-for_each_isa! {
-    fn any_maxima<S: Simd, const ROWS: usize>(
-        simd: S,
-        layout: &Layout,
-        source: &[f32],
-        weights: &[f32],
-        init: f32,
-        outputs: usize,
-        results: Results<'_, '_>,
-    ) {
-        layout.rows_of::<S, ROWS, true, 0, 0, 0>(simd, source, weights, init, outputs, results);
+        layout.rows_of::<S, ROWS, 0, 0, 0>(simd, source, weights, outputs, results);
     }
     [portable <2>, avx2 <2>, avx512 <8>]
 }
@@ -195,7 +157,6 @@ impl Layout {
     fn rows_of<
         S: Simd,
         const ROWS: usize,
-        const MAX: bool,
         const K: usize,
         const STRIDE: usize,
         const STEP: usize,
@@ -204,7 +165,6 @@ impl Layout {
         simd: S,
         source: &[f32],
         weights: &[f32],
-        init: f32,
         outputs: usize,
         mut results: Results<'_, '_>,
     ) {
@@ -212,15 +172,13 @@ impl Layout {
         let mut row = 0;
         while row < outputs {
             if outputs - row >= ROWS {
-                self.block::<S, ROWS, MAX, K, STRIDE, STEP>(
-                    simd, row, source, weights, init, results,
-                );
+                self.block::<S, ROWS, K, STRIDE, STEP>(simd, row, source, weights, results);
                 row += ROWS;
             } else if ROWS > 2 && outputs - row >= 2 {
-                self.block::<S, 2, MAX, K, STRIDE, STEP>(simd, row, source, weights, init, results);
+                self.block::<S, 2, K, STRIDE, STEP>(simd, row, source, weights, results);
                 row += 2;
             } else {
-                self.block::<S, 1, MAX, K, STRIDE, STEP>(simd, row, source, weights, init, results);
+                self.block::<S, 1, K, STRIDE, STEP>(simd, row, source, weights, results);
                 row += 1;
             }
         }
@@ -228,27 +186,19 @@ impl Layout {
 
     /// `R` rows of results. A window of `K` taps every `STEP` rows at the stride `STRIDE`, or any if `K` is 0.
     #[inline(always)]
-    fn block<
-        S: Simd,
-        const R: usize,
-        const MAX: bool,
-        const K: usize,
-        const STRIDE: usize,
-        const STEP: usize,
-    >(
+    fn block<S: Simd, const R: usize, const K: usize, const STRIDE: usize, const STEP: usize>(
         &self,
         simd: S,
         row: usize,
         source: &[f32],
         weights: &[f32],
-        init: f32,
         results: &mut Results<'_, '_>,
     ) {
         assert!(source.len() >= self.source_len(row + R), "the windows are inside of the source");
         let (pitch, taps) = (self.row(), self.x.taps);
         let source = &source[row * self.y.stride * pitch..];
         for column in (0..self.width).step_by(LANES) {
-            let mut sums = [simd.splat(init); R];
+            let mut sums = [simd.splat(0.0); R];
             for (kx, &offset) in self.columns.iter().enumerate() {
                 let base = offset + column;
                 if K > 0 {
@@ -262,7 +212,7 @@ impl Layout {
                             // SAFETY: the row is one of the windows', by the assertion above; the
                             // column is inside of a row, by the one in `Layout::new`.
                             let value = simd.load(unsafe { vector(source, start) });
-                            *sum = fold::<S, MAX>(simd, *sum, weight, value);
+                            *sum = simd.mul_add(weight, value, *sum);
                         }
                     }
                 } else {
@@ -272,7 +222,7 @@ impl Layout {
                             let start = base + (r * self.y.stride + ky * self.y.step) * pitch;
                             // SAFETY: as above.
                             let value = simd.load(unsafe { vector(source, start) });
-                            *sum = fold::<S, MAX>(simd, *sum, weight, value);
+                            *sum = simd.mul_add(weight, value, *sum);
                         }
                     }
                 }
@@ -359,49 +309,6 @@ impl Layout {
             }
         }
     }
-
-    /// Adds the gradient of each output, rows of [`Layout::width`] numbers, to the place in
-    /// `source_gradient` where its first largest number was read.
-    #[inline(always)]
-    pub(super) fn slide_winners<S: Simd>(
-        &self,
-        simd: S,
-        source: &[f32],
-        gradient: &[f32],
-        source_gradient: &mut [f32],
-    ) {
-        assert!(
-            source.len() >= self.source_len(self.y.output) && source_gradient.len() == source.len()
-        );
-        let (pitch, taps) = (self.row(), self.x.taps);
-        for (row, gradient) in gradient.chunks_exact(self.width.max(1)).enumerate() {
-            let start_of = |ky: usize| (row * self.y.stride + ky * self.y.step) * pitch;
-            for (column, gradient) in gradient.chunks(LANES).enumerate() {
-                let column = column * LANES;
-                let gradient = load_part(simd, gradient);
-                let mut best = simd.splat(f32::NEG_INFINITY);
-                let mut winner = simd.splat(-1.0);
-                for ky in 0..self.y.taps {
-                    for (kx, offset) in self.columns.iter().enumerate() {
-                        let start = start_of(ky) + offset + column;
-                        // SAFETY: as in `block`.
-                        let value = simd.load(unsafe { vector(source, start) });
-                        let wins = simd.beats(value, best);
-                        best = simd.select(wins, value, best);
-                        winner = simd.select(wins, simd.splat((ky * taps + kx) as f32), winner);
-                    }
-                }
-                for ky in 0..self.y.taps {
-                    for (kx, offset) in self.columns.iter().enumerate() {
-                        let wins = simd.is_equal(winner, simd.splat((ky * taps + kx) as f32));
-                        let share = simd.select(wins, gradient, simd.splat(0.0));
-                        let to = vector_mut(&mut source_gradient[start_of(ky) + offset + column..]);
-                        simd.store(simd.add(simd.load(to), share), to);
-                    }
-                }
-            }
-        }
-    }
 }
 
 impl Results<'_, '_> {
@@ -482,13 +389,26 @@ const WHOLE: &str = "a channel of masks or factors is as long as one of results"
 
 /// A vector of at most [`LANES`] numbers, and zeros.
 #[inline(always)]
-fn load_part<S: Simd>(simd: S, from: &[f32]) -> S::Vector {
+pub(super) fn load_part<S: Simd>(simd: S, from: &[f32]) -> S::Vector {
     match from.first_chunk() {
         Some(from) => simd.load(from),
         None => {
             let mut values = [0.0; LANES];
             values[..from.len()].copy_from_slice(from);
             simd.load(&values)
+        }
+    }
+}
+
+/// The first lanes of a vector, as many as there is room for.
+#[inline(always)]
+pub(super) fn store_part<S: Simd>(simd: S, x: S::Vector, to: &mut [f32]) {
+    match to.first_chunk_mut() {
+        Some(to) => simd.store(x, to),
+        None => {
+            let mut values = [0.0; LANES];
+            simd.store(x, &mut values);
+            to.copy_from_slice(&values[..to.len()]);
         }
     }
 }
@@ -504,7 +424,13 @@ pub(super) unsafe fn vector(slice: &[f32], start: usize) -> &[f32; LANES] {
     unsafe { &*slice.as_ptr().add(start).cast() }
 }
 
+/// The vector at `start` to write to.
+///
+/// # Safety
+/// As for [`vector`].
 #[inline(always)]
-fn vector_mut(slice: &mut [f32]) -> &mut [f32; LANES] {
-    slice.first_chunk_mut().expect("what a tap reads is inside of a row, in `Layout::new`")
+pub(super) unsafe fn vector_mut(slice: &mut [f32], start: usize) -> &mut [f32; LANES] {
+    debug_assert!(start + LANES <= slice.len(), "vector outside of a source");
+    // SAFETY: as in `vector`.
+    unsafe { &mut *slice.as_mut_ptr().add(start).cast() }
 }

@@ -30,8 +30,7 @@ pub(in super::super) fn channels_together(kernels: Kernels, w: &Window, n: usize
 }
 
 /// Slides a window over all channels: calls `slide` with a layout, the numbers of one channel or of several that
-/// lie together, which they are, where their results go, whether these are added, and a buffer of
-/// [`Layout::buffer_len`].
+/// lie together, which they are, where their results go, and whether these are added.
 pub(in super::super) fn over_channels(
     kernels: Kernels,
     w: &Window,
@@ -39,7 +38,7 @@ pub(in super::super) fn over_channels(
     x: &[f32],
     y: &mut [f32],
     accumulate: bool,
-    slide: impl Fn(&Layout, Range<usize>, &[f32], &mut [f32], bool, &mut [f32]) + Sync,
+    slide: impl Fn(&Layout, Range<usize>, &[f32], &mut [f32], bool) + Sync,
 ) {
     let group = channels_together(kernels, w, n);
     let layout = Layout::together(kernels, Axis::forward(w, 0), Axis::forward(w, 1), n, group);
@@ -50,18 +49,15 @@ pub(in super::super) fn over_channels(
     groups.with_min_len(min_tiles(work)).for_each(|(index, (y, x))| {
         let channels = index * group..index * group + x.len() / x_len.max(1);
         if group == 1 {
-            with_scratch(layout.buffer_len(), |buffer| {
-                slide(&layout, channels, x, y, accumulate, buffer);
-            });
+            slide(&layout, channels, x, y, accumulate);
             return;
         }
         let sizes = [group * x_len, group * y_len].map(|len| len.next_multiple_of(LANES));
-        with_scratch(sizes.iter().sum::<usize>() + layout.buffer_len(), |buffer| {
-            let (inputs, buffer) = buffer.split_at_mut(sizes[0]);
-            let (outputs, buffer) = buffer.split_at_mut(sizes[1]);
+        with_scratch(sizes.iter().sum(), |buffer| {
+            let (inputs, outputs) = buffer.split_at_mut(sizes[0]);
             let (inputs, outputs) = (&mut inputs[..group * x_len], &mut outputs[..group * y_len]);
             gather(kernels, n, group, x, inputs);
-            slide(&layout, channels, inputs, outputs, false, buffer);
+            slide(&layout, channels, inputs, outputs, false);
             scatter(kernels, n, group, outputs, accumulate, y);
         });
     });
