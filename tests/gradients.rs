@@ -6,7 +6,7 @@
 //! linear in the variable. Kinks of `max` and `relu` are kept away by inputs that are multiples of
 //! 1/16 (never 0) and distinct within a map, with a step below half of their distance.
 
-use cellc::device::cpu::{GroupSizes, Isa, Kernels};
+use cellc::device::cpu::{ConvSizes, GroupSizes, Isa, Kernels};
 use cellc::graph::{Padding, Window};
 
 /// Step of the differences.
@@ -95,13 +95,14 @@ fn convolution() {
             let weight = weights(2, co * ci * w.taps());
             let gy = weights(3, co * n * w.output_area());
             let (mut gx, mut gweight) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
-            kernels.conv_backward_data(&w, n, ci, co, &x, &weight, relu_in, &gy, &mut gx, false);
-            kernels.conv_backward_weight(&w, n, ci, co, &x, relu_in, &gy, &mut gweight);
+            let sizes = ConvSizes { window: &w, n, ci, co, groups: 1 };
+            kernels.conv_backward_data(sizes, &x, &weight, relu_in, &gy, &mut gx, false);
+            kernels.conv_backward_weight(sizes, &x, relu_in, &gy, &mut gweight);
             check(&format!("conv {w} x"), &x, &gy, &gx, |x, y| {
-                kernels.conv_forward(&w, n, ci, co, x, &weight, relu_in, None, y, false);
+                kernels.conv_forward(sizes, x, &weight, relu_in, None, y, false);
             });
             check(&format!("conv {w} weight"), &weight, &gy, &gweight, |weight, y| {
-                kernels.conv_forward(&w, n, ci, co, &x, weight, relu_in, None, y, false);
+                kernels.conv_forward(sizes, &x, weight, relu_in, None, y, false);
             });
         }
     }
@@ -116,29 +117,14 @@ fn convolution_in_groups() {
             let weight = weights(2, co * ci / groups * w.taps());
             let gy = weights(3, co * n * w.output_area());
             let (mut gx, mut gweight) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
-            kernels.grouped_conv_backward_data(
-                &w, n, ci, co, groups, &x, &weight, relu_in, &gy, &mut gx, false,
-            );
-            kernels.grouped_conv_backward_weight(
-                &w,
-                n,
-                ci,
-                co,
-                groups,
-                &x,
-                relu_in,
-                &gy,
-                &mut gweight,
-            );
+            let sizes = ConvSizes { window: &w, n, ci, co, groups };
+            kernels.conv_backward_data(sizes, &x, &weight, relu_in, &gy, &mut gx, false);
+            kernels.conv_backward_weight(sizes, &x, relu_in, &gy, &mut gweight);
             check(&format!("grouped conv {w} x"), &x, &gy, &gx, |x, y| {
-                kernels.grouped_conv_forward(
-                    &w, n, ci, co, groups, x, &weight, relu_in, None, y, false,
-                );
+                kernels.conv_forward(sizes, x, &weight, relu_in, None, y, false);
             });
             check(&format!("grouped conv {w} weight"), &weight, &gy, &gweight, |weight, y| {
-                kernels.grouped_conv_forward(
-                    &w, n, ci, co, groups, &x, weight, relu_in, None, y, false,
-                );
+                kernels.conv_forward(sizes, &x, weight, relu_in, None, y, false);
             });
         }
     }

@@ -5,7 +5,7 @@
 //! `k * EPSILON * (sum of the products' magnitudes)`; the references return that sum of magnitudes
 //! along with the value.
 
-use cellc::device::cpu::{Affine, GroupSizes, Isa, Kernels};
+use cellc::device::cpu::{Affine, ConvSizes, GroupSizes, Isa, Kernels};
 use cellc::graph::{Padding, Window};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -252,13 +252,14 @@ fn check_forward(problem: &Problem) -> TestCaseResult {
         }
     });
     let affine_sums: Vec<Sum> = affine_sums.collect();
+    let sizes = ConvSizes { window: w, n, ci, co, groups: 1 };
     for kernels in available() {
         let mut y = vec![f32::NAN; problem.output_len(co)];
-        kernels.conv_forward(w, n, ci, co, &x, &weight, relu_in, None, &mut y, false);
+        kernels.conv_forward(sizes, &x, &weight, relu_in, None, &mut y, false);
         assert_sums(&y, &expected, "conv")?;
         let mut y = previous.clone();
         let affine = Some(Affine { scale: &scale, shift: &shift });
-        kernels.conv_forward(w, n, ci, co, &x, &weight, relu_in, affine, &mut y, true);
+        kernels.conv_forward(sizes, &x, &weight, relu_in, affine, &mut y, true);
         assert_sums(&y, &affine_sums, "affine conv")?;
         let mut y = vec![f32::NAN; problem.output_len(ci)];
         kernels.dwconv_forward(w, n, ci, &x, &depthwise_weight, relu_in, &mut y);
@@ -302,12 +303,13 @@ fn check_backward(problem: &Problem) -> TestCaseResult {
             });
         }
     }
+    let sizes = ConvSizes { window: w, n, ci, co, groups: 1 };
     for kernels in available() {
         let mut found = previous.clone();
-        kernels.conv_backward_data(w, n, ci, co, &x, &weight, relu_in, &gy, &mut found, true);
+        kernels.conv_backward_data(sizes, &x, &weight, relu_in, &gy, &mut found, true);
         assert_sums(&found, &gx, "conv gx")?;
         let mut found = previous_weight.clone();
-        kernels.conv_backward_weight(w, n, ci, co, &x, relu_in, &gy, &mut found);
+        kernels.conv_backward_weight(sizes, &x, relu_in, &gy, &mut found);
         assert_sums(&found, &gweight, "conv gweight")?;
     }
 
@@ -342,6 +344,7 @@ fn check_overwrite(problem: &Problem) -> TestCaseResult {
     let weight = numbers(seed ^ 1, co * ci * w.taps());
     let gy = numbers(seed ^ 3, problem.output_len(co));
     let gy_same = numbers(seed ^ 6, problem.output_len(ci));
+    let sizes = ConvSizes { window: w, n, ci, co, groups: 1 };
     for k in available() {
         let both = |run: &dyn Fn(&mut [f32], bool)| -> TestCaseResult {
             let (mut written, mut added) = (vec![f32::NAN; x.len()], vec![0.0; x.len()]);
@@ -350,7 +353,7 @@ fn check_overwrite(problem: &Problem) -> TestCaseResult {
             prop_assert_eq!(written, added);
             Ok(())
         };
-        both(&|gx, add| k.conv_backward_data(w, n, ci, co, &x, &weight, relu_in, &gy, gx, add))?;
+        both(&|gx, add| k.conv_backward_data(sizes, &x, &weight, relu_in, &gy, gx, add))?;
         let weight = &weight[..ci * w.taps()];
         both(&|gx, add| {
             k.dwconv_backward_data(w, n, ci, &x, weight, relu_in, &gy_same, gx, add);
@@ -586,9 +589,11 @@ proptest! {
         let gy = numbers(seed ^ 3, problem.output_len(co));
         let whole = problem.spread(groups, &weight);
         let expected = problem.conv(&x, &whole);
+        let sizes = ConvSizes { window: w, n, ci, co, groups: 1 };
+        let grouped = ConvSizes { groups, ..sizes };
         for kernels in available() {
             let mut y = vec![f32::NAN; gy.len()];
-            kernels.grouped_conv_forward(w, n, ci, co, groups, &x, &weight, relu_in, None, &mut y, false);
+            kernels.conv_forward(grouped, &x, &weight, relu_in, None, &mut y, false);
             assert_sums(&y, &expected, "y")?;
 
             // The gradients of all channels at once, whose definition is tested above. A sum of terms of at
@@ -601,17 +606,13 @@ proptest! {
                 Ok(())
             };
             let (mut found, mut expected) = (numbers(seed ^ 4, x.len()), numbers(seed ^ 4, x.len()));
-            kernels.grouped_conv_backward_data(
-                w, n, ci, co, groups, &x, &weight, relu_in, &gy, &mut found, true,
-            );
-            kernels.conv_backward_data(w, n, ci, co, &x, &whole, relu_in, &gy, &mut expected, true);
+            kernels.conv_backward_data(grouped, &x, &weight, relu_in, &gy, &mut found, true);
+            kernels.conv_backward_data(sizes, &x, &whole, relu_in, &gy, &mut expected, true);
             close(&found, &expected, co * w.taps() + 1)?;
             let mut found = vec![0.0; weight.len()];
             let mut all = vec![0.0; whole.len()];
-            kernels.grouped_conv_backward_weight(
-                w, n, ci, co, groups, &x, relu_in, &gy, &mut found,
-            );
-            kernels.conv_backward_weight(w, n, ci, co, &x, relu_in, &gy, &mut all);
+            kernels.conv_backward_weight(grouped, &x, relu_in, &gy, &mut found);
+            kernels.conv_backward_weight(sizes, &x, relu_in, &gy, &mut all);
             // Where the spread weight of ones is not zero lie the grouped ones, in order.
             let inside = problem.spread(groups, &vec![1.0; weight.len()]);
             let kept: Vec<f32> =
@@ -894,9 +895,10 @@ fn everything(kernels: Kernels) -> Vec<Vec<f32>> {
         let mut y = vec![0.0; gy.len()];
         let mut gx = vec![0.0; x.len()];
         let mut gweight = vec![0.0; weight.len()];
-        kernels.conv_forward(&w, n, ci, co, &x, &weight, true, None, &mut y, false);
-        kernels.conv_backward_data(&w, n, ci, co, &x, &weight, true, &gy, &mut gx, false);
-        kernels.conv_backward_weight(&w, n, ci, co, &x, true, &gy, &mut gweight);
+        let sizes = ConvSizes { window: &w, n, ci, co, groups: 1 };
+        kernels.conv_forward(sizes, &x, &weight, true, None, &mut y, false);
+        kernels.conv_backward_data(sizes, &x, &weight, true, &gy, &mut gx, false);
+        kernels.conv_backward_weight(sizes, &x, true, &gy, &mut gweight);
         results.extend([y, gx.clone(), gweight]);
 
         let weight = numbers(2, ci * w.taps());
@@ -986,11 +988,10 @@ fn in_groups(kernels: Kernels) -> Vec<Vec<f32>> {
         let weight = numbers(2, co * ci / groups * w.taps());
         let (mut y, mut gx) = (vec![0.0; gy.len()], vec![0.0; x.len()]);
         let mut gweight = vec![0.0; weight.len()];
-        kernels.grouped_conv_forward(&w, n, ci, co, groups, &x, &weight, true, None, &mut y, false);
-        kernels.grouped_conv_backward_data(
-            &w, n, ci, co, groups, &x, &weight, true, &gy, &mut gx, false,
-        );
-        kernels.grouped_conv_backward_weight(&w, n, ci, co, groups, &x, true, &gy, &mut gweight);
+        let grouped = ConvSizes { window: &w, n, ci, co, groups };
+        kernels.conv_forward(grouped, &x, &weight, true, None, &mut y, false);
+        kernels.conv_backward_data(grouped, &x, &weight, true, &gy, &mut gx, false);
+        kernels.conv_backward_weight(grouped, &x, true, &gy, &mut gweight);
         results.extend([y, gx, gweight]);
     }
     results

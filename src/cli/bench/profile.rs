@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use cellc::device::cpu::Kernels;
+use cellc::device::cpu::{ConvSizes, Kernels};
 use cellc::device::{
     BackwardPass, Cpu, CpuWorkspace, Device, ForwardPass, RunConfig, Statistics, Version,
 };
@@ -164,7 +164,8 @@ impl Roofline {
         let mut y = vec![0.0; x.len()];
         let product = fastest(8, || {
             let (x, y) = (&x, &mut y);
-            kernels.conv_forward(&window, 1, channels, channels, x, &weight, false, None, y, false);
+            let sizes = ConvSizes { window: &window, n: 1, ci: channels, co: channels, groups: 1 };
+            kernels.conv_forward(sizes, x, &weight, false, None, y, false);
         });
         let from = vec![0.5; 16 << 20];
         let mut to = vec![0.0; from.len()];

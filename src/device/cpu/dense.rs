@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Kernels;
 use super::matmul::{
-    Left, Right, Target, pack_left, packed_len, panels_len, product, product_of_rows,
+    Left, Right, Rows, Target, pack_left, packed_len, panels_len, product, product_of_rows,
 };
 use super::scratch::with_scratch;
 use super::simd::LANES;
@@ -66,7 +66,8 @@ impl Kernels {
             let blocks = outputs.zip(weight.par_chunks((ROWS * inputs).max(1)));
             blocks.with_min_len(min_tiles(weight.len() * n / 16)).for_each(|(y, weight)| {
                 let rows = y.len() / n;
-                product_of_rows(self, rows, n, inputs, weight, inputs, images, inputs, false, y);
+                let of = |data| Rows { data, row: inputs, len: inputs };
+                product_of_rows(self, [rows, n], of(weight), of(images), false, y);
             });
         });
     }
@@ -102,7 +103,8 @@ impl Kernels {
             let left = Left { data: weight, row: 1, col: inputs, scale: None };
             self.add_product(inputs, n, outputs, left, gy, gx, accumulate);
         }
-        product_of_rows(*self, outputs, inputs, n, gy, n, x, n, false, gweight);
+        let of = |data| Rows { data, row: n, len: n };
+        product_of_rows(*self, [outputs, inputs], of(gy), of(x), false, gweight);
         let Some(gbias) = gbias else { return };
         assert_eq!(gbias.len(), outputs, "length of the bias's gradient");
         for (gbias, gy) in gbias.iter_mut().zip(gy.chunks_exact(n.max(1))) {
@@ -127,7 +129,7 @@ impl Kernels {
             pack_left(self, m, k, left, packed);
             let target = Target::whole(out, n).accumulate(accumulate);
             let right = Right { data: right, row: n, relu: false };
-            product(self, m, k, packed, right, target, panels);
+            product(self, [m, k], packed, right, target, panels);
         });
     }
 }

@@ -36,7 +36,6 @@ mod depthwise;
 mod elementwise;
 mod executor;
 mod group_norm;
-mod grouped;
 mod im2col;
 mod isa;
 mod matmul;
@@ -51,7 +50,7 @@ mod simd;
 mod sliding;
 mod threads;
 
-pub use convolution::Affine;
+pub use convolution::{Affine, ConvSizes};
 pub use executor::{Cpu, CpuWorkspace};
 pub use group_norm::GroupSizes;
 pub use isa::Isa;

@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::Kernels;
-use super::grouped::Filters;
+use super::convolution::{ConvSizes, Filters};
 use super::matmul::{Right, Target, panels_len, product};
 use super::scratch::with_scratch;
 use super::sliding::{Axis, Entry, Layout, is_direct, sums_of_channels};
@@ -38,11 +38,8 @@ pub(super) struct Depthwise<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Separable<'a> {
     pub(super) depthwise: Depthwise<'a>,
-    pub(super) pointwise: &'a Window,
-    /// Images.
-    pub(super) n: usize,
-    /// Before and behind the 1x1 convolution.
-    pub(super) channels: [usize; 2],
+    /// The sizes of the 1x1 convolution, which has one group.
+    pub(super) pointwise: ConvSizes<'a>,
     pub(super) relu_between: bool,
 }
 
@@ -60,7 +57,8 @@ impl Kernels {
         y: &mut [f32],
         accumulate: bool,
     ) {
-        let Separable { depthwise, pointwise, n, channels: [ci, co], relu_between } = problem;
+        let Separable { depthwise, pointwise, relu_between } = problem;
+        let ConvSizes { n, ci, co, .. } = pointwise;
         let Depthwise { window: w, x, relu_in, weight } = depthwise;
         assert_eq!(x.len(), ci * n * w.input_area(), "length of the input");
         assert_eq!(weight.len(), ci * w.taps(), "length of the weight");
@@ -80,7 +78,7 @@ impl Kernels {
             let (y_axis, x_axis) = (Axis::forward(w, 0), Axis::forward(w, 1));
             let layout = Layout::new(*self, y_axis.part(&rows), x_axis.part(&columns), n);
             let pixels = rows.len() * columns.len() * n;
-            let blocks = || self.filter_blocks(pointwise, n, ci, co, filters.packed);
+            let blocks = || self.filter_blocks(pointwise, filters.packed);
             let panels = blocks().map(|(outputs, _)| panels_len(*self, outputs.len(), ci)).max();
             let sizes = [ci * pixels, panels.unwrap_or(0), layout.buffer_len()];
             with_scratch(sizes.iter().sum(), |buffer| {
@@ -99,7 +97,7 @@ impl Kernels {
                             unsafe { Target::columns(output, row_len, start..start + run) };
                         let shift = filters.shift.map(|shift| &shift[outputs.clone()]);
                         let target = target.accumulate(accumulate).shifted(shift);
-                        product(*self, outputs.len(), ci, packed, right, target, panels);
+                        product(*self, [outputs.len(), ci], packed, right, target, panels);
                     }
                 }
             });

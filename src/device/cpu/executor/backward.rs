@@ -1,6 +1,7 @@
 //! The steps of a backward pass.
 
 use super::{Cpu, CpuWorkspace, Run, lend};
+use crate::device::cpu::ConvSizes;
 use crate::device::cpu::memory::Memory;
 use crate::device::draws::{self, Direction};
 use crate::device::{BackwardPass, RunConfig};
@@ -66,16 +67,16 @@ impl<'a> BackwardRun<'a> {
             Backward::ConvData { window, groups, mask, weight, gy, gx } => {
                 let ([mask_, gy_], [gx_]) = run.slices([mask.unwrap_or(gy), gy], [gx.view]);
                 let (ci, co, weight) = (gx.view.channels, gy.channels, param(weight));
+                let sizes = ConvSizes { window: &window, n, ci, co, groups };
                 let (relu_in, acc) = (mask.is_some(), gx.accumulate);
-                k.grouped_conv_backward_data(
-                    &window, n, ci, co, groups, mask_, weight, relu_in, gy_, gx_, acc,
-                );
+                k.conv_backward_data(sizes, mask_, weight, relu_in, gy_, gx_, acc);
             }
             Backward::ConvWeight { window, groups, x, relu_in, gy, weight } => {
                 let ([x_, gy_], []) = run.slices([x, gy], []);
                 let (ci, co) = (x.channels, gy.channels);
-                let [to] = self.gradients([weight]);
-                k.grouped_conv_backward_weight(&window, n, ci, co, groups, x_, relu_in, gy_, to);
+                let sizes = ConvSizes { window: &window, n, ci, co, groups };
+                let [gweight] = self.gradients([weight]);
+                k.conv_backward_weight(sizes, x_, relu_in, gy_, gweight);
             }
             Backward::DepthwiseData { window, mask, weight, gy, gx } => {
                 let ([mask_, gy_], [gx_]) = run.slices([mask.unwrap_or(gy), gy], [gx.view]);

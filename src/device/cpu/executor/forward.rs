@@ -2,13 +2,12 @@
 
 use super::kept::{Lent, Source};
 use super::{Cpu, CpuWorkspace, Run, lend};
-use crate::device::cpu::grouped::Filters;
+use crate::device::cpu::convolution::{ConvSizes, Filters};
 use crate::device::cpu::memory::Memory;
 use crate::device::cpu::scratch::with_scratch;
 use crate::device::cpu::separable::{Depthwise, Separable};
 use crate::device::draws::{self, Direction};
 use crate::device::{ForwardPass, RunConfig, Statistics};
-use crate::graph::Window;
 use crate::plan::{Forward, Group, Norm, Output, Parts, Plan, Slot, Step};
 
 const SAVED: &str = "a plan for inference does not update statistics";
@@ -61,20 +60,18 @@ impl<'a> ForwardRun<'a> {
         self.kept.as_ref().map(|kept| kept.source)
     }
 
-    /// Calls a convolution of `[C_in, C_out]` channels with its filters, normalized by running statistics if there is
-    /// a norm: those that were kept, or packed here.
+    /// Calls a convolution with its filters, normalized by running statistics if there is a norm: those that were
+    /// kept, or packed here.
     fn with_filters(
         &self,
-        window: &Window,
-        [ci, co]: [usize; 2],
-        groups: usize,
+        sizes: ConvSizes<'_>,
         weight: Slot,
         norm: Option<Norm>,
         conv: impl FnOnce(Filters<'_>),
     ) {
-        let (k, n) = (&self.shared.kernels, self.shared.n);
-        let len = k.filters_len(window, n, ci, co, groups);
-        let shifts = if norm.is_some() { co } else { 0 };
+        let kernels = &self.shared.kernels;
+        let len = kernels.filters_len(sizes);
+        let shifts = if norm.is_some() { sizes.co } else { 0 };
         let pack = |numbers: &mut [f32]| {
             let (packed, shift) = numbers.split_at_mut(len);
             with_scratch(shifts, |scale| {
@@ -82,7 +79,7 @@ impl<'a> ForwardRun<'a> {
                     self.affine(norm, scale, shift);
                 }
                 let (weight, scale) = (self.shared.param(weight), norm.map(|_| &*scale));
-                k.pack(window, n, ci, co, groups, weight, scale, packed);
+                kernels.pack_filters(sizes, weight, scale, packed);
             });
         };
         let run = |numbers: &[f32]| {
@@ -153,11 +150,11 @@ impl<'a> ForwardRun<'a> {
             return;
         }
         let ([x_], [y_]) = run.slices([*x], [y.view]);
-        let channels = [between.channels, y.view.channels];
+        let (ci, co) = (between.channels, y.view.channels);
+        let pointwise = ConvSizes { window: pointwise, n, ci, co, groups: 1 };
         let depthwise = Depthwise { window, x: x_, relu_in: *relu_in, weight: run.param(*weight) };
-        let separable =
-            Separable { depthwise, pointwise, n, channels, relu_between: *relu_between };
-        self.with_filters(pointwise, channels, 1, *filters, *norm, |filters| {
+        let separable = Separable { depthwise, pointwise, relu_between: *relu_between };
+        self.with_filters(pointwise, *filters, *norm, |filters| {
             k.separable_by_filters(separable, filters, y_, y.accumulate);
         });
     }
@@ -173,11 +170,10 @@ impl<'a> ForwardRun<'a> {
             }
             Forward::Conv { window, groups, x, relu_in, weight, norm, y } => {
                 let ([x_], [y_]) = run.slices([x], [y.view]);
-                let (ci, co, acc) = (x.channels, y.view.channels, y.accumulate);
-                self.with_filters(&window, [ci, co], groups, weight, norm, |filters| {
-                    k.grouped_conv_by_filters(
-                        &window, n, ci, co, groups, x_, filters, relu_in, y_, acc,
-                    );
+                let (ci, co) = (x.channels, y.view.channels);
+                let sizes = ConvSizes { window: &window, n, ci, co, groups };
+                self.with_filters(sizes, weight, norm, |filters| {
+                    k.conv_by_filters(sizes, x_, filters, relu_in, y_, y.accumulate);
                 });
             }
             Forward::DepthwiseConv { window, x, relu_in, weight, y } => {

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::device::cpu::Kernels;
 use crate::device::cpu::memory::Memory;
 use crate::device::cpu::pages::zeros;
+use crate::device::cpu::{ConvSizes, Kernels};
 use crate::device::{ForwardPass, Version};
 use crate::plan::{Forward, Mode, Plan, Slot};
 
@@ -73,8 +73,9 @@ fn places(kernels: Kernels, plan: &Plan, n: usize) -> BTreeMap<usize, Range<usiz
     let steps = plan.forward.iter().filter_map(|step| match step.kernel {
         Forward::Conv { window, groups, x, weight, norm, y, .. } => {
             let (ci, co) = (x.channels, y.view.channels);
+            let sizes = ConvSizes { window: &window, n, ci, co, groups };
             let shifts = if norm.is_some() { co } else { 0 };
-            Some((weight, kernels.filters_len(&window, n, ci, co, groups) + shifts))
+            Some((weight, kernels.filters_len(sizes) + shifts))
         }
         _ => None,
     });

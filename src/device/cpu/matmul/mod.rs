@@ -21,7 +21,7 @@ use super::Kernels;
 use super::isa::{Isa, for_each_isa};
 use super::simd::{LANES, Simd, masked, relu};
 use super::threads::SharedOutput;
-pub(super) use rows::product_of_rows;
+pub(super) use rows::{Rows, product_of_rows};
 
 /// Inner dimension of a block of [`product`]: a panel of the right side stays in the first cache.
 pub(super) const DEPTH: usize = 256;
@@ -188,30 +188,28 @@ pub(super) fn pack_left(kernels: Kernels, m: usize, k: usize, left: Left<'_>, pa
 /// `n` is the number of the target's columns.
 pub(super) fn product(
     kernels: Kernels,
-    m: usize,
-    k: usize,
+    sizes: [usize; 2],
     left: &[f32],
     right: Right<'_>,
     target: Target<'_>,
     panels: &mut [f32],
 ) {
-    match Block::of(kernels, m) {
-        Block::Tall => tall_product(kernels, m, k, left, right, target, panels),
-        Block::Flat => flat_product(kernels, m, k, left, right, target, panels),
+    match Block::of(kernels, sizes[0]) {
+        Block::Tall => tall_product(kernels, sizes, left, right, target, panels),
+        Block::Flat => flat_product(kernels, sizes, left, right, target, panels),
     }
 }
 
 for_each_isa! {
     fn tall_product<S: Simd, const MR: usize, const NV: usize>(
         simd: S,
-        m: usize,
-        k: usize,
+        sizes: [usize; 2],
         left: &[f32],
         right: Right<'_>,
         target: Target<'_>,
         panels: &mut [f32],
     ) {
-        product_of_blocks::<S, MR, NV>(simd, m, k, left, right, target, panels);
+        product_of_blocks::<S, MR, NV>(simd, sizes, left, right, target, panels);
     }
     [portable <2, 1>, avx2 <6, 1>, avx512 <8, 2>]
 }
@@ -219,14 +217,13 @@ for_each_isa! {
 for_each_isa! {
     fn flat_product<S: Simd, const MR: usize, const NV: usize>(
         simd: S,
-        m: usize,
-        k: usize,
+        sizes: [usize; 2],
         left: &[f32],
         right: Right<'_>,
         target: Target<'_>,
         panels: &mut [f32],
     ) {
-        product_of_blocks::<S, MR, NV>(simd, m, k, left, right, target, panels);
+        product_of_blocks::<S, MR, NV>(simd, sizes, left, right, target, panels);
     }
     [portable <2, 1>, avx2 <4, 1>, avx512 <4, 4>]
 }
@@ -235,8 +232,7 @@ for_each_isa! {
 #[inline(always)]
 fn product_of_blocks<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
-    m: usize,
-    k: usize,
+    [m, k]: [usize; 2],
     left: &[f32],
     right: Right<'_>,
     target: Target<'_>,

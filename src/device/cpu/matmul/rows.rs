@@ -13,51 +13,47 @@ const NARROW: usize = 40;
 /// Inner dimension of a block of a narrow [`product_of_rows`].
 const ROW_BLOCK: usize = 1024;
 
-/// `sums[i * n + j] += sum over p of a[i * a_row + p] * b[j * b_row + p]`, with `max(b, 0)` for `b` if `relu` is
-/// set.
-#[expect(clippy::too_many_arguments, reason = "sizes and sides of a product")]
+/// Rows of `len` numbers, one every `row` numbers.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Rows<'a> {
+    pub(in super::super) data: &'a [f32],
+    pub(in super::super) row: usize,
+    pub(in super::super) len: usize,
+}
+
+/// `sums[i * n + j] += sum over p of a[i, p] * b[j, p]` for `[m, n]` sums, with `max(b, 0)` for `b` if `relu` is set.
 pub(in super::super) fn product_of_rows(
     kernels: Kernels,
-    m: usize,
-    n: usize,
-    k: usize,
-    a: &[f32],
-    a_row: usize,
-    b: &[f32],
-    b_row: usize,
+    sizes: [usize; 2],
+    a: Rows<'_>,
+    b: Rows<'_>,
     relu: bool,
     sums: &mut [f32],
 ) {
+    let [m, n] = sizes;
     assert_eq!(sums.len(), m * n, "length of the sums");
+    assert_eq!(a.len, b.len, "length of the inner dimension");
     if n < NARROW {
-        return narrow_product_of_rows(kernels, m, n, k, a, a_row, b, b_row, relu, sums);
+        return narrow_product_of_rows(kernels, sizes, a, b, relu, sums);
     }
     let block = Block::of(kernels, m);
-    with_scratch(k.min(DEPTH) * block.columns(kernels), |panel| match block {
-        Block::Tall => {
-            tall_product_of_rows(kernels, n, k, a, a_row, b, b_row, relu, sums, panel);
-        }
-        Block::Flat => {
-            flat_product_of_rows(kernels, n, k, a, a_row, b, b_row, relu, sums, panel);
-        }
+    with_scratch(a.len.min(DEPTH) * block.columns(kernels), |panel| match block {
+        Block::Tall => tall_product_of_rows(kernels, sizes, a, b, relu, sums, panel),
+        Block::Flat => flat_product_of_rows(kernels, sizes, a, b, relu, sums, panel),
     });
 }
 
 for_each_isa! {
     fn tall_product_of_rows<S: Simd, const MR: usize, const NV: usize>(
         simd: S,
-        n: usize,
-        k: usize,
-        a: &[f32],
-        a_row: usize,
-        b: &[f32],
-        b_row: usize,
+        sizes: [usize; 2],
+        a: Rows<'_>,
+        b: Rows<'_>,
         relu: bool,
         sums: &mut [f32],
         panel: &mut [f32],
     ) {
-        let (a, b) = (Rows { data: a, row: a_row, len: k }, Rows { data: b, row: b_row, len: k });
-        product_of_row_blocks::<S, MR, NV>(simd, n, a, b, relu, sums, panel);
+        product_of_row_blocks::<S, MR, NV>(simd, sizes, a, b, relu, sums, panel);
     }
     [portable <2, 1>, avx2 <6, 1>, avx512 <8, 2>]
 }
@@ -65,18 +61,14 @@ for_each_isa! {
 for_each_isa! {
     fn flat_product_of_rows<S: Simd, const MR: usize, const NV: usize>(
         simd: S,
-        n: usize,
-        k: usize,
-        a: &[f32],
-        a_row: usize,
-        b: &[f32],
-        b_row: usize,
+        sizes: [usize; 2],
+        a: Rows<'_>,
+        b: Rows<'_>,
         relu: bool,
         sums: &mut [f32],
         panel: &mut [f32],
     ) {
-        let (a, b) = (Rows { data: a, row: a_row, len: k }, Rows { data: b, row: b_row, len: k });
-        product_of_row_blocks::<S, MR, NV>(simd, n, a, b, relu, sums, panel);
+        product_of_row_blocks::<S, MR, NV>(simd, sizes, a, b, relu, sums, panel);
     }
     [portable <2, 1>, avx2 <4, 1>, avx512 <4, 4>]
 }
@@ -86,14 +78,14 @@ for_each_isa! {
 #[inline(always)]
 fn product_of_row_blocks<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
-    n: usize,
+    [m, n]: [usize; 2],
     a: Rows<'_>,
     b: Rows<'_>,
     relu: bool,
     sums: &mut [f32],
     panel: &mut [f32],
 ) {
-    let (m, k, width) = (sums.len() / n, a.len, NV * LANES);
+    let (k, width) = (a.len, NV * LANES);
     let target = Target::whole(sums, n);
     for k0 in (0..k).step_by(DEPTH) {
         let depth = DEPTH.min(k - k0);
@@ -172,16 +164,13 @@ for_each_isa! {
     /// [`product_of_rows`] for few rows of the right side: as vectors along the inner dimension.
     fn narrow_product_of_rows<S: Simd, const MR: usize, const NR: usize>(
         simd: S,
-        m: usize,
-        n: usize,
-        k: usize,
-        a: &[f32],
-        a_row: usize,
-        b: &[f32],
-        b_row: usize,
+        sizes: [usize; 2],
+        a: Rows<'_>,
+        b: Rows<'_>,
         relu: bool,
         sums: &mut [f32],
     ) {
+        let ([m, n], k) = (sizes, a.len);
         for k0 in (0..k).step_by(ROW_BLOCK) {
             let depth = ROW_BLOCK.min(k - k0);
             let mut j = 0;
@@ -190,8 +179,7 @@ for_each_isa! {
                 let mut i = 0;
                 while i < m {
                     let rows = if m - i >= MR { MR } else { 1 };
-                    let a = Rows { data: &a[i * a_row + k0..], row: a_row, len: depth };
-                    let b = Rows { data: &b[j * b_row + k0..], row: b_row, len: depth };
+                    let (a, b) = (a.from(i, k0, depth), b.from(j, k0, depth));
                     let sums = &mut sums[i * n + j..];
                     match (rows == MR, columns == NR) {
                         (true, true) => dots::<S, MR, NR>(simd, a, b, relu, sums, n),
@@ -208,15 +196,13 @@ for_each_isa! {
     [portable <1, 2>, avx2 <4, 3>, avx512 <4, 4>]
 }
 
-/// Rows of `len` numbers, one every `row` numbers.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    data: &'a [f32],
-    row: usize,
-    len: usize,
-}
-
 impl<'a> Rows<'a> {
+    /// `len` numbers of the rows from `row` on, from `start` on.
+    #[inline(always)]
+    fn from(&self, row: usize, start: usize, len: usize) -> Rows<'a> {
+        Rows { data: &self.data[row * self.row + start..], row: self.row, len }
+    }
+
     /// `len` numbers of a row from `start` on.
     #[inline(always)]
     fn part(&self, row: usize, start: usize, len: usize) -> &'a [f32] {
