@@ -119,6 +119,9 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
                 status.learn(epoch);
                 progress.set(0, status.to_string());
             }
+            Event::NobodyWorks { waiting, others } => {
+                progress.line(&nobody(waiting, others));
+            }
             Event::Retrained { record } => progress.line(&again(record, reward)),
             Event::Recorded { record, is_best } => {
                 progress.line(&line(record, reward, is_best));
@@ -204,6 +207,18 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
         }
         Scorer::Command(..) => format!("{found})\n"),
     })
+}
+
+/// Why a search through a queue stands still.
+fn nobody(waiting: usize, others: usize) -> String {
+    let others = match others {
+        0 => String::new(),
+        others => format!(" ({others} ask for other jobs)"),
+    };
+    format!(
+        "no worker of the queue has what it takes for the {waiting} architectures that wait{others}: the same \
+         images or table, and the same version of the program"
+    )
 }
 
 /// The program as the user called it, so that a line with it can be pasted into the same shell.

@@ -20,6 +20,13 @@ pub enum Event<'a> {
         /// Epochs in all.
         epochs: usize,
     },
+    /// Architectures wait in a queue, and none of its workers has what they need. It may be that one comes.
+    NobodyWorks {
+        /// Architectures that wait.
+        waiting: usize,
+        /// Workers of the queue that ask for other jobs: they have other data, or are of another version.
+        others: usize,
+    },
     /// A trial was evaluated. These come in the order in which the evaluations end.
     Evaluated {
         /// The trial.

@@ -458,7 +458,8 @@ impl Search<'_> {
             if flow.is_break() {
                 self.workers.cancel();
             }
-            let done = self.workers.next()?;
+            let on_event = &mut self.on_event;
+            let done = self.workers.next(&mut |event| flow = join(flow, on_event(event)))?;
             let moves = match done.is_empty() {
                 true => race.idle().filter(|_| flow.is_continue()),
                 false => Some(race.take(done)),

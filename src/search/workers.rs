@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::Clock;
 use super::budget::Paused;
 use super::evaluator::{Evaluation, Evaluator, Failure, FailureKind, Provenance};
+use super::event::Event;
 use super::ledger::Size;
 use super::objective::Costs;
 use crate::error::Error;
@@ -97,11 +98,12 @@ pub(super) trait Workers {
     /// Queues a job.
     fn submit(&mut self, job: Job);
 
-    /// Waits for a job to finish and takes all that have finished by then; empty when none is left.
+    /// Waits for a job to finish and takes all that have finished by then; empty when none is left. What there is to
+    /// say about the wait goes to `tell`.
     ///
     /// # Errors
     /// Those of the way to the workers. A job that fails is a finished one.
-    fn next(&mut self) -> Result<Vec<Done>, Error>;
+    fn next(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<Vec<Done>, Error>;
 
     /// Drops the jobs that no worker has begun.
     fn cancel(&mut self);
@@ -122,7 +124,7 @@ impl Workers for Pool<'_> {
         self.jobs.send(job).expect("workers live until this end of the queue is dropped");
     }
 
-    fn next(&mut self) -> Result<Vec<Done>, Error> {
+    fn next(&mut self, _tell: &mut dyn FnMut(Event<'_>)) -> Result<Vec<Done>, Error> {
         let mut finished = Vec::new();
         while self.outstanding > 0 && finished.is_empty() {
             let first = self.done.recv().expect("workers answer every job, even one that panics");

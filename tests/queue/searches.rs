@@ -67,7 +67,7 @@ fn workers_take_only_what_they_have_the_data_for() {
         let args = ["worker", "--queue", &url, "--evaluator", evaluator, "--workers", "1"];
         cellc(folder, name, &join(&[&args[..], more]))
     };
-    let idle = ["--idle", "6"];
+    let idle = ["--idle", "12"];
     let mut others = [
         worker("other", "table:other.csv", &idle),
         worker("digits", "train", &join(&[&idle[..], &["--limit", "50"]])),
@@ -78,6 +78,9 @@ fn workers_take_only_what_they_have_the_data_for() {
     let mut searching = cellc(folder, "there", &join(&[&search[..], &more]));
     others.iter_mut().for_each(Process::succeed);
     assert!(others.iter().all(|worker| !worker.said().contains("trial")));
+    let expected = "no worker of the queue has what it takes for the 8 architectures that wait";
+    assert_eq!(searching.said().matches(expected).count(), 1, "{}", searching.said());
+    assert!(searching.said().contains("(3 ask for other jobs)"), "{}", searching.said());
     assert!(!searching.has_ended(), "{}", searching.said());
     assert!(ledger(folder, "there").is_empty());
 

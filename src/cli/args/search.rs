@@ -144,7 +144,8 @@ pub struct SearchArgs {
     #[command(flatten)]
     pub table: TableArgs,
     /// The longest that one architecture may take, in seconds: a program, 3600 if not given, or a training,
-    /// without end if not given. What takes longer is a failed trial. Workers of a queue have their own.
+    /// without end if not given. What takes longer is a failed trial. Steps of weights that children share do not
+    /// count. Workers of a queue have their own.
     #[arg(long, value_name = "SECS")]
     pub time_limit: Option<f64>,
     /// Children trained at the same time, each on one thread; all cores if not given. The ledger is

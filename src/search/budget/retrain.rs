@@ -80,7 +80,9 @@ impl Search<'_> {
         loop {
             self.retrained = outcomes.iter().flatten().cloned().collect();
             self.run_dir.write_retrained(&self.retrained)?;
-            let done: Vec<Done> = self.workers.next()?;
+            let on_event = &mut self.on_event;
+            let done: Vec<Done> =
+                self.workers.next(&mut |event| flow = join(flow, on_event(event)))?;
             if done.is_empty() {
                 return Ok(flow);
             }

@@ -3,6 +3,7 @@
 //! The client's library is asynchronous. It lives in a thread of its own, so that leases are extended while
 //! the threads that train are busy.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fs;
 use std::future::Future;
@@ -16,6 +17,7 @@ use async_nats::jetstream::object_store::{self, ObjectStore};
 use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, Context, ErrorCode};
 use async_nats::{ConnectOptions, ServerAddr};
+use futures_util::TryStreamExt;
 use percent_encoding::percent_decode_str;
 use tokio::io::AsyncReadExt;
 use tokio::runtime::{Builder, Runtime};
@@ -179,6 +181,22 @@ impl Connection {
         self.wait(async {
             let purge = self.stream(kind).await?.purge().filter(self.subject(kind, rest)).await;
             purge.map(drop).map_err(|error| error.to_string())
+        })
+    }
+
+    /// Workers that do a job or ask for one, by what they have: see [`Means::needs`](super::Means::needs).
+    pub(super) fn workers(&self) -> Result<BTreeMap<String, usize>, String> {
+        self.wait(async {
+            let mut workers = BTreeMap::new();
+            let stream = self.stream(Kind::Job).await?;
+            let mut lists = stream.consumers();
+            while let Some(list) = lists.try_next().await.map_err(|error| error.to_string())? {
+                let count = list.num_waiting + list.num_ack_pending;
+                if count > 0 {
+                    workers.insert(list.name, count);
+                }
+            }
+            Ok(workers)
         })
     }
 

@@ -15,13 +15,16 @@ use super::{Answer, Assignment, QueueConfig, Scored};
 use crate::error::Error;
 use crate::search::budget::Paused;
 use crate::search::evaluator::Evaluator;
+use crate::search::event::Event;
 use crate::search::strategy::at_least_one;
 use crate::search::task::Task;
 use crate::search::workers::{Done, Found, Job, Workers, caught, cell_text, size};
 
 /// The wait for an answer before the jobs that are out are queued again, for a server that lost them. It does
 /// not take those that it has. The wait doubles each time.
-const AGAIN: Duration = Duration::from_secs(20);
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long the server waits for an answer to be acknowledged before it comes again.
+const ACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// The longest such wait.
 const LONGEST: Duration = Duration::from_secs(600);
 /// The time between two signs of life of the server.
@@ -85,6 +88,7 @@ impl<'a> Way<'a> {
             earlier,
             states,
             held: BTreeMap::new(),
+            is_served: true,
         };
         for answer in controller.catch_up(waiting) {
             controller.earlier.insert(answer.key.clone(), answer);
@@ -112,6 +116,8 @@ pub(in crate::search) struct Controller<'a> {
     states: BTreeSet<String>,
     /// Those of them that a child may go on with, for as long as somebody has the child.
     held: BTreeMap<String, Weak<str>>,
+    /// Somebody does the jobs, as far as is known.
+    is_served: bool,
 }
 
 impl Controller<'_> {
@@ -199,6 +205,27 @@ impl Controller<'_> {
         (self.connection.subject(Kind::Job, &rest), bytes)
     }
 
+    /// Looks who works, and says so when it is nobody any more.
+    fn look_for_workers(&mut self, tell: &mut dyn FnMut(Event<'_>)) {
+        let own = needs(&self.task.scoring);
+        let was_served = self.is_served;
+        let mut others = 0;
+        // Twice, since a worker may be between one question and the next.
+        for pause in [Duration::ZERO, Duration::from_secs(1)] {
+            self.connection.wait(async { time::sleep(pause).await });
+            // A server that cannot be asked is the business of the next try.
+            let Ok(workers) = self.connection.workers() else { return };
+            self.is_served = workers.contains_key(&own);
+            if self.is_served {
+                return;
+            }
+            others = workers.values().sum();
+        }
+        if was_served {
+            tell(Event::NobodyWorks { waiting: self.out.len(), others });
+        }
+    }
+
     /// Removes the states that no child goes on with, nor may go on with once its answer is taken.
     fn forget_states(&mut self) {
         self.held.retain(|_, state| state.strong_count() > 0);
@@ -243,7 +270,7 @@ impl Workers for Controller<'_> {
         self.out.insert(key, job);
     }
 
-    fn next(&mut self) -> Result<Vec<Done>, Error> {
+    fn next(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<Vec<Done>, Error> {
         if self.out.is_empty() {
             return Ok(Vec::new());
         }
@@ -272,6 +299,7 @@ impl Workers for Controller<'_> {
                 Ok(none) => {
                     let all: Vec<String> = self.out.keys().cloned().collect();
                     self.send(&all)?;
+                    self.look_for_workers(tell);
                     wait = (2 * wait).min(LONGEST);
                     none
                 }
@@ -299,7 +327,7 @@ async fn subscribe(connection: &Connection, search: &str) -> Result<(Messages, u
         filter_subject: connection.subject(Kind::Answer, &format!("{search}.>")),
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
-        ack_wait: AGAIN,
+        ack_wait: ACKNOWLEDGED,
         max_ack_pending: 2 * BATCH as i64,
         ..Default::default()
     };
