@@ -13,8 +13,8 @@ use cellc::graph::cost::{Cost, Counts};
 use cellc::graph::lower::{Scale, Width};
 use cellc::ir::Module;
 use cellc::search::{
-    self, Evaluation, Evaluator, EvolutionConfig, Failure, PpoConfig, Provenance, Record,
-    RunFolder, SearchConfig, StrategyConfig,
+    self, Evaluation, Evaluator, Failure, PpoConfig, Provenance, Record, RunFolder, SearchConfig,
+    StrategyConfig,
 };
 use cellc::source::SourceFile;
 use cellc::space::Genotype;
@@ -24,16 +24,12 @@ fn folder() -> PathBuf {
 }
 
 /// The strategies on record, in the order of the table.
-fn strategies() -> [StrategyConfig; 3] {
-    [
-        StrategyConfig::Ppo(PpoConfig::default()),
-        StrategyConfig::Random,
-        StrategyConfig::Evolution(EvolutionConfig::default()),
-    ]
+fn strategies() -> [StrategyConfig; 2] {
+    [StrategyConfig::Ppo(PpoConfig::default()), StrategyConfig::Random]
 }
 
 fn ledger(strategy: &StrategyConfig) -> Vec<Record> {
-    let path = folder().join(format!("{}.jsonl", strategy.name()));
+    let path = folder().join(strategy.name()).join("ledger.jsonl");
     let text = fs::read_to_string(&path).expect("a ledger on record");
     text.lines().map(|line| serde_json::from_str(line).expect("a line of a ledger")).collect()
 }
