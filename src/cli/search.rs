@@ -211,14 +211,13 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
 
 /// Why a search through a queue stands still.
 fn nobody(waiting: usize, others: usize) -> String {
-    let others = match others {
-        0 => String::new(),
-        others => format!(" ({others} ask for other jobs)"),
-    };
-    format!(
-        "no worker of the queue has what it takes for the {waiting} architectures that wait{others}: the same \
-         images or table, and the same version of the program"
-    )
+    match others {
+        0 => format!("nobody works for the queue; {waiting} architectures wait"),
+        others => format!(
+            "no worker of the queue has what it takes for the {waiting} architectures that wait ({others} ask for \
+             other jobs): the same images or table, and the same version of the program"
+        ),
+    }
 }
 
 /// The program as the user called it, so that a line with it can be pasted into the same shell.

@@ -91,6 +91,20 @@ fn workers_take_only_what_they_have_the_data_for() {
 }
 
 #[test]
+fn a_search_without_workers_says_so() {
+    let Some(server) = Server::start() else { return };
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let folder = folder.path();
+    table(folder);
+    let search = ["search", "nasbench_macro_space", "--evaluator", "table:bench.csv"];
+    let mut searching = cellc(folder, "there", &join(&[&search[..], &["--queue", &server.url()]]));
+    until("it says so", || {
+        searching.said().contains("nobody works for the queue; 8 architectures")
+    });
+    searching.kill();
+}
+
+#[test]
 fn two_searches_share_a_server() {
     let Some(server) = Server::start() else { return };
     let folder = tempfile::tempdir().expect("a scratch folder");
