@@ -72,9 +72,11 @@ impl RunDir {
     ) -> Result<Self, Error> {
         let (RunFolder::New(dir) | RunFolder::Resume(dir)) = folder;
         let (config, ledger) = (dir.join("config.toml"), dir.join("ledger.jsonl"));
-        fs::create_dir_all(dir).map_err(Error::write(dir))?;
+        // A folder that was kept under version control may have lost its cells, which can be written again.
+        let cells = dir.join("cells");
+        fs::create_dir_all(&cells).map_err(Error::write(&cells))?;
         let lock = FolderLock::take(dir, "run")?;
-        for folder in [dir, &dir.join("cells")] {
+        for folder in [dir, &cells] {
             storage::remove_unfinished(folder, |_| true);
         }
         if ledger.try_exists().map_err(Error::write(&ledger))? {
@@ -83,8 +85,6 @@ impl RunDir {
                 RunFolder::Resume(_) => check_config(&config, config_text)?,
             }
         } else {
-            let cells = dir.join("cells");
-            fs::create_dir_all(&cells).map_err(Error::write(&cells))?;
             storage::write_atomically(&config, config_text.as_bytes())?;
         }
         let (ledger, records) = RecordFile::open(&ledger)?;

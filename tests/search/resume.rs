@@ -106,6 +106,20 @@ fn more_trials_continue_a_finished_run() {
 }
 
 #[test]
+fn settings_and_ledger_are_enough_to_go_on() {
+    let (space, table) = (flat_space(5, 3), Table::new(matches));
+    let (at_once, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    search(&space, &table, &config(ppo(), 40, 2), &new(at_once.path())).unwrap();
+    let begun = tempfile::tempdir().unwrap();
+    search(&space, &table, &config(ppo(), 21, 2), &new(begun.path())).unwrap();
+    for file in ["config.toml", "ledger.jsonl"] {
+        fs::copy(begun.path().join(file), kept.path().join(file)).unwrap();
+    }
+    search(&space, &table, &config(ppo(), 40, 2), &resume(kept.path())).unwrap();
+    assert_eq!(contents(kept.path()), contents(at_once.path()));
+}
+
+#[test]
 fn a_requested_stop_loses_nothing() {
     let (space, table) = (flat_space(5, 3), Table::new(matches));
     let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

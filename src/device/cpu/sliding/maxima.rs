@@ -112,6 +112,7 @@ for_each_isa! {
     ) {
         let (row_taps, column_taps) = (Taps::of_row(layout), Taps::of_column(layout));
         let (source, in_rows) = buffer.split_at_mut(layout.slab_len());
+        let in_rows = in_rows.as_chunks_mut().0;
         let slabs = output.chunks_mut((layout.slab * layout.width).max(1));
         for (slab, output) in slabs.enumerate() {
             let outputs = output.len() / layout.width;
@@ -123,13 +124,13 @@ for_each_isa! {
                     for lane in lanes() {
                         let start = row * layout.row() + column + lane;
                         let (best, _) = row_taps.largest(simd, &source[start..]);
-                        simd.store(best, array(&mut in_rows[row * STRIP + lane..]));
+                        simd.store(best, &mut in_rows[(row * STRIP + lane) / LANES]);
                     }
                 }
                 for (row, output) in output.chunks_exact_mut(layout.width).enumerate() {
                     for lane in lanes() {
                         let start = row * layout.y.stride * STRIP + lane;
-                        let (best, _) = column_taps.largest(simd, &in_rows[start..]);
+                        let (best, _) = column_taps.largest(simd, &in_rows.as_flattened()[start..]);
                         store_part(simd, best, &mut output[column + lane..column + len]);
                     }
                 }
@@ -157,32 +158,40 @@ for_each_isa! {
         let (source_gradient, strips) = buffer.split_at_mut(source.len());
         let (in_rows, strips) = strips.split_at_mut(strips.len() / 3);
         let (winners, gradients) = strips.split_at_mut(in_rows.len());
+        let (in_rows, winners) = (in_rows.as_chunks_mut().0, winners.as_chunks_mut().0);
+        let gradients = gradients.as_chunks_mut::<LANES>().0;
         layout.pack(0, input, Entry::Plain, beyond, source);
         source_gradient.fill(0.0);
         for (column, len) in layout.strips() {
             let lanes = || (0..len).step_by(LANES);
             for row in 0..layout.rows(layout.y.output) {
                 for lane in lanes() {
-                    let (start, at) = (row * layout.row() + column + lane, row * STRIP + lane);
+                    let start = row * layout.row() + column + lane;
+                    let at = (row * STRIP + lane) / LANES;
                     let (best, winner) = row_taps.largest(simd, &source[start..]);
-                    simd.store(best, array(&mut in_rows[at..]));
-                    simd.store(winner, array(&mut winners[at..]));
+                    simd.store(best, &mut in_rows[at]);
+                    simd.store(winner, &mut winners[at]);
                 }
             }
-            gradients.fill(0.0);
+            gradients.fill([0.0; LANES]);
             for (row, gradient) in gradient.chunks_exact(layout.width.max(1)).enumerate() {
                 for lane in lanes() {
                     let start = row * layout.y.stride * STRIP + lane;
-                    let (_, winner) = column_taps.largest(simd, &in_rows[start..]);
+                    let (_, winner) = column_taps.largest(simd, &in_rows.as_flattened()[start..]);
                     let gradient = load_part(simd, &gradient[column + lane..column + len]);
-                    column_taps.hand_back(simd, winner, gradient, &mut gradients[start..]);
+                    column_taps.hand_back(
+                        simd,
+                        winner,
+                        gradient,
+                        &mut gradients.as_flattened_mut()[start..],
+                    );
                 }
             }
             for row in 0..layout.rows(layout.y.output) {
                 for lane in lanes() {
-                    let (start, at) = (row * layout.row() + column + lane, row * STRIP + lane);
-                    let winner = simd.load(array(&mut winners[at..]));
-                    let gradient = simd.load(array(&mut gradients[at..]));
+                    let start = row * layout.row() + column + lane;
+                    let at = (row * STRIP + lane) / LANES;
+                    let (winner, gradient) = (simd.load(&winners[at]), simd.load(&gradients[at]));
                     row_taps.hand_back(simd, winner, gradient, &mut source_gradient[start..]);
                 }
             }
@@ -190,10 +199,4 @@ for_each_isa! {
         layout.unpack(source_gradient, accumulate, input_gradient);
     }
     [portable <>, avx2 <>, avx512 <>]
-}
-
-/// What a strip holds of a row at a lane.
-#[inline(always)]
-fn array(strip: &mut [f32]) -> &mut [f32; LANES] {
-    strip.first_chunk_mut().expect("a strip has whole vectors")
 }
